@@ -1,0 +1,70 @@
+"""Errors and warnings of the package: each names the value, the rule and the fix."""
+
+from __future__ import annotations
+
+__all__ = [
+    "ChecksumError",
+    "DatasetError",
+    "DownloadError",
+    "FileFormatError",
+    "FitDivergedError",
+    "InvalidInputError",
+    "InvalidWeightsError",
+    "MNARError",
+    "MNARWarning",
+    "UnreliableWeightsWarning",
+    "UnsupportedModelError",
+]
+
+
+class MNARError(Exception):
+    """Base of every error that the package raises on purpose.
+
+    Examples
+    --------
+    >>> issubclass(InvalidInputError, MNARError)
+    True
+    """
+
+
+class InvalidInputError(MNARError, ValueError):
+    """A value given by the caller breaks a stated rule; found before any long work starts.
+
+    It is a ``ValueError`` too, which is what scikit-learn's checks and callers expect.
+    """
+
+
+class UnsupportedModelError(MNARError, ValueError):
+    """The parts of a model are valid one by one but cannot be trained or asked together."""
+
+
+class FitDivergedError(MNARError, RuntimeError):
+    """Training met losses or gradients that are not finite and could not recover."""
+
+
+class InvalidWeightsError(MNARError, ValueError):
+    """Importance weights hold NaN, or none of a row's weights is positive."""
+
+
+class DatasetError(MNARError):
+    """A data set is not there, or its content is not what its description says."""
+
+
+class DownloadError(DatasetError, OSError):
+    """A data file could not be fetched."""
+
+
+class ChecksumError(DatasetError, ValueError):
+    """A file's sha256 differs from the expected one; the message names both."""
+
+
+class FileFormatError(MNARError, ValueError):
+    """A saved file or folder is not in the format that this version reads."""
+
+
+class MNARWarning(UserWarning):
+    """Base of every warning that the package gives."""
+
+
+class UnreliableWeightsWarning(MNARWarning):
+    """Importance weights of some rows are too uneven for the answers to be trusted."""
