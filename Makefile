@@ -1,0 +1,64 @@
+# Needs Python 3.11 or newer and make; everything else goes into .venv.
+PYTHON ?= python3
+WORKERS ?= auto
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install -c constraints.txt
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4
+
+# Test processes run side by side, so each keeps to one thread.
+test test-slow notebooks: export OMP_NUM_THREADS = 1
+
+.PHONY: help demo test test-slow lint notebooks bench clean
+
+help:
+	@echo "make demo       install, then impute a real data set and print the table (results/demo/)"
+	@echo "make test       install, then lint, types and the fast tests"
+	@echo "make test-slow  the heavy statistical checks and fault loops"
+	@echo "make lint       ruff and mypy only"
+	@echo "make notebooks  execute every notebook in place"
+	@echo "make bench      measure against another implementation"
+	@echo "make clean      remove .venv and caches"
+
+demo: $(VENV)/.runtime
+	$(BIN)/pyro-mnar demo
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(PYTEST) -m "not slow"
+
+test-slow: $(VENV)/.dev
+	$(PYTEST) -m slow
+
+notebooks: $(VENV)/.dev
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb
+
+bench: $(VENV)/.bench
+	$(BIN)/pyro-mnar reproduce bench
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
+	find pyro_mnar tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is missing or older than Python 3.11: name a newer one with 'make PYTHON=python3.12 ...'"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "$(PYTHON) could not make a virtual environment (on Debian: apt install python3-venv)"; exit 1; }
+
+# One call to pip for everything, so that the pinned torch is the only one considered.
+$(VENV)/.runtime: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "Installing into $(VENV) (once, a few minutes)"
+	@$(PIP) -e . && touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "Installing into $(VENV) with the tools for development (once, a few minutes)"
+	@$(PIP) -e ".[dev,images,notebooks]" && touch $@ $(VENV)/.runtime
+
+$(VENV)/.bench: $(VENV)/.dev
+	@$(PIP) -e ".[bench]" && touch $@
