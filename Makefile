@@ -4,7 +4,7 @@ WORKERS ?= auto
 
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install -c constraints.txt
+PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check install -c constraints.txt
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4
 
 # Test processes run side by side, so each keeps to one thread.
