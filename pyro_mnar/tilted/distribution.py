@@ -30,25 +30,32 @@ class TiltedNormal:
     ``mean``, ``variance``, ``log_prob`` and ``log_normaliser`` are differentiable in all four arguments, and so is
     ``sample`` with the probit link (given its noise). A logistic draw chooses a node and is therefore detached.
 
-    Args:
-        loc: m, shape (K, n, p) or broadcastable to it.
-        scale: sqrt(v), likewise, positive.
-        slope: w, either sign, shape (p,) or broadcastable, per unit of x.
-        threshold: b, shape (p,) or broadcastable.
-        link: "probit" or "logistic".
+    Parameters
+    ----------
+    loc
+        m, shape (K, n, p) or broadcastable to it.
+    scale
+        sqrt(v), likewise, positive.
+    slope
+        w, either sign, shape (p,) or broadcastable, per unit of x.
+    threshold
+        b, shape (p,) or broadcastable.
+    link
+        "probit" or "logistic".
 
     Raises
     ------
-        ValueError: the link is neither.
+        InvalidInputError: the link is neither.
 
     References
     ----------
         Azzalini (2014), The Skew-Normal and Related Families, section 2.2 (extended skew-normal).
 
-    Example:
-        >>> law = TiltedNormal(torch.zeros(1), torch.ones(1), torch.ones(1), torch.zeros(1))
-        >>> law.mean
-        tensor([0.5642])
+    Examples
+    --------
+    >>> law = TiltedNormal(torch.zeros(1), torch.ones(1), torch.ones(1), torch.zeros(1))
+    >>> law.mean
+    tensor([0.5642])
     """
 
     def __init__(self, loc: Tensor, scale: Tensor, slope: Tensor, threshold: Tensor, link: Link = "probit") -> None:
@@ -109,13 +116,18 @@ class TiltedNormal:
         at 0 (by inversion, stable however unlikely ``a > 0`` is) and then ``x`` given ``a``, which is normal. The
         logistic link draws its node ``s`` first.
 
-        Args:
-            sample_shape: leading shape of the draws; ignored when ``noise`` is given.
-            generator: source of the noise; torch's own when None.
-            noise: uniforms in (0, 1), shape (n_noise, *anything that broadcasts with ``shape``).
+        Parameters
+        ----------
+        sample_shape
+            leading shape of the draws; ignored when ``noise`` is given.
+        generator
+            source of the noise; torch's own when None.
+        noise
+            uniforms in (0, 1), shape (n_noise, *anything that broadcasts with ``shape``).
 
         Returns
         -------
+        Tensor
             Shape sample_shape + ``shape``, in the scale of x.
         """
         if noise is None:
@@ -135,11 +147,14 @@ class TiltedNormal:
     def cdf(self, value: Tensor) -> Tensor:
         """``P(x <= value)``, by quadrature of the exact density to about 1e-10, without gradient.
 
-        Args:
-            value: anything that broadcasts with ``shape``.
+        Parameters
+        ----------
+        value
+            anything that broadcasts with ``shape``.
 
         Returns
         -------
+        Tensor
             Broadcast shape, in [0, 1], float64.
         """
         with torch.no_grad():
@@ -149,11 +164,14 @@ class TiltedNormal:
     def icdf(self, probability: Tensor) -> Tensor:
         """Give the quantile, the x with ``cdf(x) = probability``, without gradient.
 
-        Args:
-            probability: in (0, 1), anything that broadcasts with ``shape``.
+        Parameters
+        ----------
+        probability
+            in (0, 1), anything that broadcasts with ``shape``.
 
         Returns
         -------
+        Tensor
             Broadcast shape, in the scale of x, float64.
         """
         with torch.no_grad():

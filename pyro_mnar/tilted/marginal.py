@@ -24,6 +24,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.tilted.normal_tails import log_ndtr
 
 Link = Literal["probit", "logistic"]
@@ -52,9 +53,9 @@ WEIGHTS = (
 
 
 def check_link(link: str) -> None:
-    """Raise ValueError unless ``link`` is one of the two links with a closed form."""
+    """Raise InvalidInputError unless ``link`` is one of the two links with a closed form."""
     if link not in ("probit", "logistic"):
-        raise ValueError(f"link must be 'probit' or 'logistic', not {link!r}: only these two have a closed form")
+        raise InvalidInputError(f"link must be 'probit' or 'logistic', not {link!r}: only these two have a closed form")
 
 
 def nodes(link: Link, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -113,29 +114,37 @@ def log_missing(loc: Tensor, scale: Tensor, slope: Tensor, threshold: Tensor, li
     Probit: exactly ``log Phi(w (m - b) / sqrt(1 + w^2 v))``. Logistic: seven such terms, at most 1e-6 nats from
     the integral for every slope, scale and distance. Both can be differentiated twice.
 
-    Args:
-        loc: m, shape (K, n, p) or broadcastable to it, in the scale of x.
-        scale: sqrt(v), likewise, positive.
-        slope: w, either sign, shape (p,) or broadcastable, per unit of x.
-        threshold: b, shape (p,) or broadcastable, in the scale of x.
-        link: "probit" (F = Phi) or "logistic" (F = sigmoid).
+    Parameters
+    ----------
+    loc
+        m, shape (K, n, p) or broadcastable to it, in the scale of x.
+    scale
+        sqrt(v), likewise, positive.
+    slope
+        w, either sign, shape (p,) or broadcastable, per unit of x.
+    threshold
+        b, shape (p,) or broadcastable, in the scale of x.
+    link
+        "probit" (F = Phi) or "logistic" (F = sigmoid).
 
     Returns
     -------
+    Tensor
         Shape of the broadcast arguments, in nats.
 
     Raises
     ------
-        ValueError: the link is neither.
+        InvalidInputError: the link is neither.
 
     References
     ----------
         Monahan and Stefanski (1989); Ipsen, Mattei and Frellsen (2021), equation 5 (the mask term).
 
-    Example:
-        >>> zero, one = torch.zeros(1), torch.ones(1)
-        >>> log_missing(zero, one, 2 * one, zero, "logistic").exp()
-        tensor([0.5000])
+    Examples
+    --------
+    >>> zero, one = torch.zeros(1), torch.ones(1)
+    >>> log_missing(zero, one, 2 * one, zero, "logistic").exp()
+    tensor([0.5000])
     """
     check_link(link)
     if link == "probit":
@@ -149,9 +158,10 @@ def log_observed(loc: Tensor, scale: Tensor, slope: Tensor, threshold: Tensor, l
     Both links are symmetric, so this is :func:`log_missing` with the slope's sign changed; arguments, shapes and
     errors are the same.
 
-    Example:
-        >>> zero, one = torch.zeros(1), torch.ones(1)
-        >>> log_observed(zero, one, one, one).exp()
-        tensor([0.7602])
+    Examples
+    --------
+    >>> zero, one = torch.zeros(1), torch.ones(1)
+    >>> log_observed(zero, one, one, one).exp()
+    tensor([0.7602])
     """
     return log_missing(loc, scale, -slope, threshold, link)

@@ -118,16 +118,20 @@ class _LogNdtr(torch.autograd.Function):
 def log_ndtr(u: Tensor) -> Tensor:
     """``log Phi(u)``, with exact first and second derivatives in both tails.
 
-    Args:
-        u: any shape.
+    Parameters
+    ----------
+    u
+        any shape.
 
     Returns
     -------
+    Tensor
         Same shape, in nats.
 
-    Example:
-        >>> log_ndtr(torch.tensor([0.0, -20.0], dtype=torch.float64))
-        tensor([  -0.6931, -203.9172], dtype=torch.float64)
+    Examples
+    --------
+    >>> log_ndtr(torch.tensor([0.0, -20.0], dtype=torch.float64))
+    tensor([  -0.6931, -203.9172], dtype=torch.float64)
     """
     result: Tensor = _LogNdtr.apply(u)
     return result
@@ -161,16 +165,20 @@ def log_ndtri(log_p: Tensor) -> Tensor:
     The last Newton step is taken with gradients on, so the result has the exact first derivative
     ``du / dlog_p = 1 / r(u)``.
 
-    Args:
-        log_p: nats, negative, any shape.
+    Parameters
+    ----------
+    log_p
+        nats, negative, any shape.
 
     Returns
     -------
+    Tensor
         Same shape.
 
-    Example:
-        >>> log_ndtri(torch.tensor([-203.9172], dtype=torch.float64)).round(decimals=4)
-        tensor([-20.], dtype=torch.float64)
+    Examples
+    --------
+    >>> log_ndtri(torch.tensor([-203.9172], dtype=torch.float64)).round(decimals=4)
+    tensor([-20.], dtype=torch.float64)
     """
     with torch.no_grad():
         far = log_p < -8

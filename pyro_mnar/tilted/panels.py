@@ -61,14 +61,20 @@ def cumulative(
 ) -> Tensor:
     """``P(x <= value)`` for the density proportional to ``exp(log_kernel)``.
 
-    Args:
-        log_kernel: log density up to a constant; gets shape (panels, ...).
-        value: where, shape (...).
-        mean, deviation: of the law, shape (...); they place the panels and need not be exact.
-        centre, width: where the density bends, and within what distance, shape (...).
+    Parameters
+    ----------
+    log_kernel
+        log density up to a constant; gets shape (panels, ...).
+    value
+        where, shape (...).
+    mean, deviation
+        of the law, shape (...); they place the panels and need not be exact.
+    centre, width
+        where the density bends, and within what distance, shape (...).
 
     Returns
     -------
+    Tensor
         Shape (...), in [0, 1].
     """
     edges = _edges(mean, deviation, centre, width)
@@ -84,11 +90,14 @@ def invert(
 ) -> Tensor:
     """Solve ``cumulative(x) = probability``: find the panel, then Newton steps kept inside a bracket.
 
-    Args:
-        probability: shape (...), in (0, 1); the other arguments as for :func:`cumulative`.
+    Parameters
+    ----------
+    probability
+        shape (...), in (0, 1); the other arguments as for :func:`cumulative`.
 
     Returns
     -------
+    Tensor
         Shape (...).
     """
     edges = _edges(mean, deviation, centre, width)
