@@ -44,8 +44,8 @@ LEVELS = {
 }
 COMPONENT_LEVEL = 1
 SAMPLING_MODULE = "joint"
-# Amputation is here because it gives a DataFrame back for a DataFrame.
-TABLE_MODULES = {"columns", "datasets", "amputation"}
+# Amputation is here because it gives a DataFrame back for a DataFrame, pooling because its results can be had as one.
+TABLE_MODULES = {"columns", "datasets", "amputation", "pooling"}
 TABLE_LIBRARIES = {"pandas", "sklearn"}
 # Facts about the package itself, that every level may read.
 PACKAGE_FACTS = {"__version__"}
