@@ -8,7 +8,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from pyro_mnar.tilted.marginal import Link, check_link, fold, log_missing, nodes, standardised
+from pyro_mnar.tilted.marginal import log_missing
+from pyro_mnar.tilted.mixture import Link, check_link, fold, nodes, standardised
 from pyro_mnar.tilted.normal_tails import inverse_mills, log_ndtr, log_ndtri, truncated_variance
 from pyro_mnar.tilted.panels import cumulative, invert
 
