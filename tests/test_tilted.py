@@ -11,9 +11,9 @@ from scipy import integrate, special, stats
 from torch.func import hessian, vmap
 
 from pyro_mnar.tilted import TiltedNormal, log_missing, log_observed
-from pyro_mnar.tilted.fused import half_erfcx, log_expected_sigmoid
+from pyro_mnar.tilted.fused import log_expected_sigmoid
 from pyro_mnar.tilted.mixture import SCALES, WEIGHTS
-from pyro_mnar.tilted.normal_tails import log_ndtr, log_ndtri, truncated_variance
+from pyro_mnar.tilted.normal_tails import half_erfcx, log_ndtr, log_ndtri, truncated_variance
 
 LINKS = ("probit", "logistic")
 SPREADS = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 100.0)
@@ -266,3 +266,21 @@ def test_the_fused_gradient_is_the_differentiable_one():
 def test_the_fast_tail_function():
     y = torch.cat([torch.linspace(0, 30, 4000), torch.logspace(1.5, 6, 100)])
     assert torch.allclose(half_erfcx(y).double(), half_erfcx(y.double()), rtol=5e-7, atol=0)
+
+
+def test_the_mixture_of_nodes_is_close_to_the_logistic_law_in_total_variation():
+    weights = np.array(WEIGHTS)[:, None] / sum(WEIGHTS)
+    worst = 0.0
+    for c in np.geomspace(0.1, 100, 13):
+        for a in -0.5 * c * c * np.linspace(0, 1, 7):
+            t = np.arange(
+                max(a - 10 * c, -90), max(90, a + 10 * c, min(-45 * c * c / (a - 1e-9), 12 * c)), min(0.2, c / 8)
+            )
+            prior = -0.5 * ((t - a) / c) ** 2
+            laws = (
+                prior - np.logaddexp(0, -t),
+                prior + special.logsumexp(special.log_ndtr(np.array(SCALES)[:, None] * t), b=weights, axis=0),
+            )
+            exact, mixed = (np.exp(law - special.logsumexp(law)) for law in laws)
+            worst = max(worst, 0.5 * np.abs(exact - mixed).sum())
+    assert worst < 2e-5

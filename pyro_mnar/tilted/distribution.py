@@ -24,7 +24,7 @@ class TiltedNormal:
         mean      m + v w r / D
         variance  v - v^2 w^2 r (r + t) / D^2
 
-    For the logistic link it is a mixture of seven such laws with weights ``p_i Phi(t_i) / Z`` (within 1e-6 in total
+    For the logistic link it is a mixture of seven such laws with weights ``p_i Phi(t_i) / Z`` (within 2e-5 in total
     variation of the exact law); where the logistic's linear tail carries the mass, of laws with ``m + w v`` for ``m``
     and ``-w`` for ``w``, which is the same density. A slope of 0 gives back the plain normal.
 

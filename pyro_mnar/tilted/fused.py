@@ -18,35 +18,7 @@ import torch
 from torch import Tensor
 
 from pyro_mnar.tilted.mixture import SCALES, WEIGHTS, fold, nodes, standardised
-from pyro_mnar.tilted.normal_tails import inverse_mills, log_ndtr
-
-# erfcx(y / sqrt 2) / 2 = P((y - 3) / (y + 3)) / (1 + y) for y >= 0, relative error 1.3e-8: enough for float32, and made
-# of operations that are vectorised, which torch's erfcx is not. Least squares on the relative error, reweighted until
-# level, as for the nodes.
-_HALF_ERFCX = (
-    5.951150431654715e-05,
-    3.5964962466453646e-05,
-    -0.00047356860488763955,
-    -0.0003657837650126214,
-    0.0029863878722935122,
-    0.0011643200970831939,
-    -0.022724368824866892,
-    0.045163376774380044,
-    -0.016432618495203517,
-    -0.09652673534542515,
-    0.4860557993708058,
-)
-
-
-def half_erfcx(y: Tensor) -> Tensor:
-    """``Phi(-y) exp(y^2/2) = erfcx(y / sqrt 2) / 2`` for ``y >= 0``."""
-    if y.dtype != torch.float32:
-        return torch.special.erfcx(y * math.sqrt(0.5)).mul_(0.5)
-    place = (y - 3).div_(y + 3)
-    value = place * _HALF_ERFCX[0]
-    for coefficient in _HALF_ERFCX[1:-1]:
-        value.add_(coefficient).mul_(place)
-    return value.add_(_HALF_ERFCX[-1]).div_(y + 1)
+from pyro_mnar.tilted.normal_tails import half_erfcx, inverse_mills, log_ndtr
 
 
 def _value_and_gradient(distance: Tensor, scale: Tensor, slope: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -24,6 +24,34 @@ from torch import Tensor
 _SWITCH = -10.0
 _TERMS = 24
 
+# erfcx(y / sqrt 2) / 2 = P((y - 3) / (y + 3)) / (1 + y) for y >= 0, relative error 1.3e-8: enough for float32, and made
+# of operations that are vectorised, which torch's erfcx is not. Least squares on the relative error, reweighted until
+# level, as for the nodes.
+_HALF_ERFCX = (
+    5.951150431654715e-05,
+    3.5964962466453646e-05,
+    -0.00047356860488763955,
+    -0.0003657837650126214,
+    0.0029863878722935122,
+    0.0011643200970831939,
+    -0.022724368824866892,
+    0.045163376774380044,
+    -0.016432618495203517,
+    -0.09652673534542515,
+    0.4860557993708058,
+)
+
+
+def half_erfcx(y: Tensor) -> Tensor:
+    """``Phi(-y) exp(y^2/2) = erfcx(y / sqrt 2) / 2`` for ``y >= 0``."""
+    if y.dtype != torch.float32:
+        return torch.special.erfcx(y * math.sqrt(0.5)).mul_(0.5)
+    place = (y - 3).div_(y + 3)
+    value = place * _HALF_ERFCX[0]
+    for coefficient in _HALF_ERFCX[1:-1]:
+        value.add_(coefficient).mul_(place)
+    return value.add_(_HALF_ERFCX[-1]).div_(y + 1)
+
 
 def _continued_fraction(u: Tensor) -> tuple[Tensor, Tensor]:
     """``gap = 1/(y + rest)`` and ``rest = 2/(y + 3/(y + ...))`` at ``y = -u``, for ``u <= -10``."""
@@ -35,15 +63,16 @@ def _continued_fraction(u: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _mills(u: Tensor) -> Tensor:
-    return math.sqrt(2 / math.pi) / torch.special.erfcx(-u * math.sqrt(0.5))
+    tail = half_erfcx(u.abs())
+    decay = (-u.square() / 2).exp()
+    return torch.where(u < 0, 1 / tail, decay / (1 - tail * decay)) * math.sqrt(0.5 / math.pi)
 
 
 def _log_ndtr(u: Tensor) -> Tensor:
     """``log Phi(u)``; torch's own function of this name has no batching rule for vmap."""
-    left = u.clamp(max=-1.0)
-    far = (torch.special.erfcx(-left * math.sqrt(0.5)) / 2).log() - left**2 / 2
-    near = torch.log1p(-torch.erfc(u.clamp(min=-1.0) * math.sqrt(0.5)) / 2)
-    return torch.where(u < -1, far, near)
+    tail = half_erfcx(u.abs())
+    exponent = -u.square() / 2
+    return torch.where(u < 0, tail.log() + exponent, torch.log1p(-tail * exponent.exp()))
 
 
 def _gap(u: Tensor) -> Tensor:
