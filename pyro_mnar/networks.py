@@ -6,7 +6,51 @@ no dropout and no batch normalisation (a measured 7.5 nats of noise per row othe
 
 from collections.abc import Sequence
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+
+
+class _FastTanh(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return torch.sigmoid(2 * x).mul_(2).sub_(1)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(output)
+        ctx.save_for_forward(output)
+
+    @staticmethod
+    def backward(ctx, grad):  # type: ignore[no-untyped-def]
+        (y,) = ctx.saved_tensors
+        return torch.addcmul(grad, grad * y, y, value=-1)
+
+    @staticmethod
+    def jvp(ctx, tangent):  # type: ignore[no-untyped-def]
+        (y,) = ctx.saved_tensors
+        return torch.addcmul(tangent, tangent * y, y, value=-1)
+
+
+class Tanh(nn.Module):
+    r"""tanh(x) = 2 sigmoid(2x) - 1, elementwise, to an absolute error of about 2e-7 in float32.
+
+    On processors torch's sigmoid is about ten times as fast as its tanh, which took a quarter of a training step;
+    elsewhere this is torch's own tanh.
+
+    Examples
+    --------
+    >>> Tanh()(torch.tensor([0.0, 1.0]))
+    tensor([0.0000, 0.7616])
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """tanh(x), shape of ``x``."""
+        if x.device.type != "cpu":
+            return torch.tanh(x)
+        y: Tensor = _FastTanh.apply(x)
+        return y
 
 
 def mlp(n_inputs: int, hidden_units: Sequence[int]) -> nn.Sequential:
@@ -22,6 +66,6 @@ def mlp(n_inputs: int, hidden_units: Sequence[int]) -> nn.Sequential:
     """
     layers: list[nn.Module] = []
     for width in hidden_units:
-        layers += [nn.Linear(n_inputs, width), nn.Tanh()]
+        layers += [nn.Linear(n_inputs, width), Tanh()]
         n_inputs = width
     return nn.Sequential(*layers)
