@@ -4,14 +4,17 @@ from __future__ import annotations
 
 __all__ = [
     "ChecksumError",
+    "DataWarning",
     "DatasetError",
     "DownloadError",
     "FileFormatError",
     "FitDivergedError",
     "InvalidInputError",
+    "InvalidTypeError",
     "InvalidWeightsError",
     "MNARError",
     "MNARWarning",
+    "TrainingWarning",
     "UnreliableWeightsWarning",
     "UnsupportedModelError",
 ]
@@ -32,6 +35,10 @@ class InvalidInputError(MNARError, ValueError):
 
     It is a ``ValueError`` too, which is what scikit-learn's checks and callers expect.
     """
+
+
+class InvalidTypeError(InvalidInputError, TypeError):
+    """A value given by the caller is of a type that cannot be used (a ``TypeError`` too)."""
 
 
 class UnsupportedModelError(MNARError, ValueError):
@@ -64,6 +71,14 @@ class FileFormatError(MNARError, ValueError):
 
 class MNARWarning(UserWarning):
     """Base of every warning that the package gives."""
+
+
+class DataWarning(MNARWarning):
+    """Part of the table cannot be learnt from; the message names the columns and says what is done instead."""
+
+
+class TrainingWarning(MNARWarning):
+    """Training met a fault and went on; the message says what was lost."""
 
 
 class UnreliableWeightsWarning(MNARWarning):

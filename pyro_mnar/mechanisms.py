@@ -336,7 +336,7 @@ def by_name(mechanism: str | Mechanism) -> Mechanism:
     """
     if isinstance(mechanism, Mechanism):
         return mechanism
-    if mechanism not in NAMES:
+    if not isinstance(mechanism, str) or mechanism not in NAMES:
         raise InvalidInputError(f"mechanism is {mechanism!r}; give one of {sorted(NAMES)} or a Mechanism instance")
     return NAMES[mechanism]()
 

@@ -2,15 +2,17 @@
 
 import copy
 import threading
+import warnings
 from collections.abc import Sequence
-from typing import Any, Literal
+from numbers import Integral, Real
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
@@ -18,7 +20,9 @@ from pyro_mnar import mechanisms
 from pyro_mnar.batch import Batch
 from pyro_mnar.columns import ColumnInfo, FloatArray, describe, standardise
 from pyro_mnar.encoders import MLPEncoder
-from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.errors import DataWarning, InvalidInputError, InvalidTypeError
+from pyro_mnar.estimators.parameters import check_parameters, checked_device, drawn_seed
+from pyro_mnar.estimators.tables import BoolArray, marks_with_number, read_table
 from pyro_mnar.importance import Gradient
 from pyro_mnar.joint import Joint
 from pyro_mnar.likelihoods import GaussianLikelihood
@@ -34,6 +38,29 @@ _INITIALISATION = threading.Lock()
 
 class JointEstimator(BaseEstimator):
     """Base of the estimators: the constructor's parameters and the fitted pair ``joint_``."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "mechanism": [str, mechanisms.Mechanism],
+        "decoder": [StrOptions({"mlp", "linear"})],
+        "latent_dim": [Interval(Integral, 1, None, closed="left"), None],
+        "hidden_units": ["array-like"],
+        "min_scale": [Interval(Real, 0, None, closed="left")],
+        "n_draws": [Interval(Integral, 1, None, closed="left")],
+        "n_draws_posterior": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "mechanism_learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "collapse": ["boolean", StrOptions({"auto"})],
+        "n_inner": [Interval(Integral, 1, None, closed="left")],
+        "gradient": [StrOptions({"standard", "dreg"})],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
+        "random_state": ["random_state"],
+        "device": [str],
+        "verbose": ["boolean"],
+    }
 
     def __init__(
         self,
@@ -109,30 +136,77 @@ class JointEstimator(BaseEstimator):
         return float(self._complete(self._check(X, reset=False))[1].mean())
 
     def _check(self, X: npt.ArrayLike, reset: bool) -> FloatArray:
-        if isinstance(X, pd.DataFrame):
-            for name in X.columns:
-                if not pd.api.types.is_numeric_dtype(X[name]):
-                    raise InvalidInputError(
-                        f"column {name!r} has type {X[name].dtype}, not numbers; drop it or encode it as numbers first"
-                    )
-        if not reset:
+        """The columns that the model has, shape (n, p), NaN = missing; parameters are checked too when ``reset``."""
+        if reset:
+            check_parameters(self)
+        else:
             check_is_fitted(self)
-        table: FloatArray = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan")
+        return self._modelled(self._read(X, reset), reset)
+
+    def _read(self, X: npt.ArrayLike, reset: bool) -> FloatArray:
+        """All columns of the table, NaN = missing."""
+        table = read_table(X, self._missing_marker(), self)
+        try:
+            validate_data(self, X, reset=reset, skip_check_array=True)
+        except TypeError as error:
+            raise InvalidTypeError(str(error)) from error
+        except ValueError as error:
+            raise InvalidInputError(str(error)) from error
         return table
 
-    def _names(self) -> list[str]:
+    def _missing_marker(self) -> float | None:
+        marker: float | None = self.get_params(deep=False).get("missing_values")
+        return marker
+
+    def _modelled(self, table: FloatArray, reset: bool) -> FloatArray:
+        missing = np.isnan(table)
+        if reset:
+            self._has_values: BoolArray = ~np.all(missing, axis=0)
+            if not self._has_values.any():
+                raise InvalidInputError(
+                    f"every cell of the table, shape {table.shape}, is missing; there is nothing to learn from"
+                )
+            empty = self._input_names()[~self._has_values]
+            if len(empty):
+                warnings.warn(
+                    f"columns without any observed value are left out of the model: {list(empty)}",
+                    DataWarning,
+                    stacklevel=4,
+                )
+        else:
+            self._warn_untrained(missing[:, self._has_values])
+        return table if self._has_values.all() else table[:, self._has_values]
+
+    def _warn_untrained(self, missing: BoolArray) -> None:
+        """Say which columns are missing for the first time, where the model has a mechanism."""
+        if isinstance(self.joint_.mechanism, mechanisms.Ignorable):
+            return
+        new = missing.any(0) & ~self.joint_.active.cpu().numpy()
+        if new.any():
+            warnings.warn(
+                f"columns {[self.columns_.names[j] for j in np.flatnonzero(new)]} have missing values now but had none "
+                "in training: how they go missing was not learnt, and they are treated as missing at random",
+                DataWarning,
+                stacklevel=5,
+            )
+
+    def _input_names(self) -> npt.NDArray[np.object_]:
         names = getattr(self, "feature_names_in_", None)
-        return [f"x{j}" for j in range(self.n_features_in_)] if names is None else [str(name) for name in names]
+        return np.array([f"x{j}" for j in range(self.n_features_in_)], object) if names is None else names
+
+    def _names(self) -> list[str]:
+        """Names of the columns that the model has."""
+        return [str(name) for name in self._input_names()[self._has_values]]
 
     def _fit_joint(self, table: FloatArray) -> None:
-        self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        self._seed = drawn_seed(self.random_state)
         self.columns_ = describe(table, self._names())
         observed = ~np.isnan(table)
         data = self._batch(table)
         with _INITIALISATION, torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)
             joint = self._build(self.columns_, torch.as_tensor(~observed.all(0)))
-        self.joint_ = joint.to(self.device)
+        self.joint_ = joint.to(checked_device(self.device))
         settings = TrainingSettings(
             max_iter=self.max_iter,
             batch_size=self.batch_size,
@@ -181,5 +255,5 @@ class JointEstimator(BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
+        tags.input_tags.allow_nan = not marks_with_number(self._missing_marker())
         return tags

@@ -1,17 +1,25 @@
 """MNARImputer: from a table with holes to a completed table."""
 
-from typing import Any
+import warnings
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
-from sklearn.base import OneToOneFeatureMixin, TransformerMixin
+from sklearn.base import TransformerMixin
+from sklearn.impute import MissingIndicator
+from sklearn.utils._param_validation import MissingValues
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
-from pyro_mnar.columns import original
+from pyro_mnar.columns import FloatArray, original
+from pyro_mnar.errors import DataWarning
 from pyro_mnar.estimators.base import JointEstimator
+from pyro_mnar.estimators.tables import BoolArray, has_text_names, write_table
+from pyro_mnar.importance import Gradient
+from pyro_mnar.mechanisms import Mechanism
 
 
-class MNARImputer(OneToOneFeatureMixin, TransformerMixin, JointEstimator):
+class MNARImputer(TransformerMixin, JointEstimator):
     """Impute values that are missing because of their own values (not-MIWAE; MIWAE with ``mechanism="ignorable"``).
 
     Parameters
@@ -42,6 +50,15 @@ class MNARImputer(OneToOneFeatureMixin, TransformerMixin, JointEstimator):
     verbose : bool
         Show a progress bar.
 
+    missing_values : float, None or NA
+        A number that marks missing cells; NaN, None and NA mark them in any case when it is one of the three.
+    keep_empty_features : bool
+        Give columns without any observed value in training back, filled with 0, rather than drop them.
+    add_indicator : bool
+        Append one column per column that had missing values in training: whether the cell is missing.
+    round_integers : bool
+        Round what is imputed in columns whose observed values in training are all whole numbers.
+
     Attributes
     ----------
     joint_ : Joint
@@ -51,7 +68,11 @@ class MNARImputer(OneToOneFeatureMixin, TransformerMixin, JointEstimator):
     n_iter_ : int
         Passes over the data that were run.
     columns_ : ColumnInfo
-        Names, observed means and standard deviations, missing rates.
+        Names, observed means and standard deviations, missing rates, of the columns that have observed values.
+    indicator_ : MissingIndicator
+        With ``add_indicator`` only.
+    n_features_in_, feature_names_in_
+        As everywhere in scikit-learn.
 
     References
     ----------
@@ -66,35 +87,181 @@ class MNARImputer(OneToOneFeatureMixin, TransformerMixin, JointEstimator):
     False
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **JointEstimator._parameter_constraints,
+        "missing_values": [MissingValues(numeric_only=True), None],
+        "keep_empty_features": ["boolean"],
+        "add_indicator": ["boolean"],
+        "round_integers": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        mechanism: str | Mechanism = "self-masking",
+        *,
+        decoder: Literal["mlp", "linear"] = "mlp",
+        latent_dim: int | None = None,
+        hidden_units: Sequence[int] = (128, 128),
+        min_scale: float = 0.1,
+        n_draws: int = 20,
+        n_draws_posterior: int = 1000,
+        max_iter: int = 500,
+        batch_size: int = 128,
+        learning_rate: float = 1e-3,
+        mechanism_learning_rate: float = 3e-2,
+        collapse: bool | Literal["auto"] = "auto",
+        n_inner: int = 1,
+        gradient: Gradient = "standard",
+        validation_fraction: float = 0.0,
+        tol: float = 1e-3,
+        n_iter_no_change: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        device: str = "cpu",
+        verbose: bool = False,
+        missing_values: float | None = np.nan,
+        keep_empty_features: bool = False,
+        add_indicator: bool = False,
+        round_integers: bool = False,
+    ) -> None:
+        super().__init__(
+            mechanism,
+            decoder=decoder,
+            latent_dim=latent_dim,
+            hidden_units=hidden_units,
+            min_scale=min_scale,
+            n_draws=n_draws,
+            n_draws_posterior=n_draws_posterior,
+            max_iter=max_iter,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            mechanism_learning_rate=mechanism_learning_rate,
+            collapse=collapse,
+            n_inner=n_inner,
+            gradient=gradient,
+            validation_fraction=validation_fraction,
+            tol=tol,
+            n_iter_no_change=n_iter_no_change,
+            random_state=random_state,
+            device=device,
+            verbose=verbose,
+        )
+        self.missing_values = missing_values
+        self.keep_empty_features = keep_empty_features
+        self.add_indicator = add_indicator
+        self.round_integers = round_integers
+
     def fit(self, X: npt.ArrayLike, y: object = None) -> "MNARImputer":
-        """Fit the joint model of values and mask to a table, shape (n, p), with NaN in missing cells.
+        """Fit the joint model of values and mask to a table.
+
+        Parameters
+        ----------
+        X : array-like
+            Shape (n, p), numbers and booleans, original units; NaN, None and NA are missing. Text and categorical
+            columns must be turned into numbers first; the error says how.
+        y : object
+            Ignored.
+
+        Returns
+        -------
+        MNARImputer
+            Itself.
 
         Raises
         ------
         InvalidInputError
-            A column that is not numeric, and other input that breaks a stated rule.
+            A parameter, a column or a cell that breaks a stated rule; before training.
+        FitDivergedError
+            The bound stopped being finite, and a lower rate did not help.
         """
-        self._fit_joint(self._check(X, reset=True))
+        table = self._check(X, reset=True)
+        self._whole: BoolArray = (np.isnan(table) | (table == np.rint(table))).all(0)
+        self._fit_joint(table)
+        if self.add_indicator:
+            self.indicator_ = MissingIndicator(error_on_new=False).fit(self._read(X, reset=False))
         return self
 
     def transform(self, X: npt.ArrayLike) -> Any:
         """The completed table: missing cells hold E[x_mis | x_obs, s], observed cells are unchanged bit for bit.
 
+        Parameters
+        ----------
+        X : array-like
+            Shape (n, p), original units, with the columns of the table that was fitted.
+
         Returns
         -------
-        ndarray or DataFrame
-            The kind that was given, shape (n, p), original units.
+        DataFrame or ndarray
+            The kind that was given (an array if only the new table has names), shape (n, columns given back), original
+            units, in the order given. Columns of a DataFrame keep their type where the values allow it: an integer one
+            if nothing in it was imputed or the imputed values are whole (``round_integers``), a boolean one if they
+            are 0 and 1.
 
         Raises
         ------
+        InvalidInputError
+            Columns that are not those of the fitted table, and cells that break a stated rule.
         NotFittedError
             Before ``fit``.
         """
-        table = self._check(X, reset=False)
-        completed = table
-        if np.isnan(table).any():
-            values = original(self._complete(table)[0], self.columns_)
-            completed = np.where(np.isnan(table), values, table)
-        if isinstance(X, pd.DataFrame):
-            return pd.DataFrame(completed, index=X.index, columns=X.columns)
-        return completed
+        check_is_fitted(self)
+        table = self._read(X, reset=False)
+        missing = np.isnan(table)
+        completed = np.where(missing, 0.0, table)
+        if missing[:, self._has_values].any():
+            completed[:, self._has_values] = self._imputed(self._modelled(table, reset=False))
+        self._warn_values_in_empty(missing)
+        # Names that the fitted table did not have were not checked, so they are not given back either.
+        container = table if has_text_names(X) and not hasattr(self, "feature_names_in_") else X
+        return write_table(container, completed, missing, self._given_back(), self._indicators(table))
+
+    def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> npt.NDArray[np.object_]:
+        """Names of the columns that ``transform`` gives back.
+
+        Parameters
+        ----------
+        input_features : sequence of str or None
+            Names of the p columns; must be those of the fitted table, if that had names.
+
+        Returns
+        -------
+        ndarray of str
+
+        Raises
+        ------
+        ValueError
+            Other names, or another number of them, than those of the fitted table.
+        NotFittedError
+            Before ``fit``.
+        """
+        check_is_fitted(self)
+        names = _check_feature_names_in(self, input_features)
+        kept: npt.NDArray[np.object_] = names[self._given_back()]
+        if not self.add_indicator:
+            return kept
+        return np.concatenate([kept, self.indicator_.get_feature_names_out(names)])
+
+    def _imputed(self, table: FloatArray) -> FloatArray:
+        """The modelled columns with E[x_mis | x_obs, s] in missing cells, original units."""
+        values = original(self._complete(table)[0], self.columns_)
+        if self.round_integers:
+            values = np.where(self._whole, np.rint(values), values)
+        return np.where(np.isnan(table), values, table)
+
+    def _given_back(self) -> BoolArray:
+        return np.ones(self.n_features_in_, bool) if self.keep_empty_features else self._has_values
+
+    def _indicators(self, table: FloatArray) -> dict[str, BoolArray]:
+        if not self.add_indicator:
+            return {}
+        names = self.indicator_.get_feature_names_out(self._input_names())
+        return dict(zip(names, self.indicator_.transform(table).T, strict=True))
+
+    def _warn_values_in_empty(self, missing: BoolArray) -> None:
+        found = ~missing.all(0) & ~self._has_values
+        if found.any() and not self.keep_empty_features:
+            warnings.warn(
+                f"columns {list(self._input_names()[found])} have values now but had none in training; they are "
+                "dropped: fit again, or set keep_empty_features=True",
+                DataWarning,
+                stacklevel=3,
+            )

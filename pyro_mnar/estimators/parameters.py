@@ -1,0 +1,82 @@
+"""The constructor's parameters, checked before anything long starts."""
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import InvalidParameterError as SklearnParameterError
+from sklearn.utils._param_validation import validate_parameter_constraints
+
+from pyro_mnar.errors import InvalidInputError
+
+
+class InvalidParameterError(InvalidInputError, SklearnParameterError):
+    """A constructor parameter of an estimator that breaks its rule (scikit-learn's error of that name too)."""
+
+
+def check_parameters(estimator: Any) -> None:
+    """Check what the constructor was given against the estimator's ``_parameter_constraints``.
+
+    Raises
+    ------
+    InvalidParameterError
+        The message names the parameter, its rule and the value.
+    """
+    parameters = estimator.get_params(deep=False)
+    name = type(estimator).__name__
+    try:
+        validate_parameter_constraints(estimator._parameter_constraints, parameters, caller_name=name)
+    except SklearnParameterError as error:
+        raise InvalidParameterError(str(error)) from error
+    _check_widths(parameters["hidden_units"], name)
+    checked_device(parameters["device"])
+
+
+def checked_device(name: str) -> torch.device:
+    """The torch device of a name, after asking it for memory.
+
+    Raises
+    ------
+    InvalidParameterError
+        No such device, or none on this machine.
+
+    Examples
+    --------
+    >>> checked_device("cpu")
+    device(type='cpu')
+    """
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    # torch raises AssertionError where it was built without the device, and its own errors where there is none.
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise InvalidParameterError(f"device is {name!r}, which cannot be used here ({reason}); use 'cpu'") from error
+    return device
+
+
+def drawn_seed(random_state: int | np.random.RandomState | None) -> int:
+    """One seed for everything random in a fit: from ``random_state``, or from the system when it is None.
+
+    NumPy's global generator, which scikit-learn would move for None, is left alone.
+
+    Examples
+    --------
+    >>> drawn_seed(0) == drawn_seed(0)
+    True
+    """
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0] % (2**31 - 1))
+    return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def _check_widths(hidden_units: Sequence[object], name: str) -> None:
+    for width in hidden_units:
+        if not isinstance(width, Integral) or width < 1:
+            raise InvalidParameterError(
+                f"The 'hidden_units' parameter of {name} must be whole numbers of at least 1. Got {width!r} among "
+                f"{list(hidden_units)} instead."
+            )
