@@ -9,6 +9,42 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 
 
+class Group(NamedTuple):
+    """One-hot columns that are one categorical variable.
+
+    Attributes
+    ----------
+    columns : tuple of int
+        Positions of the columns.
+    one_cell : bool
+        They stand for one cell of the user's table (a pandas categorical column), so they are missing together.
+    """
+
+    columns: tuple[int, ...]
+    one_cell: bool = False
+
+
+class Layout(NamedTuple):
+    """Which columns are of which kind; together they are 0 .. p-1, each once.
+
+    Attributes
+    ----------
+    continuous, binary : tuple of int
+        Positions of the standardised columns, and of those that hold 0 and 1.
+    groups : tuple of Group
+        One-hot groups.
+    """
+
+    continuous: tuple[int, ...]
+    binary: tuple[int, ...] = ()
+    groups: tuple[Group, ...] = ()
+
+    @property
+    def discrete(self) -> list[int]:
+        """Positions of the columns that hold 0 and 1."""
+        return [*self.binary, *(column for group in self.groups for column in group.columns)]
+
+
 class ColumnInfo(NamedTuple):
     """What a mechanism may know of the table: standardised value = (original - center) / scale.
 

@@ -1,10 +1,12 @@
 """Distributions over a whole row, written for speed and for an explicit source of noise."""
 
 import math
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import torch
 from pyro.distributions import TorchDistribution
+from pyro.distributions.score_parts import ScoreParts
 from torch import Tensor
 from torch.distributions import constraints
 
@@ -82,3 +84,27 @@ class DiagonalNormal(TorchDistribution):
         # A product rather than torch.where: missing cells hold 0, so nothing here is infinite.
         counted = self.counted.to(per_feature.dtype)
         return (per_feature * counted).sum(-1) - _HALF_LOG_2PI * counted.sum(-1)
+
+
+class WithChoices(TorchDistribution, ABC):
+    r"""A distribution of which a draw makes discrete choices: a gradient through the draw leaves their part out.
+
+    A draw is x = g(c, u; theta), c chosen with probability r(c; theta), u noise. The gradient of E f(x) is
+    E [ grad f(g(c, u; theta)) + f(x) grad log r(c; theta) ]; the second term is what :meth:`choice_log_prob` is for.
+    """
+
+    has_rsample = True
+
+    @abstractmethod
+    def choice_log_prob(self, value: Tensor) -> Tensor:
+        """Log probability of the choices in the draw ``value``, batch shape, differentiable in the parameters alone."""
+
+    def expand(self, batch_shape: torch.Size, _instance: object = None) -> TorchDistribution:
+        """The same distribution with a larger batch shape; itself when it has that shape already."""
+        same = torch.Size(batch_shape) == self.batch_shape
+        return self if same else super().expand(torch.Size(batch_shape))
+
+    def score_parts(self, x: Tensor, *args: object, **kwargs: object) -> ScoreParts:
+        """Pyro's own account of the same: log density, score function, entropy term."""
+        log_prob = self.log_prob(x)
+        return ScoreParts(log_prob, self.choice_log_prob(x), log_prob)

@@ -17,7 +17,7 @@ from pyro.infer import RenyiELBO
 from torch import Tensor
 
 from pyro_mnar.batch import Batch
-from pyro_mnar.distributions import DiagonalNormal
+from pyro_mnar.distributions import DiagonalNormal, WithChoices
 from pyro_mnar.errors import UnsupportedModelError
 
 Gradient = Literal["standard", "dreg"]
@@ -110,10 +110,19 @@ class ImportanceBound(RenyiELBO):
 
     def differentiable_loss(self, model: PairFunction, guide: PairFunction, batch: Batch) -> Tensor:
         """Minus the bound, summed over rows, in nats, with the gradient that ``gradient`` names."""
-        if self.gradient == "standard":
-            return -self.row_bounds(model, guide, batch).sum()
+        shape = (self.num_particles, batch.n_rows)
         traces = paired_traces(model, guide, batch, self.num_particles)
-        weights = log_weights(*traces, (self.num_particles, batch.n_rows), stop_proposal_gradient=True)
+        choices = choice_log_prob(traces[1])
+        if self.gradient == "standard":
+            log_w = log_weights(*traces, shape)
+            loss = -log_mean(log_w).sum()
+            return loss if choices is None else loss - score_surrogate(log_w.detach(), choices)
+        if choices is not None:
+            raise UnsupportedModelError(
+                "gradient='dreg' has no form for proposals that make discrete choices (binary or categorical cells, or "
+                "the logistic link, with a head or a sampled mask term); use gradient='standard'"
+            )
+        weights = log_weights(*traces, shape, stop_proposal_gradient=True)
         normalised = torch.softmax(weights.detach(), dim=0)
         z = traces[1].nodes["z"]["value"]
         if z.requires_grad:
@@ -132,6 +141,45 @@ class ImportanceBound(RenyiELBO):
 def log_mean(log_w: Tensor) -> Tensor:
     """Log 1/K sum_k exp(log_w_k) over the first axis."""
     return log_w.logsumexp(0) - math.log(log_w.shape[0])
+
+
+def choice_log_prob(guide_trace: poutine.Trace) -> Tensor | None:
+    """Log probability of the discrete choices in the guide's draws, shape (K, n); None if it makes none."""
+    found: Tensor | None = None
+    for site in guide_trace.nodes.values():
+        if _is_drawn(site) and isinstance(site["fn"], WithChoices):
+            term = site["fn"].choice_log_prob(site["value"])
+            if term.requires_grad:
+                found = term if found is None else found + term
+    return found
+
+
+def score_surrogate(log_w: Tensor, choices: Tensor) -> Tensor:
+    r"""Zero, with the gradient that the path derivative of the bound leaves out where draws make discrete choices.
+
+    .. math:: \sum_{ik} \Big( \log \tfrac1K \sum_l w_{il} - \log \tfrac1{K-1} \sum_{l \ne k} w_{il} \Big)
+              \nabla \log r(c_{ik}), \quad r \text{ the probability of the choices } c_{ik} \text{ given } z_{ik}
+
+    Unbiased: what is subtracted does not depend on draw k, and keeps the factor of order 1/K. One draw (K = 1) has
+    no others to compare with, and gets the plain score function.
+
+    Parameters
+    ----------
+    log_w, choices
+        Shape (K, n); ``log_w`` without gradient.
+
+    References
+    ----------
+    Mnih & Rezende 2016, "Variational inference for Monte Carlo objectives", arXiv:1602.06725, equation 5.
+    """
+    n_draws = log_w.shape[0]
+    signal = log_mean(log_w).expand_as(log_w)
+    if n_draws > 1:
+        itself = torch.eye(n_draws, dtype=torch.bool, device=log_w.device).unsqueeze(-1)
+        others = torch.where(itself, -torch.inf, log_w).logsumexp(1) - math.log(n_draws - 1)
+        signal = signal - others
+    surrogate = (signal * choices).sum()
+    return surrogate - surrogate.detach()
 
 
 def _vectorised(function: PairFunction, n_draws: int) -> PairFunction:

@@ -8,6 +8,7 @@ from the model's own distribution, so its density cancels in the weight. Where t
 drawn from its marginal p(s|z, x_obs) and x_mis (needed by y alone) from p(x_mis|z, s, x_obs): the same joint density.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 import pyro
@@ -17,8 +18,8 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 
 from pyro_mnar.batch import Batch
-from pyro_mnar.collapse import CollapsedMask, TiltedRows, can_collapse
-from pyro_mnar.distributions import DiagonalNormal
+from pyro_mnar.collapse import can_collapse, collapsed_mask, tilted_rows
+from pyro_mnar.distributions import DiagonalNormal, WithChoices
 from pyro_mnar.encoders import Encoder
 from pyro_mnar.errors import UnsupportedModelError
 from pyro_mnar.heads import Head
@@ -62,6 +63,9 @@ class Joint(nn.Module):
     n_inner : int
         Draws M of x_mis per z when x_mis is sampled: p(s|z) is then their average, which costs only the mechanism.
         The site ``x_mis`` has the event shape (p,), or (M, p) for M > 1.
+    one_cell_groups : sequence of sequence of int
+        Groups of one-hot columns that stand for one cell of the table: they are missing together, and the first column
+        carries the group's one mask term.
 
     Raises
     ------
@@ -74,7 +78,6 @@ class Joint(nn.Module):
     """
 
     active: Tensor
-    active_index: Tensor
 
     def __init__(
         self,
@@ -87,6 +90,7 @@ class Joint(nn.Module):
         head: Head | None = None,
         collapse: bool | str = "auto",
         n_inner: int = 1,
+        one_cell_groups: Sequence[Sequence[int]] = (),
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -97,8 +101,11 @@ class Joint(nn.Module):
         self.latent_dim = latent_dim
         self.n_inner = n_inner
         self.generator: torch.Generator | None = None
+        self.one_cell_groups = [list(group) for group in one_cell_groups]
+        for _, *others in self.one_cell_groups:
+            active = active.clone()
+            active[others] = False
         self.register_buffer("active", active)
-        self.register_buffer("active_index", active.nonzero()[:, 0])
         self.has_mask_term = not isinstance(mechanism, Ignorable) and bool(active.any())
         self.collapsed = self.has_mask_term and collapse is not False and self._has_closed_form()
         if collapse is True and self.has_mask_term and not self.collapsed:
@@ -117,13 +124,13 @@ class Joint(nn.Module):
             if self.collapsed:
                 curve = self.mechanism.curve()
                 assert curve is not None
-                mask = CollapsedMask(given.rows, curve, batch.x, batch.observed, self.active_index)
+                mask = collapsed_mask(given.rows, curve, batch.x, batch.observed, self.active)
                 pyro.sample("s", mask, obs=batch.observed)
             if given.x_mis is not None:
                 x = self.completed(pyro.sample("x_mis", given.x_mis), batch)
                 log_inner = None
                 if self.has_mask_term and not self.collapsed:
-                    s = MaskGivenRow(self.mechanism(x), self.active, self.n_inner)
+                    s = self.mask_given_row(x)
                     pyro.sample("s", s, obs=batch.observed)
                     log_inner = s.log_prob_inner(batch.observed)
                 if self._uses_target(batch):
@@ -148,7 +155,7 @@ class Joint(nn.Module):
             rows = self.likelihood(self.decoder(pyro.sample("z", self.prior(like))))
             x = pyro.sample("x", rows)
             if self.has_mask_term:
-                pyro.sample("s", MaskGivenRow(self.mechanism(x), self.active, 1))
+                pyro.sample("s", self.mask_given_row(x, n_inner=1))
             if self.head is not None:
                 pyro.sample("y", self.head(x))
 
@@ -168,6 +175,18 @@ class Joint(nn.Module):
             last = self._last = GivenCode(z, rows, self._missing_part(rows, batch))
         return last
 
+    def mask_given_row(self, x: Tensor, n_inner: int | None = None) -> "MaskGivenRow":
+        """p(s | x) for completed rows x of shape (K, n, p), or (K, n, M, p) for ``n_inner`` = M > 1."""
+        s = self.mechanism(x)
+        curve = self.mechanism.curve() if self.one_cell_groups else None
+        if curve is not None:
+            # A group that is one cell of the table has the curve of the category that is present, at 1.
+            logits = s.logits.clone()
+            for group in self.one_cell_groups:
+                logits[..., group[0]] = (x[..., group] * s.logits[..., group]).sum(-1)
+            s = Bernoulli(logits=logits, validate_args=False)
+        return MaskGivenRow(s, self.active, self.n_inner if n_inner is None else n_inner, self.one_cell_groups)
+
     def completed(self, x_mis: Tensor, batch: Batch) -> Tensor:
         """Rows with the observed cells as they are and ``x_mis`` elsewhere, shape of ``x_mis``."""
         x, observed = (batch.x, batch.observed) if self.n_inner == 1 else (batch.x[:, None], batch.observed[:, None])
@@ -185,7 +204,7 @@ class Joint(nn.Module):
         if self.collapsed:
             curve = self.mechanism.curve()
             assert curve is not None
-            part: TorchDistribution = TiltedRows(rows, curve, batch.observed, self.active_index, self.generator)
+            part = tilted_rows(rows, curve, batch.x, batch.observed, self.active, self.generator)
         else:
             part = rows.missing_part(batch.x, batch.observed, self.generator)
         return part if n_inner == 1 else InnerDraws(part, n_inner)
@@ -211,13 +230,18 @@ class MaskGivenRow(TorchDistribution):
         bool, shape (p,).
     n_inner : int
         M.
+    one_cell_groups : sequence of sequence of int
+        Columns that are missing together with the first of them.
     """
 
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.independent(constraints.boolean, 1)
 
-    def __init__(self, bernoulli: Bernoulli, active: Tensor, n_inner: int) -> None:
+    def __init__(
+        self, bernoulli: Bernoulli, active: Tensor, n_inner: int, one_cell_groups: Sequence[Sequence[int]] = ()
+    ) -> None:
         self.bernoulli, self.active, self.n_inner = bernoulli, active, n_inner
+        self.one_cell_groups = one_cell_groups
         shape = bernoulli.batch_shape
         super().__init__(shape[: -1 if n_inner == 1 else -2], shape[-1:], validate_args=False)
 
@@ -235,15 +259,17 @@ class MaskGivenRow(TorchDistribution):
     def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
         """Masks, bool, True = observed; inactive columns are always observed."""
         draw = self.bernoulli.sample(sample_shape).bool()
-        return (draw if self.n_inner == 1 else draw[..., 0, :]) | ~self.active
+        draw = (draw if self.n_inner == 1 else draw[..., 0, :]) | ~self.active
+        for first, *others in self.one_cell_groups:
+            draw[..., others] = draw[..., first, None]
+        return draw
 
 
-class InnerDraws(TorchDistribution):
+class InnerDraws(WithChoices):
     """M independent copies of a row distribution as one event of shape (M, p)."""
 
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.real
-    has_rsample = True
 
     def __init__(self, base: TorchDistribution, n_inner: int) -> None:
         self.base, self.n_inner = base, n_inner
@@ -256,6 +282,12 @@ class InnerDraws(TorchDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """Sum over the copies, shape (K, n)."""
         return self.base.log_prob(value.movedim(-2, 0)).sum(0)
+
+    def choice_log_prob(self, value: Tensor) -> Tensor:
+        """See :class:`~pyro_mnar.distributions.WithChoices`."""
+        if isinstance(self.base, WithChoices):
+            return self.base.choice_log_prob(value.movedim(-2, 0)).sum(0)
+        return value.new_zeros(self.batch_shape)
 
 
 def averaged(head: TorchDistribution, log_inner: Tensor | None, n_inner: int) -> TorchDistribution:

@@ -47,8 +47,8 @@ LEVELS = {
     "__init__": 7,
 }
 COMPONENT_LEVEL = 1
-# The base class of a distribution is all of Pyro that the bottom may know.
-PYRO_BASES = {"pyro.distributions", "pyro.distributions.TorchDistribution"}
+# The base class of a distribution, and how it accounts for its gradient, is all of Pyro that the bottom may know.
+PYRO_BASES = {"pyro.distributions", "pyro.distributions.TorchDistribution", "pyro.distributions.score_parts.ScoreParts"}
 SAMPLING_MODULE = "joint"
 # Amputation is here because it gives a DataFrame back for a DataFrame, pooling because its results can be had as one.
 TABLE_MODULES = {"columns", "datasets", "amputation", "pooling"}

@@ -210,14 +210,14 @@ def test_a_slope_of_zero_is_the_plain_normal():
         assert torch.allclose(law.cdf(law.loc), half)
 
 
-def test_probit_draws_are_differentiable_given_their_noise():
-    noise = torch.rand(2, 6, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+def test_draws_are_differentiable_given_their_noise():
+    noise = torch.rand(3, 6, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     arguments = [
         argument.requires_grad_()
         for argument in tensor([0.3, -4.0, 2.0], [1.0, 0.4, 2.0], [1.5, 3.0, -0.7], [0.2, 0.0, 1.0])
     ]
-    assert torch.autograd.gradcheck(lambda *a: TiltedNormal(*a).sample(noise=noise), arguments)
-    assert not TiltedNormal(*arguments, "logistic").sample((2,)).requires_grad
+    for link in LINKS:
+        assert torch.autograd.gradcheck(lambda *a, link=link: TiltedNormal(*a, link).sample(noise=noise), arguments)
 
 
 def test_explicit_noise_and_generators_fix_the_draws():

@@ -29,7 +29,8 @@ class TiltedNormal:
     and ``-w`` for ``w``, which is the same density. A slope of 0 gives back the plain normal.
 
     ``mean``, ``variance``, ``log_prob`` and ``log_normaliser`` are differentiable in all four arguments, and so is
-    ``sample`` with the probit link (given its noise). A logistic draw chooses a node and is therefore detached.
+    ``sample`` (given its noise). A logistic draw chooses one of the nodes, which its path derivative leaves out:
+    ``node_log_prob`` accounts for that.
 
     Parameters
     ----------
@@ -140,10 +141,35 @@ class TiltedNormal:
             )
         tiny = torch.finfo(noise.dtype).eps / 4
         noise = noise.clamp(tiny, 1 - 2 * tiny)
+        return self._draw(noise)
+
+    def node_log_prob(self, value: Tensor) -> Tensor:
+        r"""Log share of the node that a draw came from, averaged over the nodes that it can have come from.
+
+        The gradient of E f(x) is that of f along the path of the draws with their nodes given, plus f(x) times the
+        gradient of this, :math:`\sum_i P(i | x) \nabla \log \mathrm{share}_i`. Zero with the probit link.
+
+        Parameters
+        ----------
+        value
+            draws, broadcastable with ``shape``; no gradient flows through them.
+
+        Returns
+        -------
+        Tensor
+            Broadcast shape, nats.
+        """
         if self.link == "probit":
-            return self._draw(noise)
+            return torch.zeros_like(value)
+        log_share = self._parts()[0]
+        log_share = log_share.reshape(len(log_share), *(1,) * (value.dim() - self.loc.dim()), *self.shape)
         with torch.no_grad():
-            return self._draw(noise)
+            _, slope, _ = fold(self.loc - self.threshold, self.scale, self.slope)
+            argument = slope * (value - self.threshold)
+            scales, log_weights = nodes(self.link, self.loc)
+            column = (-1,) + (1,) * argument.dim()
+            came_from = torch.softmax(log_weights.view(column) + log_ndtr(scales.view(column) * argument), 0)
+        return (came_from * log_share).sum(0)
 
     def cdf(self, value: Tensor) -> Tensor:
         """``P(x <= value)``, by quadrature of the exact density to about 1e-10, without gradient.

@@ -1,34 +1,12 @@
-"""Likelihoods p(x | z): from the decoder's hidden units to a distribution of the complete row.
+"""Continuous features: independent normals."""
 
-The distribution knows how to look at a row with holes: ``observed_part`` is the one of x_obs, ``missing_part`` the one
-of x_mis given z and x_obs. They are what the sites ``x_obs`` and ``x_mis`` of the joint model use.
-"""
-
-from abc import ABC, abstractmethod
 from typing import Literal
 
 import torch
-from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 
 from pyro_mnar.distributions import DiagonalNormal
-
-
-class RowDistribution(TorchDistribution, ABC):
-    """p(x | z) of a complete row: batch shape (K, n), event shape (p,)."""
-
-    @property
-    @abstractmethod
-    def mean(self) -> Tensor:
-        """E[x | z], shape (K, n, p)."""
-
-    @abstractmethod
-    def observed_part(self, observed: Tensor) -> TorchDistribution:
-        """p(x_obs | z): its ``log_prob`` of a row reads the cells ``observed`` (n, p) alone."""
-
-    @abstractmethod
-    def missing_part(self, x: Tensor, observed: Tensor, generator: torch.Generator | None = None) -> TorchDistribution:
-        """p(x_mis | z, x_obs): its draws have shape (K, n, p); their values in observed cells mean nothing."""
+from pyro_mnar.likelihoods.base import Likelihood, RowDistribution
 
 
 class GaussianRows(DiagonalNormal, RowDistribution):
@@ -41,14 +19,6 @@ class GaussianRows(DiagonalNormal, RowDistribution):
     def missing_part(self, x: Tensor, observed: Tensor, generator: torch.Generator | None = None) -> DiagonalNormal:
         """See :class:`RowDistribution`."""
         return DiagonalNormal(self.loc, self.scale, counted=~observed, generator=generator)
-
-
-class Likelihood(nn.Module, ABC):
-    """Base of all likelihoods: ``forward(hidden)``, (K, n, h) -> :class:`RowDistribution` over p features."""
-
-    @abstractmethod
-    def forward(self, hidden: Tensor) -> RowDistribution:
-        """p(x | z) given the last hidden layer of the decoder (or z itself, for a linear decoder)."""
 
 
 class GaussianLikelihood(Likelihood):

@@ -1,9 +1,4 @@
-"""The mask term with x_mis integrated out: p(s | z, x_obs) and p(x_mis | z, s, x_obs) in closed form.
-
-Exists for mechanisms in which each cell goes missing by its own value (``Mechanism.curve``); the integral then
-factorises over features given z. It tightens the bound, removes a source of gradient noise, and the second
-distribution gives exact imputations given z.
-"""
+"""Continuous columns: the mask integral of a normal cell, and the law that it leaves behind."""
 
 from typing import ClassVar
 
@@ -12,7 +7,8 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
 
-from pyro_mnar.likelihoods import GaussianRows, RowDistribution
+from pyro_mnar.distributions import WithChoices
+from pyro_mnar.likelihoods import GaussianRows
 from pyro_mnar.mechanisms import Curve
 from pyro_mnar.tilted import TiltedNormal, log_missing
 
@@ -20,12 +16,7 @@ from pyro_mnar.tilted import TiltedNormal, log_missing
 SMALLEST_SLOPE = 1e-3
 
 
-def can_collapse(rows: RowDistribution, curve: Curve | None) -> bool:
-    """Whether the closed forms exist for this pair of likelihood and mechanism."""
-    return curve is not None and isinstance(rows, GaussianRows)
-
-
-class CollapsedMask(TorchDistribution):
+class GaussianMask(TorchDistribution):
     r"""p(s | z, x_obs): P(s_j=1|x_j) where x_j is seen, times int P(s_j=0|x_j) p(x_j|z) dx_j where it is not.
 
     Batch shape (K, n), event shape (p,). It is the distribution of one mask, the one that says which cells of ``x`` are
@@ -65,22 +56,23 @@ class CollapsedMask(TorchDistribution):
         return self.observed.expand(torch.Size(sample_shape) + self.batch_shape + self.event_shape)
 
 
-class TiltedRows(TorchDistribution):
+class TiltedGaussian(WithChoices):
     """p(x_mis | z, s, x_obs): missing active cells follow p(x_j|z) P(s_j=0|x_j), the other missing cells p(x_j|z).
 
-    Batch shape (K, n), event shape (p,); values in observed cells mean nothing. Draws are reparameterised.
+    Batch shape (K, n), event shape (p,); values in observed cells mean nothing. Draws have a path derivative; with the
+    logistic link it is that of a draw whose node of the mixture is given, and ``choice_log_prob`` accounts for the
+    choice of the node.
 
     Parameters
     ----------
     rows, curve, observed, active
-        As for :class:`CollapsedMask`.
+        As for :class:`GaussianMask`.
     generator : torch.Generator or None
         Source of the draws.
     """
 
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.real_vector
-    has_rsample = True
 
     def __init__(
         self,
@@ -113,6 +105,11 @@ class TiltedRows(TorchDistribution):
         plain = plain - 0.5 * torch.log(torch.tensor(2 * torch.pi))
         per_feature = self._put(plain, self.tilted.log_prob(value[..., self.active]))
         return torch.where(self.observed, torch.zeros_like(per_feature), per_feature).sum(-1)
+
+    def choice_log_prob(self, value: Tensor) -> Tensor:
+        """See :class:`~pyro_mnar.distributions.WithChoices`; averaged over the nodes that x can have come from."""
+        per_cell = self.tilted.node_log_prob(value[..., self.active])
+        return torch.where(self.observed[..., self.active], torch.zeros_like(per_cell), per_cell).sum(-1)
 
     def _put(self, all_columns: Tensor, active_columns: Tensor) -> Tensor:
         return all_columns.expand(active_columns.shape[:-1] + self.event_shape).index_copy(
