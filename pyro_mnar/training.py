@@ -108,9 +108,12 @@ def fit(joint: Joint, data: Batch, settings: TrainingSettings, report: Report | 
 
     Raises
     ------
+    InvalidInputError
+        A mask that contradicts the values.
     FitDivergedError
         The loss is not finite.
     """
+    data.check()
     generator = torch.Generator(data.x.device).manual_seed(settings.seed)
     train, held_out = split(data, settings.validation_fraction, generator)
     bound = ImportanceBound(settings.n_draws, settings.gradient)

@@ -22,7 +22,7 @@ from pyro_mnar.columns import ColumnInfo, FloatArray, describe, standardise
 from pyro_mnar.encoders import MLPEncoder
 from pyro_mnar.errors import DataWarning, InvalidInputError, InvalidTypeError
 from pyro_mnar.estimators.parameters import check_parameters, checked_device, drawn_seed
-from pyro_mnar.estimators.tables import BoolArray, marks_with_number, read_table
+from pyro_mnar.estimators.tables import BoolArray, marks_with_number, read_table, reject_far
 from pyro_mnar.importance import Gradient
 from pyro_mnar.joint import Joint
 from pyro_mnar.likelihoods import GaussianLikelihood
@@ -173,9 +173,11 @@ class JointEstimator(BaseEstimator):
                     DataWarning,
                     stacklevel=4,
                 )
-        else:
-            self._warn_untrained(missing[:, self._has_values])
-        return table if self._has_values.all() else table[:, self._has_values]
+        modelled = table if self._has_values.all() else table[:, self._has_values]
+        if not reset:
+            reject_far(modelled, self.columns_)
+            self._warn_untrained(np.isnan(modelled))
+        return modelled
 
     def _warn_untrained(self, missing: BoolArray) -> None:
         """Say which columns are missing for the first time, where the model has a mechanism."""

@@ -9,13 +9,15 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.utils import check_array
 
-from pyro_mnar.columns import FloatArray
+from pyro_mnar.columns import ColumnInfo, FloatArray
 from pyro_mnar.errors import InvalidInputError, InvalidTypeError
 
 BoolArray = npt.NDArray[np.bool_]
 
 #: Largest magnitude that a cell may have: its square must be a float64.
 LARGEST = 1e150
+#: Largest distance of a new value from the training mean, in standard deviations: single precision holds its square.
+FARTHEST = 1e12
 
 
 def read_table(X: Any, missing_values: float | None, estimator: Any) -> FloatArray:
@@ -56,6 +58,31 @@ def read_table(X: Any, missing_values: float | None, estimator: Any) -> FloatArr
     _mark_missing(values, missing_values, names)
     _reject_extreme(values, names)
     return values
+
+
+def reject_far(values: FloatArray, columns: ColumnInfo) -> None:
+    """See that new values are within reach of what was trained on.
+
+    Parameters
+    ----------
+    values : ndarray
+        Shape (n, p), original units, NaN = missing.
+    columns : ColumnInfo
+        Of the training table.
+
+    Raises
+    ------
+    InvalidInputError
+        A value so far off that its density is no number; the message names the column and the row.
+    """
+    distance = np.abs(values - columns.center) / columns.scale
+    row, column = _first(distance > FARTHEST)
+    if row is not None:
+        raise InvalidInputError(
+            f"column {columns.names[column]!r} holds {values[row, column]:g} in row {row}, "
+            f"{distance[row, column]:.1g} standard deviations from the mean in training, more than {FARTHEST:g}; "
+            "check its units"
+        )
 
 
 def write_table(X: Any, values: FloatArray, filled: BoolArray, kept: BoolArray, extra: dict[str, BoolArray]) -> Any:
@@ -181,8 +208,9 @@ def _read_cells(cells: npt.NDArray[Any], name: object) -> FloatArray:
         if cell is None or cell is pd.NA or cell is pd.NaT:
             values[row] = np.nan
         elif isinstance(cell, (str, bytes)):
+            text = cell if isinstance(cell, bytes) else str(cell)  # a NumPy string shows its type otherwise
             raise InvalidTypeError(
-                f"column {name!r} holds the text {cell!r} in row {row}; convert the column with pandas.to_numeric "
+                f"column {name!r} holds the text {text!r} in row {row}; convert the column with pandas.to_numeric "
                 "(errors='coerce' makes text a missing cell), encode it as numbers, or drop it"
             )
         else:
