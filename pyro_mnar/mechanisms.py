@@ -54,7 +54,7 @@ class Curve(NamedTuple):
 
     def at(self, columns: Tensor) -> "Curve":
         """The curve of the columns with these indices (one that all columns share stays as it is)."""
-        slope, intercept = (v if v.ndim == 0 or v.shape[-1] == 1 else v[columns] for v in self[:2])
+        slope, intercept = (v if v.ndim == 0 or v.shape[-1] == 1 else v.index_select(-1, columns) for v in self[:2])
         return Curve(slope, intercept, self.link)
 
     def log_missing(self, x: Tensor) -> Tensor:

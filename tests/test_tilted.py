@@ -14,6 +14,7 @@ from pyro_mnar.tilted import TiltedNormal, log_missing, log_observed
 from pyro_mnar.tilted.fused import log_expected_sigmoid
 from pyro_mnar.tilted.mixture import SCALES, WEIGHTS
 from pyro_mnar.tilted.normal_tails import half_erfcx, log_ndtr, log_ndtri, truncated_variance
+from pyro_mnar.tilted.probit import log_expected_probit
 
 LINKS = ("probit", "logistic")
 SPREADS = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 100.0)
@@ -245,18 +246,19 @@ def test_an_unknown_link_is_named():
         TiltedNormal(one, one, one, one, "cauchit")
 
 
-def test_the_fused_gradient_is_the_differentiable_one():
-    """Value and gradient of one pass, in both precisions, against autograd through the mixture's own terms."""
+@pytest.mark.parametrize("integral", [log_expected_probit, log_expected_sigmoid])
+def test_the_fused_gradient_is_the_differentiable_one(integral):
+    """Value and gradient of one pass, in both precisions, against autograd through the formula's own terms."""
     generator = torch.Generator().manual_seed(5)
     for dtype, tolerance in ((torch.float64, 1e-11), (torch.float32, 2e-5)):
         distance = 10 * torch.randn(400, generator=generator, dtype=torch.float64)
         scale = torch.logspace(-1, 1, 400, dtype=torch.float64)
         slope = 20 * torch.randn(400, generator=generator, dtype=torch.float64)
         arguments = [part.to(dtype).requires_grad_() for part in (distance, scale, slope)]
-        value = log_expected_sigmoid(*arguments)
+        value = integral(*arguments)
         fused = torch.autograd.grad(value.sum(), arguments)
         double = [part.detach().double().requires_grad_() for part in arguments]
-        written_out = torch.autograd.grad(log_expected_sigmoid(*double).sum(), double, create_graph=True)
+        written_out = torch.autograd.grad(integral(*double).sum(), double, create_graph=True)
         for found, expected in zip(fused, written_out, strict=True):
             assert torch.allclose(
                 found.double(), expected, rtol=tolerance, atol=1e-30 if dtype is torch.float64 else 1e-12

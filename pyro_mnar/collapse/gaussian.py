@@ -43,13 +43,24 @@ class GaussianMask(TorchDistribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log p(s | z, x_obs), shape (K, n), in nats."""
-        loc, scale, slope, threshold = _at(self.active, self.rows, self.curve)
-        seen = self.observed[..., self.active]
-        hidden = log_missing(loc, scale, slope, threshold, self.curve.link)
+        n_features = self.observed.shape[-1]
+        counted = torch.zeros_like(self.observed[0]).index_fill(0, self.active, True)
+        # Only the cells that are missing are integrated, and they are the same for all draws.
+        cells = (counted & ~self.observed).reshape(-1).nonzero()[:, 0]
+        column = cells % n_features
+        slope, threshold = slope_and_threshold(self.curve)
+        hidden = log_missing(
+            self.rows.loc.flatten(-2).index_select(-1, cells),
+            _scale_of(cells, column, self.rows),
+            _per_column(slope, column),
+            _per_column(threshold, column),
+            self.curve.link,
+        )
         # What the seen cells contribute does not depend on z: once per row, not per draw.
-        shown = self.curve.at(self.active).log_observed(self.x[..., self.active])
-        zero = torch.zeros((), dtype=hidden.dtype, device=hidden.device)
-        return torch.where(seen, zero, hidden).sum(-1) + torch.where(seen, shown, zero).sum(-1)
+        shown = (counted & self.observed).reshape(-1).nonzero()[:, 0]
+        seen = self.curve.at(shown % n_features).log_observed(self.x.reshape(-1).index_select(0, shown))
+        per_row = seen.new_zeros(self.observed.shape[0]).index_add(0, shown // n_features, seen)
+        return per_row + hidden.new_zeros(self.batch_shape).index_add(-1, cells // n_features, hidden)
 
     def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
         """The mask itself: it is what the distribution is conditioned on."""
@@ -117,11 +128,28 @@ class TiltedGaussian(WithChoices):
         )
 
 
-def _at(active: Tensor, rows: GaussianRows, curve: Curve) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """loc, scale, slope and threshold in the active columns (any of them may be shared by all columns)."""
-    slope, intercept, _ = curve.at(active)
+def slope_and_threshold(curve: Curve) -> tuple[Tensor, Tensor]:
+    """Slope and threshold of a curve, each of the curve's own shape."""
+    slope, intercept, _ = curve
     # A slope that passes through 0 has no threshold: keep it this far away in value, not in gradient.
     nearest = torch.where(slope < 0, -SMALLEST_SLOPE, SMALLEST_SLOPE).to(slope.dtype)
     slope = slope + torch.where(slope.abs() < SMALLEST_SLOPE, nearest - slope, torch.zeros_like(slope)).detach()
-    scale = rows.scale if rows.scale.ndim == 0 or rows.scale.shape[-1] == 1 else rows.scale[..., active]
-    return rows.loc[..., active], scale, slope, -intercept / slope
+    return slope, -intercept / slope
+
+
+def _at(active: Tensor, rows: GaussianRows, curve: Curve) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """loc, scale, slope and threshold in the active columns (any of them may be shared by all columns)."""
+    slope, threshold = (_per_column(v, active) for v in slope_and_threshold(curve))
+    return rows.loc[..., active], _per_column(rows.scale, active), slope, threshold
+
+
+def _per_column(values: Tensor, columns: Tensor) -> Tensor:
+    """The last axis at the indices ``columns``; a value that all columns share stays as it is."""
+    return values if values.ndim == 0 or values.shape[-1] == 1 else values.index_select(-1, columns)
+
+
+def _scale_of(cells: Tensor, column: Tensor, rows: GaussianRows) -> Tensor:
+    """The scale at positions ``cells`` of the flattened rows, be it of each cell, each column, or shared."""
+    if rows.scale.ndim < 2 or rows.scale.shape[-1] == 1:
+        return _per_column(rows.scale, column)
+    return rows.scale.flatten(-2).index_select(-1, cells)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from pyro_mnar.tilted.fused import log_expected_sigmoid
-from pyro_mnar.tilted.mixture import Link, check_link, standardised
-from pyro_mnar.tilted.normal_tails import log_ndtr
+from pyro_mnar.tilted.mixture import Link, check_link
+from pyro_mnar.tilted.probit import log_expected_probit
 
 
 def log_missing(loc: Tensor, scale: Tensor, slope: Tensor, threshold: Tensor, link: Link = "probit") -> Tensor:
@@ -52,7 +52,7 @@ def log_missing(loc: Tensor, scale: Tensor, slope: Tensor, threshold: Tensor, li
     """
     check_link(link)
     if link == "probit":
-        return log_ndtr(standardised(loc - threshold, scale, slope))
+        return log_expected_probit(loc - threshold, scale, slope)
     return log_expected_sigmoid(loc - threshold, scale, slope)
 
 
