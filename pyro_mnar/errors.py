@@ -14,6 +14,7 @@ __all__ = [
     "InvalidWeightsError",
     "MNARError",
     "MNARWarning",
+    "StudyError",
     "TrainingWarning",
     "UnreliableWeightsWarning",
     "UnsupportedModelError",
@@ -67,6 +68,10 @@ class ChecksumError(DatasetError, ValueError):
 
 class FileFormatError(MNARError, ValueError):
     """A saved file or folder is not in the format that this version reads."""
+
+
+class StudyError(MNARError, RuntimeError):
+    """Rows of a study failed, or a process that ran them died; finished rows are kept."""
 
 
 class MNARWarning(UserWarning):

@@ -1,0 +1,1 @@
+"""Declarative studies and the one runner that executes them; the only writer of results/."""
