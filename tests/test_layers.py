@@ -14,6 +14,7 @@ MAX_LINES = 450
 # A file, or a folder that took a file's place, and its level. A module may import from its own level and
 # from below; those of COMPONENT_LEVEL only from below.
 LEVELS = {
+    "atomic": 0,
     "networks": 0,
     "distributions": 0,
     "progress": 0,
