@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from pyro_mnar.errors import InvalidInputError
+
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -53,7 +55,8 @@ class ColumnInfo(NamedTuple):
     names : tuple of str
         Column names, p of them.
     center, scale : ndarray
-        Mean and standard deviation of the OBSERVED values, original units, shape (p,).
+        Mean and standard deviation of the OBSERVED values, original units, shape (p,); 0 and 1 for columns that hold
+        0 and 1.
     missing_rate : ndarray
         Share of missing cells in training, shape (p,).
     """
@@ -64,7 +67,100 @@ class ColumnInfo(NamedTuple):
     missing_rate: FloatArray
 
 
-def describe(table: FloatArray, names: Sequence[str]) -> ColumnInfo:
+def find_layout(table: FloatArray, groups: Sequence[Sequence[int]] = (), binary: Sequence[int] | None = None) -> Layout:
+    """Which columns are binary, in a one-hot group, or continuous.
+
+    Parameters
+    ----------
+    table : ndarray
+        Shape (n, p), NaN = missing, original units.
+    groups : sequence of sequence of int
+        Positions of the one-hot groups.
+    binary : sequence of int or None
+        Positions of the binary columns; None takes all columns outside the groups of which the observed values are 0
+        and 1, both of them.
+
+    Returns
+    -------
+    Layout
+
+    Examples
+    --------
+    >>> find_layout(np.array([[1.0, 0.2], [0.0, np.nan]]))
+    Layout(continuous=(1,), binary=(0,), groups=())
+    """
+    grouped = {column for group in groups for column in group}
+    if binary is None:
+        binary = [j for j in range(table.shape[1]) if j not in grouped and _is_binary(table[:, j])]
+    taken = grouped | set(binary)
+    continuous = tuple(j for j in range(table.shape[1]) if j not in taken)
+    return Layout(continuous, tuple(binary), tuple(Group(tuple(group)) for group in groups))
+
+
+def check_discrete(table: FloatArray, layout: Layout, names: Sequence[str]) -> None:
+    """Check that binary columns hold 0 and 1, and rows of a group at most one 1, and not only zeros.
+
+    Raises
+    ------
+    InvalidInputError
+        The message names the column and the row.
+    """
+    for j in layout.discrete:
+        wrong = ~np.isin(table[:, j], (0.0, 1.0)) & ~np.isnan(table[:, j])
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise InvalidInputError(
+                f"column {names[j]!r} holds {table[row, j]:g} in row {row}, but is modelled as 0 or 1; encode it so, "
+                "or leave it out of 'binary' and 'categorical' when fitting"
+            )
+    for group in layout.groups:
+        ones = np.nansum(table[:, group.columns], axis=1)
+        complete = ~np.isnan(table[:, group.columns]).any(1)
+        wrong = (ones > 1) | (complete & (ones == 0))
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise InvalidInputError(
+                f"row {row} has {int(ones[row])} ones in the categorical group {[names[j] for j in group.columns]}; "
+                "exactly one of its columns must be 1 (give a column for each category, none dropped)"
+            )
+
+
+def most_likely(probability: FloatArray, layout: Layout) -> FloatArray:
+    """Probabilities in discrete columns turned into values: 0 or 1, and the likeliest category of each group.
+
+    Parameters
+    ----------
+    probability : ndarray
+        Shape (n, p); continuous columns are left as they are.
+    layout : Layout
+        Which columns are what.
+
+    Returns
+    -------
+    ndarray
+        A new array.
+
+    Examples
+    --------
+    >>> most_likely(np.array([[0.3, 0.7, 0.4]]), Layout((), (2,), (Group((0, 1)),)))
+    array([[0., 1., 0.]])
+    """
+    values = probability.copy()
+    binary = list(layout.binary)
+    values[:, binary] = probability[:, binary] > 0.5
+    for group in layout.groups:
+        columns = np.array(group.columns)
+        values[:, columns] = 0.0
+        values[np.arange(len(values)), columns[probability[:, columns].argmax(1)]] = 1.0
+    return values
+
+
+def _is_binary(column: FloatArray) -> bool:
+    seen = column[~np.isnan(column)]
+    return bool(np.isin(seen, (0.0, 1.0)).all() and (seen == 0).any() and (seen == 1).any())
+
+
+def describe(table: FloatArray, names: Sequence[str], discrete: Sequence[int] = ()) -> ColumnInfo:
     """Observed mean and standard deviation of each column (0 and 1 where there is nothing to measure).
 
     Parameters
@@ -73,6 +169,8 @@ def describe(table: FloatArray, names: Sequence[str]) -> ColumnInfo:
         Shape (n, p), NaN = missing, original units.
     names : sequence of str
         p names.
+    discrete : sequence of int
+        Positions of columns that hold 0 and 1 and stay as they are.
 
     Returns
     -------
@@ -95,6 +193,7 @@ def describe(table: FloatArray, names: Sequence[str]) -> ColumnInfo:
     # A constant column has rounding noise for a spread; it keeps its unit.
     constant = scale <= 1e-12 * np.maximum(np.abs(center), np.finfo(float).tiny)
     scale = np.where(constant | (scale == 0), 1.0, scale)
+    center[list(discrete)], scale[list(discrete)] = 0.0, 1.0
     return ColumnInfo(tuple(names), center, scale, 1.0 - count / max(len(table), 1))
 
 

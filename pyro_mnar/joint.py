@@ -135,7 +135,7 @@ class Joint(nn.Module):
                     log_inner = s.log_prob_inner(batch.observed)
                 if self._uses_target(batch):
                     assert self.head is not None
-                    pyro.sample("y", averaged(self.head(x), log_inner, self.n_inner), obs=batch.y)
+                    pyro.sample("y", averaged(self.head(x, self.generator), log_inner, self.n_inner), obs=batch.y)
         self._last = None
 
     def guide(self, batch: Batch) -> None:
@@ -157,7 +157,7 @@ class Joint(nn.Module):
             if self.has_mask_term:
                 pyro.sample("s", self.mask_given_row(x, n_inner=1))
             if self.head is not None:
-                pyro.sample("y", self.head(x))
+                pyro.sample("y", self.head(x, self.generator))
 
     def prior(self, like: Tensor) -> DiagonalNormal:
         """p(z) = N(0, I), event (L,), with the dtype and device of ``like``."""

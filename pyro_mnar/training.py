@@ -30,6 +30,8 @@ class TrainingSettings:
     learning_rate, mechanism_learning_rate : float
         Adam's rates for the networks and for the mechanism. A mechanism at the networks' rate is too slow: the data
         model bends before the mask becomes steep.
+    head_weight_decay : float
+        Decoupled weight decay of the head's weights, per step and unit of ``learning_rate``.
     gradient : {"standard", "dreg"}
         See :class:`~pyro_mnar.importance.ImportanceBound`.
     validation_fraction : float
@@ -49,6 +51,7 @@ class TrainingSettings:
     n_draws: int = 20
     learning_rate: float = 1e-3
     mechanism_learning_rate: float = 3e-2
+    head_weight_decay: float = 0.0
     gradient: Gradient = "standard"
     validation_fraction: float = 0.0
     tol: float = 1e-3
@@ -180,14 +183,19 @@ def one_pass(
 
 
 def make_optimiser(joint: Joint, settings: TrainingSettings) -> torch.optim.Optimizer:
-    """Adam with one group for the networks and one for the mechanism."""
+    """Adam with one group for the networks, one for the mechanism and one for the head."""
     mechanism = list(joint.mechanism.parameters())
-    known = {id(parameter) for parameter in mechanism}
+    head = [] if joint.head is None else list(joint.head.parameters())
+    known = {id(parameter) for parameter in [*mechanism, *head]}
     networks = [parameter for parameter in joint.parameters() if id(parameter) not in known]
     groups = [{"params": networks, "lr": settings.learning_rate}]
     if mechanism:
         groups.append({"params": mechanism, "lr": settings.mechanism_learning_rate})
-    return torch.optim.Adam(groups, fused=True)
+    if head:
+        decay = settings.head_weight_decay
+        groups.append({"params": head, "lr": settings.learning_rate, "weight_decay": decay})
+    # AdamW without decay is Adam.
+    return torch.optim.AdamW(groups, weight_decay=0.0, fused=True)
 
 
 def split(data: Batch, fraction: float, generator: torch.Generator) -> tuple[Batch, Batch | None]:

@@ -18,14 +18,22 @@ from torch import nn
 
 from pyro_mnar import mechanisms
 from pyro_mnar.batch import Batch
-from pyro_mnar.columns import ColumnInfo, FloatArray, describe, standardise
+from pyro_mnar.columns import (
+    ColumnInfo,
+    FloatArray,
+    Layout,
+    check_discrete,
+    describe,
+    find_layout,
+    standardise,
+)
 from pyro_mnar.encoders import MLPEncoder
 from pyro_mnar.errors import DataWarning, InvalidInputError, InvalidTypeError
 from pyro_mnar.estimators.parameters import check_parameters, checked_device, drawn_seed
 from pyro_mnar.estimators.tables import BoolArray, marks_with_number, read_table, reject_far
 from pyro_mnar.importance import Gradient
 from pyro_mnar.joint import Joint
-from pyro_mnar.likelihoods import GaussianLikelihood
+from pyro_mnar.likelihoods import GaussianLikelihood, Likelihood, MixedLikelihood
 from pyro_mnar.networks import mlp
 from pyro_mnar.posterior import posterior_mean
 from pyro_mnar.progress import training_bar
@@ -41,6 +49,8 @@ class JointEstimator(BaseEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "mechanism": [str, mechanisms.Mechanism],
+        "categorical": ["array-like", None],
+        "binary": [StrOptions({"auto"}), "array-like"],
         "decoder": [StrOptions({"mlp", "linear"})],
         "latent_dim": [Interval(Integral, 1, None, closed="left"), None],
         "hidden_units": ["array-like"],
@@ -66,6 +76,8 @@ class JointEstimator(BaseEstimator):
         self,
         mechanism: str | mechanisms.Mechanism = "self-masking",
         *,
+        categorical: Sequence[Sequence[str | int]] | None = None,
+        binary: Literal["auto"] | Sequence[str | int] = "auto",
         decoder: Literal["mlp", "linear"] = "mlp",
         latent_dim: int | None = None,
         hidden_units: Sequence[int] = (128, 128),
@@ -87,6 +99,8 @@ class JointEstimator(BaseEstimator):
         verbose: bool = False,
     ) -> None:
         self.mechanism = mechanism
+        self.categorical = categorical
+        self.binary = binary
         self.decoder = decoder
         self.latent_dim = latent_dim
         self.hidden_units = hidden_units
@@ -202,7 +216,8 @@ class JointEstimator(BaseEstimator):
 
     def _fit_joint(self, table: FloatArray) -> None:
         self._seed = drawn_seed(self.random_state)
-        self.columns_ = describe(table, self._names())
+        self.layout_ = self._layout(table)
+        self.columns_ = describe(table, self._names(), self.layout_.discrete)
         observed = ~np.isnan(table)
         data = self._batch(table)
         with _INITIALISATION, torch.random.fork_rng(devices=[]):
@@ -225,6 +240,43 @@ class JointEstimator(BaseEstimator):
             self.history_ = fit(self.joint_, data, settings, report)
         self.n_iter_ = self.history_.n_iter
 
+    def _layout(self, table: FloatArray) -> Layout:
+        """Which of the modelled columns are of which kind, from the parameters and the observed values."""
+        groups = [self._positions(group, "categorical") for group in (self.categorical or ())]
+        members = [column for group in groups for column in group]
+        twice = {column for column in members if members.count(column) > 1}
+        if twice:
+            name = self._names()[min(twice)]
+            raise InvalidInputError(f"column {name!r} is in 'categorical' twice; each column has one group")
+        short = [group for group in groups if len(group) < 2]
+        if short:
+            raise InvalidInputError(f"a group of 'categorical' has {len(short[0])} columns; it needs at least two")
+        binary = None if isinstance(self.binary, str) else self._positions(self.binary, "binary")
+        if binary is not None and set(binary) & set(members):
+            name = self._names()[min(set(binary) & set(members))]
+            raise InvalidInputError(f"column {name!r} is in 'binary' and in 'categorical'; give it one kind")
+        layout = find_layout(table, groups, binary)
+        check_discrete(table, layout, self._names())
+        return layout
+
+    def _positions(self, columns: Sequence[object], parameter: str) -> list[int]:
+        """Positions among the modelled columns of columns given by name, or by position in the table."""
+        names: list[object] = list(self._input_names())
+        if isinstance(columns, str):
+            raise InvalidInputError(f"{parameter!r} holds {columns!r}; give lists of column names or positions")
+        positions = []
+        for column in columns:
+            known = column in names if isinstance(column, str) else column in range(len(names))
+            if not known:
+                raise InvalidInputError(f"{parameter!r} names the unknown column {column!r}; the columns are {names}")
+            position = names.index(column) if isinstance(column, str) else range(len(names)).index(column)  # type: ignore[arg-type]
+            if not self._has_values[position]:
+                raise InvalidInputError(
+                    f"column {names[position]!r} of {parameter!r} has no observed value; drop it from both"
+                )
+            positions.append(int(np.count_nonzero(self._has_values[:position])))
+        return positions
+
     def _build(self, columns: ColumnInfo, active: torch.Tensor) -> Joint:
         p = len(columns.names)
         latent_dim = max(1, p - 1) if self.latent_dim is None else self.latent_dim
@@ -234,7 +286,12 @@ class JointEstimator(BaseEstimator):
         linear = self.decoder == "linear"
         decoder: nn.Module = nn.Identity() if linear else mlp(latent_dim, hidden)
         width = latent_dim if linear or not hidden else hidden[-1]
-        likelihood = GaussianLikelihood(width, p, "shared" if linear else "free", self.min_scale)
+        scale: Literal["shared", "free"] = "shared" if linear else "free"
+        likelihood: Likelihood
+        if self.layout_.discrete:
+            likelihood = MixedLikelihood(width, self.layout_, scale, self.min_scale)
+        else:
+            likelihood = GaussianLikelihood(width, p, scale, self.min_scale)
         encoder = MLPEncoder(p, latent_dim, hidden)
         return Joint(
             encoder,
@@ -248,6 +305,7 @@ class JointEstimator(BaseEstimator):
         )
 
     def _batch(self, table: FloatArray) -> Batch:
+        check_discrete(table, self.layout_, self.columns_.names)
         x = torch.as_tensor(standardise(table, self.columns_))
         return Batch(x, torch.as_tensor(~np.isnan(table))).to(self.device, torch.float32)
 

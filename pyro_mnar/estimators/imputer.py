@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import TransformerMixin
 from sklearn.impute import MissingIndicator
-from sklearn.utils._param_validation import MissingValues
+from sklearn.utils._param_validation import MissingValues, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
-from pyro_mnar.columns import FloatArray, original
+from pyro_mnar.columns import FloatArray, most_likely, original
 from pyro_mnar.errors import DataWarning
 from pyro_mnar.estimators.base import JointEstimator
 from pyro_mnar.estimators.tables import BoolArray, has_text_names, write_table
@@ -27,6 +27,10 @@ class MNARImputer(TransformerMixin, JointEstimator):
     mechanism : str or Mechanism
         "self-masking", "linear", "nonlinear", "ignorable", or an instance such as ``SelfMasking(direction="high")``.
         Data alone cannot choose the mechanism: give what is known, and vary what is not.
+    categorical : sequence of sequences of str or int, or None
+        Groups of one-hot columns, by name or position, that are one categorical variable each.
+    binary : "auto" or sequence of str or int
+        Columns that hold 0 and 1; "auto" takes those of which the observed values are just these two.
     decoder : {"mlp", "linear"}
         "linear" with one noise scale is probabilistic PCA.
     latent_dim : int or None
@@ -50,6 +54,9 @@ class MNARImputer(TransformerMixin, JointEstimator):
     verbose : bool
         Show a progress bar.
 
+    discrete_output : {"value", "probability"}
+        What missing cells of binary and categorical columns hold: 0 or 1 (in a group, the likeliest category), or the
+        probability of 1.
     missing_values : float, None or NA
         A number that marks missing cells; NaN, None and NA mark them in any case when it is one of the three.
     keep_empty_features : bool
@@ -89,6 +96,7 @@ class MNARImputer(TransformerMixin, JointEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **JointEstimator._parameter_constraints,
+        "discrete_output": [StrOptions({"value", "probability"})],
         "missing_values": [MissingValues(numeric_only=True), None],
         "keep_empty_features": ["boolean"],
         "add_indicator": ["boolean"],
@@ -99,6 +107,8 @@ class MNARImputer(TransformerMixin, JointEstimator):
         self,
         mechanism: str | Mechanism = "self-masking",
         *,
+        categorical: Sequence[Sequence[str | int]] | None = None,
+        binary: Literal["auto"] | Sequence[str | int] = "auto",
         decoder: Literal["mlp", "linear"] = "mlp",
         latent_dim: int | None = None,
         hidden_units: Sequence[int] = (128, 128),
@@ -118,6 +128,7 @@ class MNARImputer(TransformerMixin, JointEstimator):
         random_state: int | np.random.RandomState | None = None,
         device: str = "cpu",
         verbose: bool = False,
+        discrete_output: Literal["value", "probability"] = "value",
         missing_values: float | None = np.nan,
         keep_empty_features: bool = False,
         add_indicator: bool = False,
@@ -125,6 +136,8 @@ class MNARImputer(TransformerMixin, JointEstimator):
     ) -> None:
         super().__init__(
             mechanism,
+            categorical=categorical,
+            binary=binary,
             decoder=decoder,
             latent_dim=latent_dim,
             hidden_units=hidden_units,
@@ -145,6 +158,7 @@ class MNARImputer(TransformerMixin, JointEstimator):
             device=device,
             verbose=verbose,
         )
+        self.discrete_output = discrete_output
         self.missing_values = missing_values
         self.keep_empty_features = keep_empty_features
         self.add_indicator = add_indicator
@@ -243,6 +257,8 @@ class MNARImputer(TransformerMixin, JointEstimator):
     def _imputed(self, table: FloatArray) -> FloatArray:
         """The modelled columns with E[x_mis | x_obs, s] in missing cells, original units."""
         values = original(self._complete(table)[0], self.columns_)
+        if self.discrete_output == "value":
+            values = most_likely(values, self.layout_)
         if self.round_integers:
             values = np.where(self._whole, np.rint(values), values)
         return np.where(np.isnan(table), values, table)
