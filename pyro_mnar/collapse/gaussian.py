@@ -150,6 +150,6 @@ def _per_column(values: Tensor, columns: Tensor) -> Tensor:
 
 def _scale_of(cells: Tensor, column: Tensor, rows: GaussianRows) -> Tensor:
     """The scale at positions ``cells`` of the flattened rows, be it of each cell, each column, or shared."""
-    if rows.scale.ndim < 2 or rows.scale.shape[-1] == 1:
-        return _per_column(rows.scale, column)
-    return rows.scale.flatten(-2).index_select(-1, cells)
+    if rows.scale.shape == rows.loc.shape:
+        return rows.scale.flatten(-2).index_select(-1, cells)
+    return _per_column(rows.scale, column)
