@@ -10,6 +10,8 @@ from pyro.distributions.score_parts import ScoreParts
 from torch import Tensor
 from torch.distributions import constraints
 
+from pyro_mnar.noise import normal
+
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
@@ -73,8 +75,7 @@ class DiagonalNormal(TorchDistribution):
     def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
         """Reparameterised draws, shape ``sample_shape`` + (..., p)."""
         shape = torch.Size(sample_shape) + self.loc.shape
-        noise = torch.randn(shape, generator=self.generator, dtype=self.loc.dtype, device=self.loc.device)
-        return self.loc + self.scale * noise
+        return self.loc + self.scale * normal(shape, self.loc, self.generator)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log density of the counted entries, shape (...), in nats."""

@@ -19,6 +19,7 @@ from torch import Tensor
 from pyro_mnar.batch import Batch
 from pyro_mnar.distributions import DiagonalNormal, WithChoices
 from pyro_mnar.errors import UnsupportedModelError
+from pyro_mnar.joint import MaskGivenRow
 
 Gradient = Literal["standard", "dreg"]
 PairFunction = Callable[[Batch], None]
@@ -69,6 +70,22 @@ def log_weights(
                 q = q.detached()
             total = total - _site_log_prob(name, q, proposal["value"], shape)
     assert isinstance(total, Tensor)
+    return total
+
+
+def log_inner_weights(model_trace: poutine.Trace) -> Tensor | None:
+    """Log weights of the inner draws of x_mis given z, shape (K, n, M), not normalised; None where there is one draw.
+
+    Given s (and y), the draws x_1 .. x_M of one z are not equally likely: each counts by p(s|x_m) p(y|x_m).
+    """
+    nodes = model_trace.nodes
+    if "x_mis" not in nodes or nodes["x_mis"]["value"].ndim < 4:
+        return None
+    total: Tensor = nodes["x_mis"]["value"].new_zeros(nodes["x_mis"]["value"].shape[:-1])
+    if "s" in nodes and isinstance(nodes["s"]["fn"], MaskGivenRow):
+        total = total + nodes["s"]["fn"].log_prob_inner(nodes["s"]["value"])
+    if "y" in nodes:
+        total = total + nodes["y"]["fn"].component_distribution.log_prob(nodes["y"]["value"].unsqueeze(-1))
     return total
 
 

@@ -138,10 +138,13 @@ class Joint(nn.Module):
                     pyro.sample("y", averaged(self.head(x, self.generator), log_inner, self.n_inner), obs=batch.y)
         self._last = None
 
-    def guide(self, batch: Batch) -> None:
-        """The proposal: sites z, and x_mis where the model has it."""
+    def guide(self, batch: Batch, proposal: TorchDistribution | None = None) -> None:
+        """The proposal: sites z, and x_mis where the model has it.
+
+        ``proposal``, batch (n,) and event (L,), takes the encoder's place as q(z|x_obs) when it is given.
+        """
         with pyro.plate("rows", batch.n_rows, dim=-1):
-            q = self.encoder(batch.x, batch.observed)
+            q = self.encoder(batch.x, batch.observed) if proposal is None else proposal
             q.generator = self.generator
             z = pyro.sample("z", q)
             given = self.given_code(z, batch)
@@ -158,6 +161,11 @@ class Joint(nn.Module):
                 pyro.sample("s", self.mask_given_row(x, n_inner=1))
             if self.head is not None:
                 pyro.sample("y", self.head(x, self.generator))
+
+    @property
+    def last_code(self) -> GivenCode | None:
+        """What the latest call of the guide decoded: p(x|z) beside its trace. The model drops it."""
+        return self._last
 
     def prior(self, like: Tensor) -> DiagonalNormal:
         """p(z) = N(0, I), event (L,), with the dtype and device of ``like``."""

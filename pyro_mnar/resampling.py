@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pyro_mnar.diagnostics import normalised
 from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.noise import uniform
 
 Scheme = Literal["systematic", "stratified", "multinomial"]
 
@@ -120,22 +121,21 @@ def resample(
     cumulated = (cumulated / cumulated[:, -1:]).contiguous()
     n = len(cumulated)
 
-    def uniform(*shape: int) -> Tensor:
-        return torch.rand(*shape, generator=generator, dtype=torch.float64, device=generator.device).to(
-            cumulated.device
-        )
+    def uniforms(*shape: int) -> Tensor:
+        like = torch.empty((), dtype=torch.float64, device=generator.device)
+        return uniform((1, *shape), like, generator)[0].to(cumulated.device)
 
     steps = torch.arange(n_samples, dtype=torch.float64, device=cumulated.device)
     if scheme == "systematic":
-        points = (steps + uniform(n, 1)) / n_samples
+        points = (steps + uniforms(n, 1)) / n_samples
     elif scheme == "stratified":
-        points = (steps + uniform(n, n_samples)) / n_samples
+        points = (steps + uniforms(n, n_samples)) / n_samples
     elif scheme == "multinomial":
-        points = uniform(n, n_samples)
+        points = uniforms(n, n_samples)
     else:
         raise InvalidInputError(f"scheme is {scheme!r}; it must be 'systematic', 'stratified' or 'multinomial'")
     below_one = 1 - torch.finfo(torch.float64).eps
     chosen = torch.searchsorted(cumulated, points.clamp(max=below_one), right=True)
     if scheme != "multinomial":
-        chosen = chosen.gather(1, uniform(n, n_samples).argsort(1))
+        chosen = chosen.gather(1, uniforms(n, n_samples).argsort(1))
     return chosen.T.contiguous()

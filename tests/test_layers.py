@@ -18,6 +18,7 @@ LEVELS = {
     "networks": 0,
     "distributions": 0,
     "progress": 0,
+    "noise": 0,
     "diagnostics": 0,
     "metrics": 0,
     "amputation": 0,

@@ -10,6 +10,7 @@ from torch.distributions import constraints
 from pyro_mnar.distributions import WithChoices
 from pyro_mnar.likelihoods import GaussianRows
 from pyro_mnar.mechanisms import Curve
+from pyro_mnar.noise import normal, uniform
 from pyro_mnar.tilted import TiltedNormal, log_missing
 
 #: Per standard deviation; far below any slope that data could tell from 0.
@@ -100,15 +101,25 @@ class TiltedGaussian(WithChoices):
 
     @property
     def mean(self) -> Tensor:
-        """E[x_mis | z, s], shape (K, n, p)."""
-        return self._put(self.rows.loc, self.tilted.mean)
+        """E[x_mis | z, s] = m + v d log Z / dm in active columns, m elsewhere; shape (K, n, p), without gradient.
+
+        Tweedie's identity asks for nothing but the integral that training needs anyway.
+        """
+        law = self.tilted
+        loc, scale, slope, threshold = (v.detach() for v in (law.loc, law.scale, law.slope, law.threshold))
+        with torch.enable_grad():
+            loc.requires_grad_()
+            log_z = log_missing(loc, scale, slope, threshold, law.link).sum()
+        (by_loc,) = torch.autograd.grad(log_z, loc)
+        return self._put(self.rows.loc.detach(), loc.detach() + scale**2 * by_loc)
 
     def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
         """Draws, shape ``sample_shape`` + (K, n, p)."""
         shape = torch.Size(sample_shape) + self.rows.loc.shape
-        noise = torch.randn(shape, generator=self.generator, dtype=self.rows.loc.dtype, device=self.rows.loc.device)
-        plain = self.rows.loc + self.rows.scale * noise
-        return self._put(plain, self.tilted.sample(torch.Size(sample_shape), generator=self.generator))
+        plain = self.rows.loc + self.rows.scale * normal(shape, self.rows.loc, self.generator)
+        tilted_shape = torch.Size((self.tilted.n_noise, *sample_shape, *self.tilted.shape))
+        noise = uniform(tilted_shape, self.rows.loc, self.generator)
+        return self._put(plain, self.tilted.sample(noise=noise))
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log p(x_mis | z, s), shape (K, n), in nats."""

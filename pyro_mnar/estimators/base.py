@@ -35,7 +35,7 @@ from pyro_mnar.importance import Gradient
 from pyro_mnar.joint import Joint
 from pyro_mnar.likelihoods import GaussianLikelihood, Likelihood, MixedLikelihood
 from pyro_mnar.networks import mlp
-from pyro_mnar.posterior import posterior_mean
+from pyro_mnar.posterior import Posterior
 from pyro_mnar.progress import training_bar
 from pyro_mnar.report import mechanism_table
 from pyro_mnar.training import TrainingSettings, fit
@@ -139,15 +139,42 @@ class JointEstimator(BaseEstimator):
         check_is_fitted(self)
         return mechanism_table(self.joint_, self.columns_)
 
-    def score(self, X: npt.ArrayLike, y: object = None) -> float:
-        """Importance-weighted bound on log p(x_obs, s), mean over rows, nats per row (standardised scale).
+    def posterior(self, X: npt.ArrayLike, n_draws: int | None = None) -> Posterior:
+        """The posterior of the missing cells of ``X``: means, quantiles, draws, and how far they can be trusted.
+
+        Parameters
+        ----------
+        X : array-like
+            Shape (n, p), original units, NaN = missing.
+        n_draws : int or None
+            Importance draws per row; None takes ``n_draws_posterior``.
 
         Raises
         ------
         NotFittedError
             Before ``fit``.
         """
-        return float(self._complete(self._check(X, reset=False))[1].mean())
+        return self._posterior(self._check(X, reset=False), n_draws)
+
+    def score_samples(self, X: npt.ArrayLike) -> FloatArray:
+        """Log p(x_obs, s) of each row by importance sampling, shape (n,), nats (standardised scale).
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        """
+        return self.posterior(X).log_evidence
+
+    def score(self, X: npt.ArrayLike, y: object = None) -> float:
+        """Mean of :meth:`score_samples`, nats per row: a lower bound on average, tighter with more draws.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        """
+        return float(self.score_samples(X).mean())
 
     def _check(self, X: npt.ArrayLike, reset: bool) -> FloatArray:
         """The columns that the model has, shape (n, p), NaN = missing; parameters are checked too when ``reset``."""
@@ -309,9 +336,9 @@ class JointEstimator(BaseEstimator):
         x = torch.as_tensor(standardise(table, self.columns_))
         return Batch(x, torch.as_tensor(~np.isnan(table))).to(self.device, torch.float32)
 
-    def _complete(self, table: FloatArray) -> tuple[FloatArray, FloatArray]:
-        completed, evidence = posterior_mean(self.joint_, self._batch(table), self.n_draws_posterior, self._seed)
-        return completed.double().cpu().numpy(), evidence.double().cpu().numpy()
+    def _posterior(self, table: FloatArray, n_draws: int | None = None) -> Posterior:
+        draws = self.n_draws_posterior if n_draws is None else n_draws
+        return Posterior(self.joint_, self._batch(table), self.columns_, table=table, n_draws=draws, seed=self._seed)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -11,7 +11,7 @@ from sklearn.impute import MissingIndicator
 from sklearn.utils._param_validation import MissingValues, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
-from pyro_mnar.columns import FloatArray, most_likely, original
+from pyro_mnar.columns import FloatArray, most_likely
 from pyro_mnar.errors import DataWarning
 from pyro_mnar.estimators.base import JointEstimator
 from pyro_mnar.estimators.tables import BoolArray, has_text_names, write_table
@@ -256,7 +256,9 @@ class MNARImputer(TransformerMixin, JointEstimator):
 
     def _imputed(self, table: FloatArray) -> FloatArray:
         """The modelled columns with E[x_mis | x_obs, s] in missing cells, original units."""
-        values = original(self._complete(table)[0], self.columns_)
+        holes = np.isnan(table).any(1)
+        values = table.copy()
+        values[holes] = self._posterior(table[holes]).mean()
         if self.discrete_output == "value":
             values = most_likely(values, self.layout_)
         if self.round_integers:

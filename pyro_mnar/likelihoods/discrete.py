@@ -18,6 +18,7 @@ from torch.nn.functional import logsigmoid
 
 from pyro_mnar.distributions import WithChoices
 from pyro_mnar.likelihoods.base import RowDistribution
+from pyro_mnar.noise import uniform
 
 
 class BernoulliChoice(WithChoices):
@@ -49,7 +50,7 @@ class BernoulliChoice(WithChoices):
         """Draws of 0 and 1, shape ``sample_shape`` + (..., p), without a path derivative."""
         probability = self.mean.detach()
         shape = torch.Size(sample_shape) + probability.shape
-        noise = torch.rand(shape, generator=self.generator, dtype=probability.dtype, device=probability.device)
+        noise = uniform(shape, probability, self.generator)
         return (noise < probability).to(probability.dtype)
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -114,7 +115,7 @@ class CategoricalChoice(WithChoices):
         """One-hot draws, shape ``sample_shape`` + (K, n, C), without a path derivative."""
         log_probability = self.log_probability.detach()
         shape = torch.Size(sample_shape) + log_probability.shape
-        noise = torch.rand(shape, generator=self.generator, dtype=log_probability.dtype, device=log_probability.device)
+        noise = uniform(shape, log_probability, self.generator)
         # Gumbel's trick: of independent exponentials with rates p_c, the first to ring is c with probability p_c.
         tiny = torch.finfo(noise.dtype).tiny
         arrival = (-noise.clamp(min=tiny).log()).clamp(min=tiny).log() - log_probability

@@ -1,0 +1,5 @@
+"""Ask the fitted pair: what the missing cells are, given what was seen and that the rest was not."""
+
+from pyro_mnar.posterior.answers import Posterior
+
+__all__ = ["Posterior"]
