@@ -247,10 +247,7 @@ class JointEstimator(BaseEstimator):
         self.columns_ = describe(table, self._names(), self.layout_.discrete)
         observed = ~np.isnan(table)
         data = self._batch(table)
-        with _INITIALISATION, torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self._seed)
-            joint = self._build(self.columns_, torch.as_tensor(~observed.all(0)))
-        self.joint_ = joint.to(checked_device(self.device))
+        self.joint_ = self._new_joint(torch.as_tensor(~observed.all(0)))
         settings = TrainingSettings(
             max_iter=self.max_iter,
             batch_size=self.batch_size,
@@ -303,6 +300,13 @@ class JointEstimator(BaseEstimator):
                 )
             positions.append(int(np.count_nonzero(self._has_values[:position])))
         return positions
+
+    def _new_joint(self, active: torch.Tensor) -> Joint:
+        """An untrained pair for ``columns_``, the same for the same seed; ``active`` as in Joint."""
+        with _INITIALISATION, torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._seed)
+            joint = self._build(self.columns_, active)
+        return joint.to(checked_device(self.device))
 
     def _build(self, columns: ColumnInfo, active: torch.Tensor) -> Joint:
         p = len(columns.names)

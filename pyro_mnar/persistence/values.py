@@ -1,0 +1,227 @@
+"""Parameters and fitted attributes as JSON, with arrays kept apart: plain values and a fixed table of records."""
+
+import dataclasses
+import inspect
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from sklearn.impute import MissingIndicator
+from torch import Tensor
+
+from pyro_mnar import mechanisms
+from pyro_mnar.columns import ColumnInfo, FloatArray, Group, Layout
+from pyro_mnar.errors import FileFormatError, InvalidInputError
+from pyro_mnar.mechanisms import Mechanism
+from pyro_mnar.training import History
+
+#: What a manifest may name; anything else in a file is an error.
+RECORDS: dict[str, type] = {"ColumnInfo": ColumnInfo, "Group": Group, "Layout": Layout, "History": History}
+MECHANISMS: dict[str, type[Mechanism]] = {
+    cls.__name__: cls
+    for cls in (
+        mechanisms.Ignorable,
+        mechanisms.SelfMasking,
+        mechanisms.Linear,
+        mechanisms.Nonlinear,
+        mechanisms.Fixed,
+    )
+}
+ARRAY_KINDS = "biuf"
+
+
+class Packer:
+    """Turns values into JSON; arrays go to ``arrays`` under the path at which they were found."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[str, Tensor] = {}
+
+    def pack(self, value: Any, path: str) -> Any:
+        """The JSON of a value.
+
+        Raises
+        ------
+        InvalidInputError
+            A value that the format cannot hold; the message names where it is.
+        """
+        if value is None or isinstance(value, (bool, str)):
+            return value
+        if isinstance(value, np.generic):
+            return self.pack(value.item(), path)
+        if isinstance(value, int):
+            return value
+        if isinstance(value, float):
+            return value if math.isfinite(value) else {"number": str(value)}
+        if value is pd.NA:
+            return {"number": "NA"}
+        if isinstance(value, list) and (numbers := _numbers(value)) is not None:
+            self.arrays[path] = torch.as_tensor(numbers)
+            return {"list": path}
+        if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
+            items = [self.pack(item, f"{path}.{i}") for i, item in enumerate(value)]
+            return {"tuple": items} if isinstance(value, tuple) else items
+        if isinstance(value, Mapping):
+            return {"map": [[self.pack(k, path), self.pack(v, f"{path}.{k}")] for k, v in value.items()]}
+        if isinstance(value, np.ndarray):
+            return self._array(value, path)
+        if isinstance(value, Mechanism):
+            return self._mechanism(value, path)
+        if isinstance(value, MissingIndicator):
+            return {"indicator": self.pack([value.features_, value.n_features_in_], path)}
+        if isinstance(value, np.random.RandomState):
+            raise InvalidInputError(f"{path} is a generator, which has no value to save; give a number")
+        return self._record(value, path)
+
+    def _array(self, value: npt.NDArray[Any], path: str) -> Any:
+        if value.dtype.kind in ARRAY_KINDS:
+            # A copy: the array may be read-only or a view.
+            self.arrays[path] = torch.as_tensor(np.array(value, order="C"))
+            return {"array": path}
+        if value.ndim == 1 and all(isinstance(item, str) for item in value):
+            return {"text": [str(item) for item in value], "object": value.dtype == object}
+        raise InvalidInputError(f"{path} is an array of {value.dtype}, which cannot be saved")
+
+    def _mechanism(self, value: Mechanism, path: str) -> Any:
+        name = type(value).__name__
+        by_caller = {"mechanism": name, "parameters": None}
+        if type(value) not in MECHANISMS.values():
+            return by_caller
+        parameters = {key: getattr(value, key) for key in constructor_parameters(type(value))}
+        if any(callable(parameter) for parameter in parameters.values()):
+            return by_caller
+        return {"mechanism": name, "parameters": self.pack(parameters, f"{path}.{name}")}
+
+    def _record(self, value: Any, path: str) -> Any:
+        for name, cls in RECORDS.items():
+            if type(value) is cls:
+                return {
+                    "record": name,
+                    "fields": {field: self.pack(getattr(value, field), f"{path}.{field}") for field in fields(cls)},
+                }
+        raise InvalidInputError(
+            f"{path} is a {type(value).__name__}, which cannot be saved; save holds numbers, text, arrays and the "
+            "package's own mechanisms"
+        )
+
+
+class Unpacker:
+    """Turns JSON back into values.
+
+    Parameters
+    ----------
+    arrays : dict
+        The arrays of the file.
+    mechanism : Mechanism or None
+        The instance for a mechanism that is not the package's own.
+    """
+
+    def __init__(self, arrays: Mapping[str, Tensor], mechanism: Mechanism | None = None) -> None:
+        self.arrays = arrays
+        self.mechanism = mechanism
+        self.used: set[str] = set()
+
+    def unpack(self, packed: Any) -> Any:
+        """The value of a JSON.
+
+        Raises
+        ------
+        FileFormatError
+            Not the JSON of a value.
+        """
+        if packed is None or isinstance(packed, (bool, int, float, str)):
+            return packed
+        if isinstance(packed, list):
+            return [self.unpack(item) for item in packed]
+        match packed:
+            case {"number": "nan" | "inf" | "-inf" as number, **rest} if not rest:
+                return float(number)
+            case {"number": "NA", **rest} if not rest:
+                return pd.NA
+            case {"tuple": list(items), **rest} if not rest:
+                return tuple(self.unpack(item) for item in items)
+            case {"map": list(items), **rest} if not rest:
+                return {self.unpack(key): self.unpack(value) for key, value in items}
+            case {"array": str(path), **rest} if not rest and path in self.arrays:
+                self.used.add(path)
+                return self.arrays[path].numpy()
+            case {"list": str(path), **rest} if not rest and path in self.arrays:
+                self.used.add(path)
+                return self.arrays[path].tolist()
+            case {"text": list(items), "object": bool(as_object), **rest} if not rest:
+                if not all(isinstance(item, str) for item in items):
+                    raise FileFormatError("a list of texts in the manifest holds something else")
+                return np.array(items, dtype=object if as_object else str)
+            case {"mechanism": str(name), "parameters": parameters, **rest} if not rest:
+                return self._mechanism(name, parameters)
+            case {"indicator": list(parts), **rest} if not rest:
+                return _indicator(*self.unpack(parts))
+            case {"record": str(name), "fields": dict(values), **rest} if not rest and name in RECORDS:
+                cls = RECORDS[name]
+                if list(values) != fields(cls):
+                    raise FileFormatError(f"{name} in the manifest has the fields {list(values)}, not {fields(cls)}")
+                return cls(**{field: self.unpack(value) for field, value in values.items()})
+        raise FileFormatError(f"the manifest holds {_short(packed)}, which is no value of this format")
+
+    def _mechanism(self, name: str, parameters: Any) -> Mechanism:
+        if parameters is None:
+            if self.mechanism is None:
+                raise FileFormatError(
+                    f"the model has the mechanism {name}, which is not one of the package's own or holds a function, "
+                    f"and code is never read from a file; give it: load(folder, mechanism={name}(...))"
+                )
+            if type(self.mechanism).__name__ != name:
+                raise FileFormatError(
+                    f"mechanism is a {type(self.mechanism).__name__}, but the model was saved with {name}"
+                )
+            return self.mechanism
+        if name not in MECHANISMS:
+            raise FileFormatError(f"the manifest names the mechanism {name!r}, which this version does not have")
+        cls = MECHANISMS[name]
+        values = self.unpack(parameters)
+        if not isinstance(values, dict) or list(values) != constructor_parameters(cls):
+            raise FileFormatError(f"the parameters of {name} in the manifest are not {constructor_parameters(cls)}")
+        return cls(**values)
+
+
+def constructor_parameters(cls: type) -> list[str]:
+    """Names of what a class is made with.
+
+    Examples
+    --------
+    >>> constructor_parameters(mechanisms.SelfMasking)
+    ['direction', 'link', 'shared']
+    """
+    return list(inspect.signature(cls).parameters) if "__init__" in vars(cls) else []
+
+
+def fields(cls: type) -> list[str]:
+    """Names of the fields of a NamedTuple or dataclass, in order."""
+    if dataclasses.is_dataclass(cls):
+        return [field.name for field in dataclasses.fields(cls)]
+    return list(cls._fields)  # type: ignore[attr-defined]
+
+
+def _indicator(features: npt.NDArray[np.int64], n_features: int) -> MissingIndicator:
+    """A fitted indicator: it is fitted to one row in which the same columns have holes."""
+    row = np.zeros((1, n_features))
+    row[0, features] = np.nan
+    return MissingIndicator(error_on_new=False).fit(row)
+
+
+def _numbers(values: list[Any]) -> FloatArray | None:
+    """Lists of floats, nested or not, as an array; None for other lists."""
+    kinds = {type(value) for value in values}
+    if kinds == {list}:
+        parts = [_numbers(value) for value in values]
+        same = len({len(value) for value in values}) == 1
+        return np.array(parts) if same and all(part is not None for part in parts) else None
+    return np.array(values) if kinds == {float} else None
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
