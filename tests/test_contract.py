@@ -50,12 +50,12 @@ def name(estimator: Any) -> str:
     return type(estimator).__name__
 
 
-@parametrize_with_checks(ESTIMATORS)
+@parametrize_with_checks(FULL)
 def test_scikit_learns_checks(estimator: Any, check: Any) -> None:
     check(estimator)
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS, ids=name)
+@pytest.mark.parametrize("estimator", FULL, ids=name)
 def test_no_check_is_left_out(estimator: Any) -> None:
     results = check_estimator(estimator, on_fail=None, on_skip=None)
     by_status = {status: [r["check_name"] for r in results if r["status"] == status] for status in ("failed", "xfail")}
