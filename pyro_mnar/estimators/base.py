@@ -306,7 +306,7 @@ class JointEstimator(BaseEstimator):
         with _INITIALISATION, torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)
             joint = self._build(self.columns_, active)
-        return joint.to(checked_device(self.device))
+        return joint.to(checked_device(self.device), torch.float32)
 
     def _build(self, columns: ColumnInfo, active: torch.Tensor) -> Joint:
         p = len(columns.names)

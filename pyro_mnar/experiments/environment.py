@@ -1,16 +1,8 @@
-"""Where a study runs: cores, and the versions that its results are recorded with."""
-
-import platform
-from importlib.metadata import version
+"""The cores that a study, or a command, may use."""
 
 import joblib
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
-
-from pyro_mnar import __version__
-
-#: The libraries whose versions move numbers.
-LIBRARIES = ("numpy", "pandas", "pyro-ppl", "scikit-learn", "scipy", "torch")
 
 
 def available_cores() -> int:
@@ -24,9 +16,3 @@ def use_available_cores(share: int = 1) -> None:
     if any(library["num_threads"] > n_threads for library in threadpool_info()):
         threadpool_limits(n_threads)
     torch.set_num_threads(min(n_threads, torch.get_num_threads()))
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python, of this package, and of the libraries whose versions move numbers."""
-    found = {name: version(name) for name in LIBRARIES}
-    return {"python": platform.python_version(), "pyro-mnar": __version__, **found}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pyro_mnar import __version__
+from pyro_mnar.atomic import replacing
 from pyro_mnar.errors import FileFormatError
 from pyro_mnar.experiments.study import Record
 
@@ -64,12 +65,8 @@ def drop_unfinished_line(path: Path) -> None:
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path`` and put it in place: readers see the old file or the new."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
+    with replacing(path) as temporary:
         write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def versions() -> dict[str, Any]:

@@ -21,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from threadpoolctl import threadpool_limits
 
 from pyro_mnar.errors import InvalidInputError, StudyError
+from pyro_mnar.experiments.environment import available_cores
 from pyro_mnar.experiments.records import append_record, drop_unfinished_line, read_records, versions
 from pyro_mnar.experiments.study import Record, Spec, Study, label, row_key, row_settings, settings_key
 
@@ -65,7 +66,7 @@ def run_study(
     StudyError
         Rows failed or a process died; the other rows were run and kept, and the next call runs the missing ones.
     """
-    workers = _processors() if workers is None else workers
+    workers = available_cores() if workers is None else workers
     if workers < 1:
         raise InvalidInputError(f"workers is {workers}; it must be at least 1")
     folder.mkdir(parents=True, exist_ok=True)
@@ -164,10 +165,6 @@ def _peak_memory_mb() -> float:
     except (OSError, StopIteration):
         unit = 2**20 if sys.platform == "darwin" else 2**10
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
 @contextmanager
