@@ -135,7 +135,10 @@ def test_an_interrupted_run_keeps_what_is_finished(tmp_path: Path, how: signal.S
     )
     trace = tmp_path / "trace"
     deadline = time.monotonic() + 200
-    while not (trace.exists() and "3" in trace.read_text()) and time.monotonic() < deadline:
+    rows = tmp_path / ROWS_FILE
+    # The worker may start on the third row before the parent has written the second.
+    while not (trace.exists() and "3" in trace.read_text() and rows.read_text().count("\n") == 2):
+        assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(how)
     # The third row would take ten minutes.

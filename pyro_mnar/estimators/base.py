@@ -217,6 +217,7 @@ class JointEstimator(BaseEstimator):
         modelled = table if self._has_values.all() else table[:, self._has_values]
         if not reset:
             reject_far(modelled, self.columns_)
+            check_discrete(modelled, self.layout_, self.columns_.names)
             self._warn_untrained(np.isnan(modelled))
         return modelled
 
@@ -336,7 +337,6 @@ class JointEstimator(BaseEstimator):
         )
 
     def _batch(self, table: FloatArray) -> Batch:
-        check_discrete(table, self.layout_, self.columns_.names)
         x = torch.as_tensor(standardise(table, self.columns_))
         return Batch(x, torch.as_tensor(~np.isnan(table))).to(self.device, torch.float32)
 
