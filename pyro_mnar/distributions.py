@@ -56,10 +56,13 @@ class DiagonalNormal(TorchDistribution):
         self.scale = scale
         self.counted = counted
         self.generator = generator
+        self._drawn: tuple[Tensor, Tensor] | None = None
         super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
 
     def expand(self, batch_shape: torch.Size, _instance: object = None) -> "DiagonalNormal":
-        """The same distribution with a larger batch shape."""
+        """The same distribution with a larger batch shape; itself when it has that shape already."""
+        if torch.Size(batch_shape) == self.batch_shape:
+            return self
         shape = torch.Size(batch_shape) + self.event_shape
         return DiagonalNormal(self.loc.expand(shape), self.scale, self.counted, self.generator)
 
@@ -75,16 +78,81 @@ class DiagonalNormal(TorchDistribution):
     def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
         """Reparameterised draws, shape ``sample_shape`` + (..., p)."""
         shape = torch.Size(sample_shape) + self.loc.shape
-        return self.loc + self.scale * normal(shape, self.loc, self.generator)
+        noise = normal(shape, self.loc, self.generator)
+        value = self.loc + self.scale * noise
+        self._drawn = (value, noise)
+        return value
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log density of the counted entries, shape (...), in nats."""
-        per_feature = -0.5 * ((value - self.loc) / self.scale).square() - self.scale.log()
+        """Log density of the counted entries, shape (...), in nats.
+
+        For the latest draw of :meth:`rsample` itself, the gradient is the total one: through the draw and through the
+        parameters, which cancel but for the scale's share.
+        """
+        if self.counted is None and self._drawn is not None and value is self._drawn[0]:
+            # (value - loc) / scale is the noise, and costs nothing to differentiate.
+            log_scale = self.scale.log().expand(self.scale.shape[:-1] + self.event_shape).sum(-1)
+            return (_log_standard(self._drawn[1]) - log_scale).expand(value.shape[:-1])
+        standard = (value - self.loc) / self.scale
+        per_feature = torch.addcmul(self.scale.log(), standard, standard, value=0.5)
         if self.counted is None:
-            return per_feature.sum(-1) - self.event_shape[0] * _HALF_LOG_2PI
+            return -per_feature.sum(-1) - self.event_shape[0] * _HALF_LOG_2PI
         # A product rather than torch.where: missing cells hold 0, so nothing here is infinite.
         counted = self.counted.to(per_feature.dtype)
-        return (per_feature * counted).sum(-1) - _HALF_LOG_2PI * counted.sum(-1)
+        return -(per_feature * counted).sum(-1) - _HALF_LOG_2PI * counted.sum(-1)
+
+
+class StandardNormal(TorchDistribution):
+    r"""N(0, I) over the last axis: :class:`DiagonalNormal` without the arithmetic of a mean 0 and a scale 1.
+
+    Parameters
+    ----------
+    like
+        a tensor of the dtype and device of the draws.
+    n_features
+        p.
+    batch_shape
+        batch shape.
+    generator
+        source of the draws; None is torch's global generator.
+
+    Examples
+    --------
+    >>> StandardNormal(torch.zeros(()), 2).log_prob(torch.zeros(3, 2))
+    tensor([-1.8379, -1.8379, -1.8379])
+    """
+
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
+    support = constraints.real_vector
+    has_rsample = True
+
+    def __init__(
+        self,
+        like: Tensor,
+        n_features: int,
+        batch_shape: torch.Size = torch.Size(),  # noqa: B008
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self.like = like
+        self.generator = generator
+        super().__init__(batch_shape, torch.Size([n_features]), validate_args=False)
+
+    def expand(self, batch_shape: torch.Size, _instance: object = None) -> "StandardNormal":
+        """The same distribution with a larger batch shape."""
+        return StandardNormal(self.like, self.event_shape[0], torch.Size(batch_shape), self.generator)
+
+    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
+        """Draws, shape ``sample_shape`` + (..., p)."""
+        shape = torch.Size(sample_shape) + self.batch_shape + self.event_shape
+        return normal(shape, self.like, self.generator).expand(shape)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log density, shape (...), in nats."""
+        return _log_standard(value)
+
+
+def _log_standard(value: Tensor) -> Tensor:
+    return value.square().sum(-1) * -0.5 - value.shape[-1] * _HALF_LOG_2PI
 
 
 class WithChoices(TorchDistribution, ABC):

@@ -8,12 +8,13 @@ Log weights are computed here and nowhere else; training, imputation, prediction
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
-import pyro
 import torch
 from pyro import poutine
+from pyro.distributions.torch_distribution import TorchDistributionMixin
 from pyro.infer import RenyiELBO
+from pyro.poutine.indep_messenger import IndepMessenger
 from torch import Tensor
 
 from pyro_mnar.batch import Batch
@@ -29,9 +30,11 @@ def paired_traces(
     model: PairFunction, guide: PairFunction, batch: Batch, n_draws: int
 ) -> tuple[poutine.Trace, poutine.Trace]:
     """Traces of the model, replayed on the guide's draws, and of the guide, with ``n_draws`` draws in dimension -2."""
-    guide_trace = poutine.trace(_vectorised(guide, n_draws)).get_trace(batch)
-    model_trace = poutine.trace(poutine.replay(_vectorised(model, n_draws), trace=guide_trace)).get_trace(batch)
-    return model_trace, guide_trace
+    with _Draws(n_draws) as guide_draws:
+        guide(batch)
+    with _Draws(n_draws, replayed=guide_draws.trace) as model_draws:
+        model(batch)
+    return model_draws.trace, guide_draws.trace
 
 
 def log_weights(
@@ -199,16 +202,34 @@ def score_surrogate(log_w: Tensor, choices: Tensor) -> Tensor:
     return surrogate - surrogate.detach()
 
 
-def _vectorised(function: PairFunction, n_draws: int) -> PairFunction:
-    def run(batch: Batch) -> None:
-        with pyro.plate("draws", n_draws, dim=-2):
-            function(batch)
+class _Draws(IndepMessenger):
+    """A plate of draws in dimension -2, ``poutine.trace`` and ``poutine.replay`` in one, without subsampling.
 
-    return run
+    It does per site what the three handlers do, at a fraction of their price, which counts in small batches.
+    """
+
+    def __init__(self, n_draws: int, replayed: poutine.Trace | None = None) -> None:
+        super().__init__("draws", n_draws, dim=-2)
+        self.trace = poutine.Trace()
+        self.replayed = {} if replayed is None else replayed.nodes
+
+    def _process_message(self, msg: Any) -> None:
+        super()._process_message(msg)
+        if not _is_drawn(msg):
+            return
+        rows = msg["fn"].batch_shape[-1:] or (1,)
+        msg["fn"] = msg["fn"].expand((self.size, *rows))
+        drawn = self.replayed.get(msg["name"])
+        if drawn is not None and not msg["is_observed"]:
+            msg["value"], msg["infer"], msg["done"] = drawn["value"], drawn["infer"], True
+
+    def _postprocess_message(self, msg: Any) -> None:
+        if _is_drawn(msg):
+            self.trace.add_node(msg["name"], **msg)
 
 
-def _is_drawn(site: dict[str, object]) -> bool:
-    return site["type"] == "sample" and type(site["fn"]).__name__ != "_Subsample"
+def _is_drawn(site: Any) -> bool:
+    return site["type"] == "sample" and isinstance(site["fn"], TorchDistributionMixin)
 
 
 def _site_log_prob(name: str, fn: object, value: Tensor, shape: tuple[int, int]) -> Tensor:

@@ -19,7 +19,7 @@ from torch.distributions import constraints
 
 from pyro_mnar.batch import Batch
 from pyro_mnar.collapse import can_collapse, collapsed_mask, tilted_rows
-from pyro_mnar.distributions import DiagonalNormal, WithChoices
+from pyro_mnar.distributions import StandardNormal, WithChoices
 from pyro_mnar.encoders import Encoder
 from pyro_mnar.errors import UnsupportedModelError
 from pyro_mnar.heads import Head
@@ -167,9 +167,9 @@ class Joint(nn.Module):
         """What the latest call of the guide decoded: p(x|z) beside its trace. The model drops it."""
         return self._last
 
-    def prior(self, like: Tensor) -> DiagonalNormal:
+    def prior(self, like: Tensor) -> StandardNormal:
         """p(z) = N(0, I), event (L,), with the dtype and device of ``like``."""
-        return DiagonalNormal(like.new_zeros(self.latent_dim), like.new_ones(1), generator=self.generator)
+        return StandardNormal(like, self.latent_dim, generator=self.generator)
 
     def given_code(self, z: Tensor, batch: Batch) -> GivenCode:
         """p(x|z) and the distribution of x_mis, for codes z (K, n, L).

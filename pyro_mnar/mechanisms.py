@@ -20,8 +20,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import torch
-from pyro.distributions import Bernoulli
+from pyro.distributions import Bernoulli, TorchDistribution
 from torch import Tensor, nn
+from torch.distributions.utils import lazy_property
 
 from pyro_mnar.columns import ColumnInfo
 from pyro_mnar.errors import InvalidInputError
@@ -67,10 +68,40 @@ class Curve(NamedTuple):
 
     def bernoulli(self, x: Tensor) -> Bernoulli:
         """p(s | x), shape of ``x``."""
-        return Bernoulli(logits=self.log_observed(x) - self.log_missing(x), validate_args=False)
+        argument = self.slope * x + self.intercept
+        if self.link == "probit":
+            return ProbitBernoulli(argument)
+        return Bernoulli(logits=-argument, validate_args=False)
 
     def _log_cdf(self, t: Tensor) -> Tensor:
         return log_ndtr(t) if self.link == "probit" else nn.functional.logsigmoid(t)
+
+
+class ProbitBernoulli(Bernoulli):
+    """s in {0, 1} with P(s = 0) = Phi(t): a Bernoulli that evaluates only the tail that s asks for.
+
+    Parameters
+    ----------
+    argument
+        t, any shape.
+    """
+
+    def __init__(self, argument: Tensor) -> None:
+        self.argument = argument
+        TorchDistribution.__init__(self, argument.shape, validate_args=False)
+
+    @lazy_property
+    def logits(self) -> Tensor:
+        """Log P(s = 1) - log P(s = 0)."""
+        return log_ndtr(-self.argument) - log_ndtr(self.argument)
+
+    def expand(self, batch_shape: torch.Size, _instance: object = None) -> "ProbitBernoulli":
+        """The same distribution with a larger batch shape."""
+        return ProbitBernoulli(self.argument.expand(batch_shape))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log P(s = value), in nats."""
+        return log_ndtr(self.argument * (1 - 2 * value))
 
 
 class Mechanism(nn.Module, ABC):

@@ -11,6 +11,7 @@ from pairs import small_batch, small_joint
 from pyro.infer import Importance, Predictive, RenyiELBO
 
 from pyro_mnar.batch import Batch
+from pyro_mnar.distributions import DiagonalNormal
 from pyro_mnar.errors import UnsupportedModelError
 from pyro_mnar.heads import CategoricalHead, GaussianHead, Head
 from pyro_mnar.importance import ImportanceBound, log_weights, paired_traces
@@ -201,3 +202,17 @@ def test_bound_rises_with_the_number_of_draws() -> None:
         for k, repeats in ((1, 2000), (5, 400), (50, 40), (500, 4))
     ]
     assert values == sorted(values, reverse=True)
+
+
+def test_the_density_of_a_draw_is_the_same_however_it_is_asked_for() -> None:
+    generator = torch.Generator().manual_seed(9)
+    loc, scale = (torch.randn(3, 4, generator=generator, dtype=torch.float64) for _ in range(2))
+    parameters = [loc.requires_grad_(), scale.abs().requires_grad_()]
+    found = []
+    for same in (True, False):
+        q = DiagonalNormal(*parameters, generator=torch.Generator().manual_seed(10)).expand(torch.Size((5, 3)))
+        z = q.rsample()
+        log_q = q.log_prob(z if same else z.clone())
+        found.append([log_q.detach(), *torch.autograd.grad((log_q * log_q.detach()).sum() + z.sum(), parameters)])
+    for by_noise, by_value in zip(*found, strict=True):
+        torch.testing.assert_close(by_noise, by_value, rtol=1e-12, atol=1e-12)

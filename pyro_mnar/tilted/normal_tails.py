@@ -127,21 +127,30 @@ class _LogNdtr(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(u: Tensor) -> Tensor:
-        return _log_ndtr(u)
+    def forward(u: Tensor) -> tuple[Tensor, Tensor]:
+        # The derivative shares the costly term.
+        tail = half_erfcx(u.abs())
+        exponent = -u.square() / 2
+        decay = exponent.exp()
+        upper = tail * decay
+        left = u < 0
+        value = torch.where(left, tail.log() + exponent, torch.log1p(-upper))
+        return value, torch.where(left, 1 / tail, decay / (1 - upper)) * math.sqrt(0.5 / math.pi)
 
     @staticmethod
     def setup_context(ctx, inputs, output):  # type: ignore[no-untyped-def]
-        ctx.save_for_backward(inputs[0])
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(inputs[0], output[1])
         ctx.save_for_forward(inputs[0])
 
     @staticmethod
-    def backward(ctx, grad):  # type: ignore[no-untyped-def]
-        return grad * inverse_mills(ctx.saved_tensors[0])
+    def backward(ctx, grad, _):  # type: ignore[no-untyped-def]
+        u, mills = ctx.saved_tensors
+        return grad * (inverse_mills(u) if torch.is_grad_enabled() else mills)
 
     @staticmethod
     def jvp(ctx, tangent):  # type: ignore[no-untyped-def]
-        return tangent * inverse_mills(ctx.saved_tensors[0])
+        return tangent * inverse_mills(ctx.saved_tensors[0]), None
 
 
 def log_ndtr(u: Tensor) -> Tensor:
@@ -162,7 +171,7 @@ def log_ndtr(u: Tensor) -> Tensor:
     >>> log_ndtr(torch.tensor([0.0, -20.0], dtype=torch.float64))
     tensor([  -0.6931, -203.9172], dtype=torch.float64)
     """
-    result: Tensor = _LogNdtr.apply(u)
+    result: Tensor = _LogNdtr.apply(u)[0]
     return result
 
 
