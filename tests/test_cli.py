@@ -79,6 +79,14 @@ def test_the_same_random_state_writes_the_same_file(folder: Path, run) -> None:
     assert texts[0] == texts[1] != texts[2]
 
 
+def test_strategies_give_three_tables(folder: Path, run) -> None:
+    texts = set()
+    for strategy in ("mean", "median", "sample"):
+        assert run(*SURVEY, "--force", "--strategy", strategy).exit_code == 0
+        texts.add((folder / "completed.csv").read_text())
+    assert len(texts) == 3
+
+
 def test_other_separators_and_signs_of_missing(folder: Path, run) -> None:
     (folder / "other.csv").write_text('a;b\n1;-999\n2;"3"\n3;?\n4;5\n', encoding="utf-8-sig")
     options = ("--sep", ";", "--na-values", "-999", "--na-values", "?")

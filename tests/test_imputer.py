@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pyro
@@ -148,6 +150,22 @@ def test_a_second_fit_starts_anew() -> None:
     first = imputer.fit_transform(table(seed=1))
     imputer.fit(table(seed=2))
     np.testing.assert_array_equal(imputer.fit_transform(table(seed=1)), first)
+
+
+def test_mean_and_median_and_one_draw(known_direction, survey) -> None:
+    holed = survey[1]
+    hidden = holed["income"].isna()
+    imputer = copy.deepcopy(known_direction)
+    values = {
+        strategy: imputer.set_params(strategy=strategy).transform(holed).loc[hidden, "income"]
+        for strategy in ("mean", "median", "sample")
+    }
+    posterior = known_direction.posterior(holed)
+    column = list(holed.columns).index("income")
+    np.testing.assert_allclose(values["median"], posterior.median()[hidden, column], rtol=1e-6)
+    # A draw keeps the spread that the mean takes away.
+    assert values["sample"].std() > 1.1 * values["mean"].std()
+    assert values["sample"].mean() == pytest.approx(values["mean"].mean(), abs=0.1 * 12_000)
 
 
 def test_new_rows_are_imputed_with_the_fitted_model(known_direction, survey) -> None:

@@ -24,6 +24,14 @@ class MechanismName(StrEnum):
     IGNORABLE = "ignorable"
 
 
+class Strategy(StrEnum):
+    """What to put into a missing cell."""
+
+    MEAN = "mean"
+    MEDIAN = "median"
+    SAMPLE = "sample"
+
+
 def impute(
     data: Annotated[Path, typer.Argument(help="CSV file with a header; empty cells and NA, NaN, null are missing.")],
     out: Annotated[Path, typer.Option(help="Where to write the completed table.")],
@@ -45,6 +53,9 @@ def impute(
     exclude: Annotated[
         list[str] | None, typer.Option(help="A column that is copied but not modelled (names, keys); repeatable.")
     ] = None,
+    strategy: Annotated[
+        Strategy, typer.Option(help="Impute the mean or the median given what is seen, or one random draw.")
+    ] = Strategy.MEAN,
     random_state: Annotated[int, typer.Option(min=0, help="The same number gives the same result.")] = 0,
     n_draws: Annotated[
         int | None, typer.Option(min=1, help="Draws per row behind each imputation (not those in training).")
@@ -88,7 +99,7 @@ def impute(
     use_available_cores()
     started = time.perf_counter()
     imputer = MNARImputer(chosen, random_state=random_state, verbose=sys.stdout.isatty())
-    given = {"n_draws_posterior": n_draws, "max_iter": max_iter}
+    given = {"strategy": str(strategy), "n_draws_posterior": n_draws, "max_iter": max_iter}
     imputer.set_params(**{name: value for name, value in given.items() if value is not None})
     imputer.fit(numbers)
     completed = imputer.transform(numbers)

@@ -54,6 +54,9 @@ class MNARImputer(TransformerMixin, JointEstimator):
     verbose : bool
         Show a progress bar.
 
+    strategy : {"mean", "median", "sample"}
+        What missing cells hold: the mean of x_mis given x_obs and s (best under squared error), the median (absolute
+        error), or one random draw, which alone keeps the spread of the values.
     discrete_output : {"value", "probability"}
         What missing cells of binary and categorical columns hold: 0 or 1 (in a group, the likeliest category), or the
         probability of 1.
@@ -96,6 +99,7 @@ class MNARImputer(TransformerMixin, JointEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **JointEstimator._parameter_constraints,
+        "strategy": [StrOptions({"mean", "median", "sample"})],
         "discrete_output": [StrOptions({"value", "probability"})],
         "missing_values": [MissingValues(numeric_only=True), None],
         "keep_empty_features": ["boolean"],
@@ -128,6 +132,7 @@ class MNARImputer(TransformerMixin, JointEstimator):
         random_state: int | np.random.RandomState | None = None,
         device: str = "cpu",
         verbose: bool = False,
+        strategy: Literal["mean", "median", "sample"] = "mean",
         discrete_output: Literal["value", "probability"] = "value",
         missing_values: float | None = np.nan,
         keep_empty_features: bool = False,
@@ -158,6 +163,7 @@ class MNARImputer(TransformerMixin, JointEstimator):
             device=device,
             verbose=verbose,
         )
+        self.strategy = strategy
         self.discrete_output = discrete_output
         self.missing_values = missing_values
         self.keep_empty_features = keep_empty_features
@@ -195,7 +201,7 @@ class MNARImputer(TransformerMixin, JointEstimator):
         return self
 
     def transform(self, X: npt.ArrayLike) -> Any:
-        """The completed table: missing cells hold E[x_mis | x_obs, s], observed cells are unchanged bit for bit.
+        """The completed table: missing cells hold what ``strategy`` names, observed cells are unchanged bit for bit.
 
         Parameters
         ----------
@@ -255,10 +261,14 @@ class MNARImputer(TransformerMixin, JointEstimator):
         return np.concatenate([kept, self.indicator_.get_feature_names_out(names)])
 
     def _imputed(self, table: FloatArray) -> FloatArray:
-        """The modelled columns with E[x_mis | x_obs, s] in missing cells, original units."""
+        """The modelled columns with what ``strategy`` names in missing cells, original units."""
         holes = np.isnan(table).any(1)
         values = table.copy()
-        values[holes] = self._posterior(table[holes]).mean()
+        posterior = self._posterior(table[holes])
+        if self.strategy == "sample":
+            values[holes] = posterior.sample(1)[0]
+        else:
+            values[holes] = posterior.median() if self.strategy == "median" else posterior.mean()
         if self.discrete_output == "value":
             values = most_likely(values, self.layout_)
         if self.round_integers:
