@@ -93,13 +93,55 @@ class DiagonalNormal(TorchDistribution):
             # (value - loc) / scale is the noise, and costs nothing to differentiate.
             log_scale = self.scale.log().expand(self.scale.shape[:-1] + self.event_shape).sum(-1)
             return (_log_standard(self._drawn[1]) - log_scale).expand(value.shape[:-1])
-        standard = (value - self.loc) / self.scale
-        per_feature = torch.addcmul(self.scale.log(), standard, standard, value=0.5)
         if self.counted is None:
+            standard = (value - self.loc) / self.scale
+            per_feature = torch.addcmul(self.scale.log(), standard, standard, value=0.5)
             return -per_feature.sum(-1) - self.event_shape[0] * _HALF_LOG_2PI
+        counted = self.counted.to(self.loc.dtype)
+        density: Tensor = _CountedNormal.apply(*torch.broadcast_tensors(value, self.loc, self.scale), counted)[0]
+        return density - _HALF_LOG_2PI * counted.sum(-1)
+
+
+class _CountedNormal(torch.autograd.Function):
+    """Sum of the counted entries' log densities up to the constant, with its gradient in half of autograd's steps."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(value, loc, scale, counted):  # type: ignore[no-untyped-def]
+        standard = (value - loc) / scale
+        per_feature = torch.addcmul(scale.log(), standard, standard, value=0.5)
         # A product rather than torch.where: missing cells hold 0, so nothing here is infinite.
-        counted = self.counted.to(per_feature.dtype)
-        return -(per_feature * counted).sum(-1) - _HALF_LOG_2PI * counted.sum(-1)
+        return -(per_feature * counted).sum(-1), standard
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):  # type: ignore[no-untyped-def]
+        ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*inputs, output[1])
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def backward(ctx, grad, _):  # type: ignore[no-untyped-def]
+        if grad is None:
+            return None, None, None, None
+        value, loc, scale, counted, standard = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            standard = (value - loc) / scale
+        share = grad.unsqueeze(-1) * counted / scale
+        by_loc = share * standard
+        by_value = -by_loc if ctx.needs_input_grad[0] else None
+        return by_value, by_loc, torch.addcmul(-share, by_loc, standard), None
+
+    @staticmethod
+    def jvp(ctx, value_t, loc_t, scale_t, _):  # type: ignore[no-untyped-def]
+        value, loc, scale, counted = ctx.saved_tensors
+        standard = (value - loc) / scale
+        total = torch.zeros_like(standard)
+        for tangent, factor in ((value_t, -standard), (loc_t, standard), (scale_t, standard**2 - 1)):
+            if tangent is not None:
+                total = total + tangent * factor
+        return (total * counted / scale).sum(-1), None
 
 
 class StandardNormal(TorchDistribution):

@@ -132,7 +132,8 @@ class Joint(nn.Module):
                 if self.has_mask_term and not self.collapsed:
                     s = self.mask_given_row(x)
                     pyro.sample("s", s, obs=batch.observed)
-                    log_inner = s.log_prob_inner(batch.observed)
+                    if self._uses_target(batch) and self.n_inner > 1:
+                        log_inner = s.log_prob_inner(batch.observed)
                 if self._uses_target(batch):
                     assert self.head is not None
                     pyro.sample("y", averaged(self.head(x, self.generator), log_inner, self.n_inner), obs=batch.y)
@@ -193,12 +194,13 @@ class Joint(nn.Module):
             for group in self.one_cell_groups:
                 logits[..., group[0]] = (x[..., group] * s.logits[..., group]).sum(-1)
             s = Bernoulli(logits=logits, validate_args=False)
-        return MaskGivenRow(s, self.active, self.n_inner if n_inner is None else n_inner, self.one_cell_groups)
+        return MaskGivenRow(s, self.active, self.n_inner if n_inner is None else n_inner, x.dtype, self.one_cell_groups)
 
     def completed(self, x_mis: Tensor, batch: Batch) -> Tensor:
         """Rows with the observed cells as they are and ``x_mis`` elsewhere, shape of ``x_mis``."""
         x, observed = (batch.x, batch.observed) if self.n_inner == 1 else (batch.x[:, None], batch.observed[:, None])
-        return torch.where(observed, x, x_mis)
+        # Missing cells of x hold 0; a product costs a third of torch.where.
+        return torch.addcmul(x, x_mis, (~observed).to(x.dtype))
 
     def _missing_part(self, rows: RowDistribution, batch: Batch) -> TorchDistribution | None:
         if self.collapsed and not self._uses_target(batch):
@@ -238,6 +240,8 @@ class MaskGivenRow(TorchDistribution):
         bool, shape (p,).
     n_inner : int
         M.
+    dtype : torch.dtype
+        Of the log densities.
     one_cell_groups : sequence of sequence of int
         Columns that are missing together with the first of them.
     """
@@ -246,18 +250,23 @@ class MaskGivenRow(TorchDistribution):
     support = constraints.independent(constraints.boolean, 1)
 
     def __init__(
-        self, bernoulli: Bernoulli, active: Tensor, n_inner: int, one_cell_groups: Sequence[Sequence[int]] = ()
+        self,
+        bernoulli: Bernoulli,
+        active: Tensor,
+        n_inner: int,
+        dtype: torch.dtype,
+        one_cell_groups: Sequence[Sequence[int]] = (),
     ) -> None:
-        self.bernoulli, self.active, self.n_inner = bernoulli, active, n_inner
+        self.bernoulli, self.active, self.n_inner, self.dtype = bernoulli, active, n_inner, dtype
         self.one_cell_groups = one_cell_groups
         shape = bernoulli.batch_shape
         super().__init__(shape[: -1 if n_inner == 1 else -2], shape[-1:], validate_args=False)
 
     def log_prob_inner(self, value: Tensor) -> Tensor:
         """Log p(s | x) for each inner draw, shape (K, n), or (K, n, M) for M > 1."""
-        s = (value if self.n_inner == 1 else value.unsqueeze(-2)).to(self.bernoulli.logits.dtype)
-        per_feature = self.bernoulli.log_prob(s)
-        return torch.where(self.active, per_feature, torch.zeros_like(per_feature)).sum(-1)
+        s = (value if self.n_inner == 1 else value.unsqueeze(-2)).to(self.dtype)
+        # A matrix product: torch.where over an array this wide costs as much as the densities.
+        return self.bernoulli.log_prob(s) @ self.active.to(self.dtype)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log (1/M sum_m p(s | x_m)), shape (K, n), in nats."""

@@ -101,7 +101,7 @@ class ProbitBernoulli(Bernoulli):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log P(s = value), in nats."""
-        return log_ndtr(self.argument * (1 - 2 * value))
+        return log_ndtr(self.argument * (1 - 2 * value.to(self.argument.dtype)))
 
 
 class Mechanism(nn.Module, ABC):
@@ -196,6 +196,7 @@ class SelfMasking(Mechanism):
                 )
             signs, rates = signs[:1], rates.mean(0, keepdim=True)
         self.register_buffer("sign", signs)
+        self._any_known = bool((signs != 0).any())
         start = inverse_cdf(rates.clamp(0.02, 0.98), self.link)
         # Known sign: (log |w|, b); free sign: (w, intercept), since a wrong sign in (w, b) can never turn round.
         self.slope_parameter = nn.Parameter(torch.zeros_like(signs))
@@ -203,6 +204,8 @@ class SelfMasking(Mechanism):
 
     def curve(self) -> Curve:
         """See :class:`Mechanism`."""
+        if not self._any_known:
+            return Curve(self.slope_parameter, self.offset_parameter, self.link)
         known = self.sign != 0
         slope = torch.where(known, self.sign * self.slope_parameter.exp(), self.slope_parameter)
         intercept = torch.where(known, -slope * self.offset_parameter, self.offset_parameter)

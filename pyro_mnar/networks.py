@@ -28,12 +28,12 @@ class _FastTanh(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):  # type: ignore[no-untyped-def]
         (y,) = ctx.saved_tensors
-        return torch.addcmul(grad, grad * y, y, value=-1)
+        return torch.ops.aten.tanh_backward(grad, y)
 
     @staticmethod
     def jvp(ctx, tangent):  # type: ignore[no-untyped-def]
         (y,) = ctx.saved_tensors
-        return torch.addcmul(tangent, tangent * y, y, value=-1)
+        return torch.ops.aten.tanh_backward(tangent, y)
 
 
 class Tanh(nn.Module):
