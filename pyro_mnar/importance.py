@@ -6,9 +6,11 @@ r"""From the traces of a model/guide pair to per-row log importance weights, and
 Log weights are computed here and nowhere else; training, imputation, prediction and diagnostics all consume them.
 """
 
+import functools
 import math
+import threading
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import torch
 from pyro import poutine
@@ -24,8 +26,23 @@ from pyro_mnar.joint import MaskGivenRow
 
 Gradient = Literal["standard", "dreg"]
 PairFunction = Callable[[Batch], None]
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+# Pyro keeps its handlers in one list for the whole process: while one thread traces, others must wait.
+_TRACING = threading.RLock()
 
 
+def _one_thread_at_a_time(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    @functools.wraps(function)
+    def alone(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        with _TRACING:
+            return function(*args, **kwargs)
+
+    return alone
+
+
+@_one_thread_at_a_time
 def paired_traces(
     model: PairFunction, guide: PairFunction, batch: Batch, n_draws: int
 ) -> tuple[poutine.Trace, poutine.Trace]:

@@ -1,18 +1,28 @@
 """Fit a model/guide pair: minibatches, Adam, a rate of its own for the mechanism, stopping on the held-out bound."""
 
 import copy
+import hashlib
 import math
+import os
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from pyro_mnar import __version__
 from pyro_mnar.batch import Batch
-from pyro_mnar.errors import FitDivergedError
+from pyro_mnar.checkpoint import Checkpoint
+from pyro_mnar.errors import FitDivergedError, TrainingWarning
 from pyro_mnar.importance import Gradient, ImportanceBound
 from pyro_mnar.joint import Joint
+
+#: Steps in a row whose loss or gradient is not finite that are left out before anything else is done.
+MOST_SKIPPED = 3
+_PLAIN = ("best_bound", "stale", "step", "rows", "skipped", "skipped_in_a_row", "slowed")
 
 
 @dataclass(frozen=True)
@@ -91,8 +101,18 @@ class History:
 Report = Callable[[int, int, float, float | None], None]
 
 
-def fit(joint: Joint, data: Batch, settings: TrainingSettings, report: Report | None = None) -> History:
+def fit(
+    joint: Joint,
+    data: Batch,
+    settings: TrainingSettings,
+    report: Report | None = None,
+    history: History | None = None,
+    checkpoint_dir: str | os.PathLike[str] | None = None,
+) -> History:
     """Train ``joint`` in place.
+
+    After an interrupt or an error ``joint`` has the best weights so far (the last ones without held-out rows), which
+    are finite, and ``history`` what was recorded.
 
     Parameters
     ----------
@@ -104,6 +124,11 @@ def fit(joint: Joint, data: Batch, settings: TrainingSettings, report: Report | 
         How to train.
     report : callable or None
         Called after each pass with (passes done, passes in all, bound, held-out bound or None).
+    history : History or None
+        An empty one to record into, for a caller who wants it after an interrupt too.
+    checkpoint_dir : path or None
+        A folder for the state of the run. The same call after a kill goes on from there and ends, on the same
+        processor and number of threads, at the same weights bit for bit. The file goes when training ends.
 
     Returns
     -------
@@ -114,72 +139,203 @@ def fit(joint: Joint, data: Batch, settings: TrainingSettings, report: Report | 
     InvalidInputError
         A mask that contradicts the values.
     FitDivergedError
-        The loss is not finite.
+        Losses or gradients are not finite, and half the learning rate did not help.
     """
     data.check()
-    generator = torch.Generator(data.x.device).manual_seed(settings.seed)
-    train, held_out = split(data, settings.validation_fraction, generator)
-    bound = ImportanceBound(settings.n_draws, settings.gradient)
-    optimiser = make_optimiser(joint, settings)
-    rates = [group["lr"] for group in optimiser.param_groups]
-    history = History()
-    best_bound, best_state, stale = -math.inf, None, 0
-    joint.generator = generator
+    history = History() if history is None else history
+    checkpoint = None if checkpoint_dir is None else Checkpoint(checkpoint_dir, fingerprint(joint, data, settings))
+    run = Run(joint, data, settings, history)
+    if checkpoint is not None and (saved := checkpoint.read()) is not None:
+        run.restore(*saved)
+    joint.generator = run.generator
     joint.train()
-    start = time.perf_counter()
     try:
-        for epoch in range(settings.max_iter):
-            share = settings.final_rate + (1 - settings.final_rate) * 0.5 * (
-                1 + math.cos(math.pi * epoch / settings.max_iter)
-            )
-            for group, rate in zip(optimiser.param_groups, rates, strict=True):
-                group["lr"] = rate * share
-            history.bound.append(one_pass(joint, train, bound, optimiser, settings.batch_size, generator))
-            record_curve(joint, history)
-            if held_out is not None:
-                value = held_out_bound(joint, held_out, bound, settings.seed)
-                history.validation_bound.append(value)
-                stale = 0 if value > best_bound + settings.tol else stale + 1
-                if value > best_bound:
-                    best_bound, best_state = value, copy.deepcopy(joint.state_dict())
-            history.seconds.append(time.perf_counter() - start)
+        while not run.finished:
+            run.one_pass(checkpoint)
             if report is not None:
-                latest = history.validation_bound[-1] if held_out is not None else None
-                report(epoch + 1, settings.max_iter, history.bound[-1], latest)
-            if settings.n_iter_no_change is not None and stale >= settings.n_iter_no_change:
-                break
+                latest = history.validation_bound[-1] if history.validation_bound else None
+                report(history.n_iter, settings.max_iter, history.bound[-1], latest)
     finally:
-        if best_state is not None:
-            joint.load_state_dict(best_state)
+        if run.best:
+            joint.load_state_dict(run.best)
         joint.generator = None
         joint.eval()
+    if not math.isfinite(history.bound[-1]):
+        raise FitDivergedError(
+            "the last pass had no step with a finite loss and gradient; lower learning_rate, raise min_scale, or look "
+            "for values far from the others"
+        )
+    if run.skipped:
+        warnings.warn(
+            f"{run.skipped} of the training steps were skipped, because their loss or gradient was not finite",
+            TrainingWarning,
+            stacklevel=2,
+        )
+    if checkpoint is not None:
+        checkpoint.remove()
     return history
 
 
-def one_pass(
-    joint: Joint,
-    data: Batch,
-    bound: ImportanceBound,
-    optimiser: torch.optim.Optimizer,
-    batch_size: int,
-    generator: torch.Generator,
-) -> float:
-    """One pass over the rows in random order; the mean bound, nats per row."""
-    total = torch.zeros((), device=data.x.device)
-    order = torch.randperm(data.n_rows, generator=generator, device=data.x.device)
-    for index in order.split(batch_size):
-        batch = data.rows(index)
-        loss = bound.differentiable_loss(joint.model, joint.guide, batch)
-        optimiser.zero_grad(set_to_none=True)
+class Run:
+    """A training run between two steps: all that a checkpoint holds.
+
+    Parameters
+    ----------
+    joint, data, settings, history
+        As for :func:`fit`.
+    """
+
+    def __init__(self, joint: Joint, data: Batch, settings: TrainingSettings, history: History) -> None:
+        self.joint = joint
+        self.settings = settings
+        self.history = history
+        self.generator = torch.Generator(data.x.device).manual_seed(settings.seed)
+        self.train, self.held_out = split(data, settings.validation_fraction, self.generator)
+        self.bound = ImportanceBound(settings.n_draws, settings.gradient)
+        self.optimiser = make_optimiser(joint, settings)
+        self.rates = [group["lr"] for group in self.optimiser.param_groups]
+        self.best: dict[str, Tensor] = {}
+        self.best_bound, self.stale = -math.inf, 0
+        # Where the pass is: the order of its rows (none between two passes), steps done, and their sum.
+        self.order = torch.empty(0, dtype=torch.int64, device=data.x.device)
+        self.step, self.rows = 0, 0
+        self.total = torch.zeros((), device=data.x.device)
+        self.anchor: dict[str, Tensor] = {}
+        self.skipped, self.skipped_in_a_row, self.slowed = 0, 0, False
+        self.start = time.perf_counter()
+
+    @property
+    def finished(self) -> bool:
+        """Whether all passes are done, or the held-out bound has stopped rising."""
+        patience = self.settings.n_iter_no_change
+        stopped = patience is not None and self.stale >= patience
+        return self.history.n_iter >= self.settings.max_iter or stopped
+
+    def one_pass(self, checkpoint: Checkpoint | None = None) -> None:
+        """One pass over the rows in random order (or what is left of one), and its records."""
+        self._set_rates()
+        if len(self.order) == 0:
+            self.order = torch.randperm(self.train.n_rows, generator=self.generator, device=self.train.x.device)
+            self.anchor = copy.deepcopy(self.joint.state_dict())
+            self.step, self.rows = 0, 0
+            self.total.zero_()
+        batches = self.order.split(self.settings.batch_size)
+        while self.step < len(batches):
+            self.one_step(self.train.rows(batches[self.step]))
+            self.step += 1
+            if checkpoint is not None and checkpoint.due:
+                checkpoint.write(*self.state())
+        self._record()
+        self.order = self.order[:0]
+
+    def one_step(self, batch: Batch) -> None:
+        """One step of the optimiser, if loss and gradient are finite."""
+        loss = self.bound.differentiable_loss(self.joint.model, self.joint.guide, batch)
+        self.optimiser.zero_grad(set_to_none=True)
         (loss / batch.n_rows).backward()
-        optimiser.step()
-        total += loss.detach()
-    mean = -total.item() / data.n_rows
-    if not math.isfinite(mean):
-        raise FitDivergedError(
-            f"the training bound became {mean}; lower learning_rate or raise the likelihood's min_scale"
-        )
-    return mean
+        loss = loss.detach()
+        if not all_finite(loss, self.joint.parameters()):
+            self._skip(loss.item())
+            return
+        self.optimiser.step()
+        self.total += loss
+        self.rows += batch.n_rows
+        self.skipped_in_a_row = 0
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """What :meth:`restore` needs to go on: tensors, and plain values."""
+        optimiser = self.optimiser.state_dict()["state"]
+        tensors = {
+            "order": self.order,
+            "total": self.total,
+            "generator": self.generator.get_state(),
+            **{f"joint.{key}": value for key, value in self.joint.state_dict().items()},
+            **{f"best.{key}": value for key, value in self.best.items()},
+            **{f"anchor.{key}": value for key, value in self.anchor.items()},
+            **{f"optimiser.{i}.{key}": value for i, moments in optimiser.items() for key, value in moments.items()},
+        }
+        for name, entries in vars(self.history).items():
+            tensors[f"history.{name}"] = torch.tensor(entries, dtype=torch.float64)
+        values = {name: getattr(self, name) for name in _PLAIN} | {"seconds": time.perf_counter() - self.start}
+        return tensors, values
+
+    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        """Go back to a state of the same run, in place."""
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+        device = self.order.device
+        for name in _PLAIN:
+            setattr(self, name, values[name])
+        if self.slowed:
+            self.rates = [rate / 2 for rate in self.rates]
+        self.start = time.perf_counter() - values["seconds"]
+        self.order, self.total = tensors["order"].to(device), tensors["total"].to(device)
+        self.generator.set_state(tensors["generator"])
+        self.joint.load_state_dict(part("joint."))
+        self.best, self.anchor = part("best."), part("anchor.")
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, value in part("optimiser.").items():
+            index, _, name = key.partition(".")
+            moments.setdefault(int(index), {})[name] = value
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
+        for name, entries in part("history.").items():
+            getattr(self.history, name)[:] = entries.tolist()
+
+    def _set_rates(self) -> None:
+        """The rates of this pass: a half cosine from each rate to its share ``final_rate``."""
+        final, done = self.settings.final_rate, self.history.n_iter / self.settings.max_iter
+        share = final + (1 - final) * 0.5 * (1 + math.cos(math.pi * done))
+        for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
+            group["lr"] = rate * share
+
+    def _record(self) -> None:
+        self.history.bound.append(-self.total.item() / self.rows if self.rows else math.nan)
+        record_curve(self.joint, self.history)
+        if self.held_out is not None:
+            value = held_out_bound(self.joint, self.held_out, self.bound, self.settings.seed)
+            self.history.validation_bound.append(value)
+            self.stale = 0 if value > self.best_bound + self.settings.tol else self.stale + 1
+            if value > self.best_bound:
+                self.best_bound, self.best = value, copy.deepcopy(self.joint.state_dict())
+        self.history.seconds.append(time.perf_counter() - self.start)
+
+    def _skip(self, loss: float) -> None:
+        """Leave a step out; after too many in a row go back to finite ground at half the rate, once."""
+        self.skipped += 1
+        self.skipped_in_a_row += 1
+        if self.skipped_in_a_row <= MOST_SKIPPED:
+            return
+        self.joint.load_state_dict(self.best or self.anchor)
+        if self.slowed:
+            raise FitDivergedError(
+                f"loss or gradient was not finite in {self.skipped_in_a_row} steps in a row (the last loss: {loss}), "
+                "and half the learning rate did not help; lower learning_rate, raise min_scale, or look for values "
+                "far from the others"
+            )
+        self.slowed, self.skipped_in_a_row = True, 0
+        self.rates = [rate / 2 for rate in self.rates]
+        self.optimiser = make_optimiser(self.joint, self.settings)
+        self._set_rates()
+
+
+def all_finite(loss: Tensor, parameters: Iterable[Tensor]) -> bool:
+    """Whether the loss and every gradient are finite."""
+    # One number tells of all: the sum of squares is not finite if any entry is not.
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    return math.isfinite(loss + torch.nn.utils.get_total_norm(gradients))
+
+
+def fingerprint(joint: Joint, data: Batch, settings: TrainingSettings) -> str:
+    """What tells a run from others: its data, settings, initial weights and versions, as 16 hex digits."""
+    digest = hashlib.sha256(f"{settings} {joint} {torch.__version__} {__version__}".encode())
+    tensors = {"x": data.x, "observed": data.observed, "y": data.y, **joint.state_dict()}
+    for name, tensor in tensors.items():
+        if tensor is not None:
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def make_optimiser(joint: Joint, settings: TrainingSettings) -> torch.optim.Optimizer:

@@ -15,6 +15,7 @@ MAX_LINES = 450
 # from below; those of COMPONENT_LEVEL only from below.
 LEVELS = {
     "atomic": 0,
+    "checkpoint": 0,
     "networks": 0,
     "distributions": 0,
     "progress": 0,

@@ -1,6 +1,7 @@
 """What the estimators share: reading a table, building the pair, fitting it, and questions to the fitted pair."""
 
 import copy
+import os
 import threading
 import warnings
 from collections.abc import Sequence
@@ -38,7 +39,7 @@ from pyro_mnar.networks import mlp
 from pyro_mnar.posterior import Posterior
 from pyro_mnar.progress import training_bar
 from pyro_mnar.report import mechanism_table
-from pyro_mnar.training import TrainingSettings, fit
+from pyro_mnar.training import History, TrainingSettings, fit
 
 # torch initialises layers from its global generator: it is forked, seeded and put back, one thread at a time.
 _INITIALISATION = threading.Lock()
@@ -69,6 +70,7 @@ class JointEstimator(BaseEstimator):
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
         "random_state": ["random_state"],
         "device": [str],
+        "checkpoint_dir": [str, os.PathLike, None],
         "verbose": ["boolean"],
     }
 
@@ -96,6 +98,7 @@ class JointEstimator(BaseEstimator):
         n_iter_no_change: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         device: str = "cpu",
+        checkpoint_dir: str | os.PathLike[str] | None = None,
         verbose: bool = False,
     ) -> None:
         self.mechanism = mechanism
@@ -119,6 +122,7 @@ class JointEstimator(BaseEstimator):
         self.n_iter_no_change = n_iter_no_change
         self.random_state = random_state
         self.device = device
+        self.checkpoint_dir = checkpoint_dir
         self.verbose = verbose
 
     def mechanism_report(self) -> pd.DataFrame:
@@ -261,9 +265,12 @@ class JointEstimator(BaseEstimator):
             n_iter_no_change=self.n_iter_no_change,
             seed=self._seed,
         )
-        with training_bar(self.verbose) as report:
-            self.history_ = fit(self.joint_, data, settings, report)
-        self.n_iter_ = self.history_.n_iter
+        self.history_ = History()
+        try:
+            with training_bar(self.verbose) as report:
+                fit(self.joint_, data, settings, report, self.history_, self.checkpoint_dir)
+        finally:
+            self.n_iter_ = self.history_.n_iter
 
     def _layout(self, table: FloatArray) -> Layout:
         """Which of the modelled columns are of which kind, from the parameters and the observed values."""

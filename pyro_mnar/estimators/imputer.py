@@ -1,5 +1,6 @@
 """MNARImputer: from a table with holes to a completed table."""
 
+import os
 import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
@@ -51,6 +52,10 @@ class MNARImputer(TransformerMixin, JointEstimator):
         Of initialisation, minibatches and draws; global generators are left alone.
     device : str
         torch device.
+    checkpoint_dir : path or None
+        A folder for the state of training, written every 30 seconds. The same fit, started again after a kill, goes on
+        from there and ends at the same weights; it needs a ``random_state`` that is a number. The file goes when
+        training ends.
     verbose : bool
         Show a progress bar.
 
@@ -131,6 +136,7 @@ class MNARImputer(TransformerMixin, JointEstimator):
         n_iter_no_change: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         device: str = "cpu",
+        checkpoint_dir: str | os.PathLike[str] | None = None,
         verbose: bool = False,
         strategy: Literal["mean", "median", "sample"] = "mean",
         discrete_output: Literal["value", "probability"] = "value",
@@ -161,6 +167,7 @@ class MNARImputer(TransformerMixin, JointEstimator):
             n_iter_no_change=n_iter_no_change,
             random_state=random_state,
             device=device,
+            checkpoint_dir=checkpoint_dir,
             verbose=verbose,
         )
         self.strategy = strategy
@@ -191,13 +198,15 @@ class MNARImputer(TransformerMixin, JointEstimator):
         InvalidInputError
             A parameter, a column or a cell that breaks a stated rule; before training.
         FitDivergedError
-            The bound stopped being finite, and a lower rate did not help.
+            Losses stopped being finite, and half the learning rate did not help.
+        KeyboardInterrupt
+            Ctrl-C; the estimator has the best weights so far and can be used.
         """
         table = self._check(X, reset=True)
         self._whole: BoolArray = (np.isnan(table) | (table == np.rint(table))).all(0)
-        self._fit_joint(table)
         if self.add_indicator:
             self.indicator_ = MissingIndicator(error_on_new=False).fit(self._read(X, reset=False))
+        self._fit_joint(table)
         return self
 
     def transform(self, X: npt.ArrayLike) -> Any:

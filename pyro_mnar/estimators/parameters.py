@@ -33,6 +33,11 @@ def check_parameters(estimator: Any) -> None:
         raise InvalidParameterError(str(error)) from error
     _check_widths(parameters["hidden_units"], name)
     checked_device(parameters["device"])
+    if parameters["checkpoint_dir"] is not None and not isinstance(parameters["random_state"], Integral):
+        raise InvalidParameterError(
+            f"The 'random_state' parameter of {name} must be a whole number when checkpoint_dir is given: a run can "
+            f"only go on if its seed is known. Got {parameters['random_state']!r} instead."
+        )
 
 
 def checked_device(name: str) -> torch.device:
