@@ -289,7 +289,7 @@ EDITS = {
     "path outside": (edited("files", {"../weights.safetensors": {}}), "it must name 'weights.safetensors'"),
     "no files": (edited("files", []), "it must name 'weights.safetensors'"),
     "unknown parameter": (edited("parameters/colour", 1), "not those of MNARImputer"),
-    "missing parameter": (edited("parameters/n_draws", ...), "not those of MNARImputer"),
+    "parameters that are none": (edited("parameters", [1]), "not those of MNARImputer"),
     "parameter out of range": (edited("parameters/n_draws", 0), "'n_draws' .*Got 0"),
     "parameter of a wrong type": (edited("parameters/n_draws", {"tuple": [1]}), "'n_draws'"),
     "unknown mechanism": (edited("parameters/mechanism", {"mechanism": "Evil", "parameters": {"map": []}}), "'Evil'"),
@@ -349,6 +349,13 @@ def test_a_signed_lie_in_the_manifest(edit: Callable[[dict[str, Any]], None], me
 def test_the_signature_of_these_tests_is_right(changed: Path) -> None:
     sign(changed, json.loads((changed / MANIFEST).read_text()))
     assert isinstance(load(changed), MNARImputer)
+
+
+def test_a_parameter_that_is_newer_than_the_file_has_its_default(changed: Path) -> None:
+    manifest = json.loads((changed / MANIFEST).read_text())
+    del manifest["parameters"]["keep_empty_features"]
+    sign(changed, manifest)
+    assert load(changed).get_params()["keep_empty_features"] is False
 
 
 @pytest.mark.parametrize(

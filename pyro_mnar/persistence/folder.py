@@ -233,15 +233,18 @@ def _made(manifest: dict[str, Any], unpacker: Unpacker, device: str | None, n_te
         raise FileFormatError(f"the manifest names the class {manifest['class']!r}; it must be {' or '.join(CLASSES)}")
     packed = manifest["parameters"]
     names = list(cls().get_params(deep=False))
-    if not isinstance(packed, dict) or sorted(packed) != sorted(names):
-        raise FileFormatError(f"the parameters in the manifest are not those of {cls.__name__}: {names}")
+    # A parameter that is newer than the file has its default, which is what there was before it.
+    unknown = sorted(set(packed) - set(names)) if isinstance(packed, dict) else ["no table of names"]
+    if unknown:
+        raise FileFormatError(f"the parameters {unknown} in the manifest are not those of {cls.__name__}: {names}")
     parameters = {key: unpacker.unpack(value) for key, value in packed.items()}
     if device is not None:
         parameters["device"] = device
     estimator = cls(**parameters)
     check_parameters(estimator)
-    if len(parameters["hidden_units"]) > n_tensors:
-        raise FileFormatError(f"hidden_units has {len(parameters['hidden_units'])} entries for {n_tensors} weights")
+    n_layers = len(estimator.get_params(deep=False)["hidden_units"])
+    if n_layers > n_tensors:
+        raise FileFormatError(f"hidden_units has {n_layers} entries for {n_tensors} weights")
     return estimator
 
 
