@@ -4,11 +4,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pyro_mnar.estimators import MNARImputer
+    from pyro_mnar.estimators import MNARClassifier, MNARImputer, MNARRegressor
     from pyro_mnar.persistence import load, save
 
-_HOMES = {"MNARImputer": "estimators", "load": "persistence", "save": "persistence"}
-__all__ = ["MNARImputer", "load", "save"]
+_HOMES = {
+    "MNARClassifier": "estimators",
+    "MNARImputer": "estimators",
+    "MNARRegressor": "estimators",
+    "load": "persistence",
+    "save": "persistence",
+}
+__all__ = ["MNARClassifier", "MNARImputer", "MNARRegressor", "load", "save"]
 __version__ = "0.1.0"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyro_mnar import MNARImputer
+from pyro_mnar import MNARClassifier, MNARImputer, MNARRegressor
 
 SMALL: dict[str, Any] = {"max_iter": 2, "n_draws": 3, "n_draws_posterior": 20, "hidden_units": (4,), "random_state": 0}
 
@@ -17,8 +17,20 @@ def small_imputer(**parameters: Any) -> MNARImputer:
     return MNARImputer(**{**SMALL, **parameters})
 
 
+#: Enough training to pass scikit-learn's own easy problems.
+LEARNS: dict[str, Any] = {**SMALL, "max_iter": 12, "batch_size": 32, "learning_rate": 3e-2, "head": "linear"}
+
+
+def small_classifier(**parameters: Any) -> MNARClassifier:
+    return MNARClassifier(**{**LEARNS, **parameters})
+
+
+def small_regressor(**parameters: Any) -> MNARRegressor:
+    return MNARRegressor(**{**LEARNS, **parameters})
+
+
 #: One entry per estimator class; the tests of the contract, of bad input, of files and of faults run over it.
-MAKERS = {"imputer": small_imputer}
+MAKERS = {"imputer": small_imputer, "classifier": small_classifier, "regressor": small_regressor}
 
 
 def holes(values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:

@@ -32,6 +32,7 @@ from pyro_mnar.encoders import MLPEncoder
 from pyro_mnar.errors import DataWarning, InvalidInputError, InvalidTypeError
 from pyro_mnar.estimators.parameters import check_parameters, checked_device, drawn_seed
 from pyro_mnar.estimators.tables import BoolArray, marks_with_number, read_table, reject_far
+from pyro_mnar.heads import Head
 from pyro_mnar.importance import Gradient
 from pyro_mnar.joint import Joint
 from pyro_mnar.likelihoods import GaussianLikelihood, Likelihood, MixedLikelihood
@@ -61,6 +62,7 @@ class JointEstimator(BaseEstimator):
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "final_rate": [Interval(Real, 0, 1, closed="right")],
         "mechanism_learning_rate": [Interval(Real, 0, None, closed="neither")],
         "collapse": ["boolean", StrOptions({"auto"})],
         "n_inner": [Interval(Integral, 1, None, closed="left")],
@@ -89,6 +91,7 @@ class JointEstimator(BaseEstimator):
         max_iter: int = 500,
         batch_size: int = 128,
         learning_rate: float = 1e-3,
+        final_rate: float = 1.0,
         mechanism_learning_rate: float = 3e-2,
         collapse: bool | Literal["auto"] = "auto",
         n_inner: int = 1,
@@ -113,6 +116,7 @@ class JointEstimator(BaseEstimator):
         self.max_iter = max_iter
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.final_rate = final_rate
         self.mechanism_learning_rate = mechanism_learning_rate
         self.collapse = collapse
         self.n_inner = n_inner
@@ -246,12 +250,18 @@ class JointEstimator(BaseEstimator):
         """Names of the columns that the model has."""
         return [str(name) for name in self._input_names()[self._has_values]]
 
-    def _fit_joint(self, table: FloatArray) -> None:
+    def _fit_joint(
+        self,
+        table: FloatArray,
+        target: torch.Tensor | None = None,
+        head_weight_decay: float = 0.0,
+    ) -> None:
+        """Build the pair and train it, with a head where there is a target."""
         self._seed = drawn_seed(self.random_state)
         self.layout_ = self._layout(table)
         self.columns_ = describe(table, self._names(), self.layout_.discrete)
         observed = ~np.isnan(table)
-        data = self._batch(table)
+        data = Batch(*self._batch(table)[:2], target).to(self.device, torch.float32)
         self.joint_ = self._new_joint(torch.as_tensor(~observed.all(0)))
         settings = TrainingSettings(
             max_iter=self.max_iter,
@@ -259,6 +269,8 @@ class JointEstimator(BaseEstimator):
             n_draws=self.n_draws,
             learning_rate=self.learning_rate,
             mechanism_learning_rate=self.mechanism_learning_rate,
+            final_rate=self.final_rate,
+            head_weight_decay=head_weight_decay,
             gradient=self.gradient,
             validation_fraction=self.validation_fraction,
             tol=self.tol,
@@ -316,6 +328,10 @@ class JointEstimator(BaseEstimator):
             joint = self._build(self.columns_, active)
         return joint.to(checked_device(self.device), torch.float32)
 
+    def _new_head(self, n_features: int) -> Head | None:
+        """An untrained p(y|x); None for estimators without a target."""
+        return None
+
     def _build(self, columns: ColumnInfo, active: torch.Tensor) -> Joint:
         p = len(columns.names)
         latent_dim = max(1, p - 1) if self.latent_dim is None else self.latent_dim
@@ -339,6 +355,7 @@ class JointEstimator(BaseEstimator):
             mechanism,
             latent_dim,
             active,
+            self._new_head(p),
             collapse=self.collapse,
             n_inner=self.n_inner,
         )

@@ -42,8 +42,8 @@ class MNARImputer(TransformerMixin, JointEstimator):
         Floor under the noise scale of p(x|z), in observed standard deviations.
     n_draws, n_draws_posterior : int
         Importance draws K per row in training and when asking.
-    max_iter, batch_size, learning_rate, mechanism_learning_rate, gradient, validation_fraction, tol, n_iter_no_change
-        See :class:`~pyro_mnar.training.TrainingSettings`.
+    max_iter, batch_size, learning_rate, final_rate, mechanism_learning_rate, gradient, validation_fraction, tol
+        See :class:`~pyro_mnar.training.TrainingSettings`; so too ``n_iter_no_change``.
     collapse : {"auto", True, False}
         Integrate x_mis out of the mask term exactly, where that is possible.
     n_inner : int
@@ -127,6 +127,7 @@ class MNARImputer(TransformerMixin, JointEstimator):
         max_iter: int = 500,
         batch_size: int = 128,
         learning_rate: float = 1e-3,
+        final_rate: float = 1.0,
         mechanism_learning_rate: float = 3e-2,
         collapse: bool | Literal["auto"] = "auto",
         n_inner: int = 1,
@@ -158,6 +159,7 @@ class MNARImputer(TransformerMixin, JointEstimator):
             max_iter=max_iter,
             batch_size=batch_size,
             learning_rate=learning_rate,
+            final_rate=final_rate,
             mechanism_learning_rate=mechanism_learning_rate,
             collapse=collapse,
             n_inner=n_inner,

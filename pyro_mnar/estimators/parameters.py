@@ -31,7 +31,7 @@ def check_parameters(estimator: Any) -> None:
         validate_parameter_constraints(estimator._parameter_constraints, parameters, caller_name=name)
     except SklearnParameterError as error:
         raise InvalidParameterError(str(error)) from error
-    _check_widths(parameters["hidden_units"], name)
+    check_widths(parameters["hidden_units"], "hidden_units", name)
     checked_device(parameters["device"])
     if parameters["checkpoint_dir"] is not None and not isinstance(parameters["random_state"], Integral):
         raise InvalidParameterError(
@@ -78,10 +78,17 @@ def drawn_seed(random_state: int | np.random.RandomState | None) -> int:
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 
-def _check_widths(hidden_units: Sequence[object], name: str) -> None:
+def check_widths(hidden_units: Sequence[object], parameter: str, name: str) -> None:
+    """Check that the widths of a network's layers are whole numbers of at least 1.
+
+    Raises
+    ------
+    InvalidParameterError
+        The message names the width.
+    """
     for width in hidden_units:
         if not isinstance(width, Integral) or width < 1:
             raise InvalidParameterError(
-                f"The 'hidden_units' parameter of {name} must be whole numbers of at least 1. Got {width!r} among "
+                f"The {parameter!r} parameter of {name} must be whole numbers of at least 1. Got {width!r} among "
                 f"{list(hidden_units)} instead."
             )

@@ -19,7 +19,7 @@ from torch import Tensor
 from pyro_mnar import __version__
 from pyro_mnar.columns import ColumnInfo, Layout
 from pyro_mnar.errors import FileFormatError, InvalidInputError, MNARError
-from pyro_mnar.estimators import MNARImputer
+from pyro_mnar.estimators import MNARClassifier, MNARImputer, MNARRegressor
 from pyro_mnar.estimators.base import JointEstimator
 from pyro_mnar.estimators.parameters import check_parameters
 from pyro_mnar.joint import Joint
@@ -40,7 +40,7 @@ from pyro_mnar.persistence.values import Packer, Unpacker
 from pyro_mnar.training import History
 
 #: The classes that a manifest may name.
-CLASSES: dict[str, type[JointEstimator]] = {"MNARImputer": MNARImputer}
+CLASSES: dict[str, type[JointEstimator]] = {cls.__name__: cls for cls in (MNARImputer, MNARClassifier, MNARRegressor)}
 
 #: The attributes that a fit leaves, and their types; ``joint_`` is the weights.
 STATE: dict[str, type | tuple[type, ...]] = {
@@ -54,9 +54,20 @@ STATE: dict[str, type | tuple[type, ...]] = {
     "_whole": np.ndarray,
     "feature_names_in_": np.ndarray,
     "indicator_": MissingIndicator,
+    "classes_": np.ndarray,
+    "y_center_": float,
+    "y_scale_": float,
     "_sklearn_output_config": dict,
 }
-OPTIONAL = {"feature_names_in_", "indicator_", "_sklearn_output_config", "_whole"}
+OPTIONAL = {
+    "feature_names_in_",
+    "indicator_",
+    "_sklearn_output_config",
+    "_whole",
+    "classes_",
+    "y_center_",
+    "y_scale_",
+}
 #: Weights of the pair have this before their name; ``active`` is needed to build it.
 PAIR = "joint."
 ACTIVE = "joint.active"

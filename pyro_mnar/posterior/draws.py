@@ -103,7 +103,7 @@ def _completed(joint: Joint, batch: Batch, model_trace: poutine.Trace, rows: Row
     elif values == "draw":
         return draw_missing(joint, batch, rows)
     else:
-        x_mis = joint.missing_given_code(rows, batch).mean if joint.collapsed else rows.mean
+        x_mis = joint.missing_given_code(rows, batch).mean
     return torch.where(batch.observed, batch.x, x_mis)
 
 

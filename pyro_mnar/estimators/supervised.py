@@ -1,0 +1,393 @@
+"""MNARClassifier and MNARRegressor: predict a target from tables with values missing not at random."""
+
+from collections.abc import Callable, Sequence
+from numbers import Real
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pyro.distributions import Normal, TorchDistribution
+from sklearn.base import ClassifierMixin, RegressorMixin, TransformerMixin
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+
+from pyro_mnar.columns import FloatArray, most_likely
+from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.estimators.base import JointEstimator
+from pyro_mnar.estimators.parameters import check_widths
+from pyro_mnar.estimators.tables import has_text_names, write_table
+from pyro_mnar.estimators.targets import ClassCodes, read_classes, read_values
+from pyro_mnar.heads import CategoricalHead, GaussianHead, Head
+from pyro_mnar.importance import Gradient
+from pyro_mnar.mechanisms import Mechanism
+from pyro_mnar.posterior import mixture_quantile
+
+
+class SupervisedEstimator(TransformerMixin, JointEstimator):
+    """Base of the two: the joint model of values, mask and target, and completed tables."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **JointEstimator._parameter_constraints,
+        "head": [StrOptions({"linear", "mlp"})],
+        "head_hidden_units": ["array-like"],
+        "head_dropout": [Interval(Real, 0, 1, closed="left")],
+        "head_weight_decay": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        mechanism: str | Mechanism = "self-masking",
+        *,
+        head: Literal["linear", "mlp"] = "mlp",
+        head_hidden_units: Sequence[int] = (64,),
+        head_dropout: float = 0.0,
+        head_weight_decay: float = 0.0,
+        categorical: Sequence[Sequence[str | int]] | None = None,
+        binary: Literal["auto"] | Sequence[str | int] = "auto",
+        decoder: Literal["mlp", "linear"] = "mlp",
+        latent_dim: int | None = None,
+        hidden_units: Sequence[int] = (128, 128),
+        min_scale: float = 0.1,
+        n_draws: int = 20,
+        n_draws_posterior: int = 300,
+        max_iter: int = 100,
+        batch_size: int = 128,
+        learning_rate: float = 3e-3,
+        final_rate: float = 0.01,
+        mechanism_learning_rate: float = 3e-2,
+        collapse: bool | Literal["auto"] = "auto",
+        n_inner: int = 1,
+        gradient: Gradient = "standard",
+        validation_fraction: float = 0.0,
+        tol: float = 1e-3,
+        n_iter_no_change: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        device: str = "cpu",
+        verbose: bool = False,
+    ) -> None:
+        super().__init__(
+            mechanism,
+            categorical=categorical,
+            binary=binary,
+            decoder=decoder,
+            latent_dim=latent_dim,
+            hidden_units=hidden_units,
+            min_scale=min_scale,
+            n_draws=n_draws,
+            n_draws_posterior=n_draws_posterior,
+            max_iter=max_iter,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            final_rate=final_rate,
+            mechanism_learning_rate=mechanism_learning_rate,
+            collapse=collapse,
+            n_inner=n_inner,
+            gradient=gradient,
+            validation_fraction=validation_fraction,
+            tol=tol,
+            n_iter_no_change=n_iter_no_change,
+            random_state=random_state,
+            device=device,
+            verbose=verbose,
+        )
+        self.head = head
+        self.head_hidden_units = head_hidden_units
+        self.head_dropout = head_dropout
+        self.head_weight_decay = head_weight_decay
+
+    def transform(self, X: npt.ArrayLike) -> Any:
+        """The completed table, as :meth:`pyro_mnar.MNARImputer.transform` gives it: E[x_mis | x_obs, s], without y.
+
+        Parameters
+        ----------
+        X : array-like
+            Shape (n, p), original units, NaN = missing, with the columns of the table that was fitted.
+
+        Returns
+        -------
+        DataFrame or ndarray
+            The kind that was given; observed cells are unchanged bit for bit. Binary columns and one-hot groups hold
+            values, not probabilities. Columns without any observed value in training are left out.
+
+        Raises
+        ------
+        InvalidInputError
+            Columns that are not those of the fitted table, and cells that break a stated rule.
+        NotFittedError
+            Before ``fit``.
+        """
+        check_is_fitted(self)
+        table = self._read(X, reset=False)
+        missing = np.isnan(table)
+        completed = np.where(missing, 0.0, table)
+        modelled = self._modelled(table, reset=False)
+        holes = np.isnan(modelled).any(1)
+        if holes.any():
+            values = modelled.copy()
+            values[holes] = most_likely(self._posterior(modelled[holes]).mean(), self.layout_)
+            completed[:, self._has_values] = values
+        container = table if has_text_names(X) and not hasattr(self, "feature_names_in_") else X
+        return write_table(container, completed, missing, self._has_values, {})
+
+    def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> npt.NDArray[np.object_]:
+        """Names of the columns that ``transform`` gives back.
+
+        Parameters
+        ----------
+        input_features : sequence of str or None
+            Names of the p columns; must be those of the fitted table, if that had names.
+
+        Raises
+        ------
+        ValueError
+            Other names, or another number of them, than those of the fitted table.
+        NotFittedError
+            Before ``fit``.
+        """
+        check_is_fitted(self)
+        names: npt.NDArray[np.object_] = _check_feature_names_in(self, input_features)[self._has_values]
+        return names
+
+    def _predictive(
+        self, X: npt.ArrayLike, function: Callable[[TorchDistribution], torch.Tensor] | None = None
+    ) -> FloatArray:
+        """Average of p(y | x) over completed rows, or of a statistic of it, shape (n, ...)."""
+        average = self._posterior(self._check(X, reset=False)).predictive(function)
+        return np.asarray(average.cpu().numpy(), dtype=np.float64)
+
+    def _head_widths(self) -> tuple[int, ...]:
+        check_widths(self.head_hidden_units, "head_hidden_units", type(self).__name__)
+        return tuple(self.head_hidden_units) if self.head == "mlp" else ()
+
+
+class MNARClassifier(ClassifierMixin, SupervisedEstimator):
+    r"""Classify rows with values missing because of themselves (sup-not-MIWAE; supMIWAE with ``"ignorable"``).
+
+    .. math:: p(y | x^{obs}, s) \approx \sum_k a_k\, p(y | x^{obs}, x^{mis}_k),
+
+    the weights being those of the draws without y. Values, mask and target are trained together; what the mask says
+    about y goes through the values that it hides.
+
+    Parameters
+    ----------
+    mechanism, categorical, binary, decoder, latent_dim, hidden_units, min_scale
+        As for :class:`~pyro_mnar.MNARImputer`.
+    head : {"linear", "mlp"}
+        Softmax of a linear function of the completed row, or of a tanh network.
+    head_hidden_units : sequence of int
+        Widths of that network.
+    head_dropout : float
+        Share of its hidden units that each draw loses in training.
+    head_weight_decay : float
+        Decoupled decay of its weights, per step and unit of learning rate.
+    n_draws, n_draws_posterior : int
+        Importance draws per row in training, and in predictions: 100 or more of these.
+    max_iter, batch_size, learning_rate, final_rate, mechanism_learning_rate, gradient, validation_fraction, tol
+        See :class:`~pyro_mnar.training.TrainingSettings`; so too ``n_iter_no_change``.
+    collapse, n_inner, random_state, device, verbose
+        As for :class:`~pyro_mnar.MNARImputer`.
+
+    Attributes
+    ----------
+    classes_ : ndarray
+        Labels in scikit-learn's order (sorted), shape (C,).
+    joint_, history_, n_iter_, columns_, layout_
+        As for :class:`~pyro_mnar.MNARImputer`.
+
+    References
+    ----------
+    Ipsen, Mattei & Frellsen 2022, "How to deal with missing data in supervised deep learning?", ICLR.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(60, 2))
+    >>> y = np.where(X[:, 0] > 0, "high", "low")
+    >>> X[X[:, 0] > 0.5, 0] = np.nan
+    >>> MNARClassifier(max_iter=2, random_state=0).fit(X, y).predict_proba(X).shape
+    (60, 2)
+    """
+
+    classes_: npt.NDArray[Any]
+
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> "MNARClassifier":
+        """Fit the joint model of values, mask and label.
+
+        Parameters
+        ----------
+        X : array-like
+            Shape (n, p), original units, NaN = missing.
+        y : array-like
+            Labels of any hashable type, shape (n,), none missing.
+
+        Returns
+        -------
+        MNARClassifier
+            Itself.
+
+        Raises
+        ------
+        InvalidInputError
+            A parameter, a column or a label that breaks a stated rule; before training.
+        """
+        table = self._check(X, reset=True)
+        self._head_widths()
+        codes: ClassCodes = read_classes(y, len(table))
+        self.classes_ = codes.classes
+        self._fit_joint(table, torch.as_tensor(codes.codes), self.head_weight_decay)
+        return self
+
+    def _new_head(self, n_features: int) -> Head:
+        return CategoricalHead(n_features, len(self.classes_), self._head_widths(), self.head_dropout)
+
+    def predict_proba(self, X: npt.ArrayLike) -> FloatArray:
+        """p(y | x_obs, s) of each class in the order of ``classes_``, shape (n, C).
+
+        Parameters
+        ----------
+        X : array-like
+            Shape (n, p), original units, NaN = missing.
+
+        Raises
+        ------
+        InvalidInputError
+            Columns that are not those of the fitted table, and cells that break a stated rule.
+        NotFittedError
+            Before ``fit``.
+        """
+        probability = self._predictive(X)
+        return np.asarray(probability / probability.sum(1, keepdims=True), dtype=np.float64)
+
+    def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
+        """The most probable class of each row, shape (n,); parameters and errors as for ``predict_proba``."""
+        check_is_fitted(self)
+        labels: npt.NDArray[Any] = self.classes_[self.predict_proba(X).argmax(1)]
+        return labels
+
+
+class MNARRegressor(RegressorMixin, SupervisedEstimator):
+    r"""Predict a number from rows with values missing because of themselves (sup-not-MIWAE; supMIWAE if ignorable).
+
+    .. math:: p(y | x^{obs}, s) \approx \sum_k a_k\, N(y; f(x^{obs}, x^{mis}_k), \sigma^2),
+
+    the weights being those of the draws without y.
+
+    Parameters
+    ----------
+    head : {"linear", "mlp"}
+        Mean of y given the completed row: linear, or a tanh network.
+    mechanism, head_hidden_units, head_dropout, head_weight_decay, categorical, binary, decoder, latent_dim
+        As for :class:`MNARClassifier`.
+    hidden_units, min_scale, n_draws, n_draws_posterior, max_iter, batch_size, learning_rate, final_rate
+        As for :class:`MNARClassifier`.
+    mechanism_learning_rate, collapse, n_inner, gradient, validation_fraction, tol, n_iter_no_change, random_state
+        As for :class:`MNARClassifier`.
+    device, verbose
+        As for :class:`MNARClassifier`.
+
+    Attributes
+    ----------
+    joint_, history_, n_iter_, columns_, layout_
+        As for :class:`~pyro_mnar.MNARImputer`.
+    y_center_, y_scale_ : float
+        Mean and standard deviation of y in training; the head works on (y - center) / scale.
+
+    References
+    ----------
+    Ipsen, Mattei & Frellsen 2022, "How to deal with missing data in supervised deep learning?", ICLR.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(60, 2))
+    >>> y = X.sum(1)
+    >>> X[X[:, 0] > 0.5, 0] = np.nan
+    >>> mean, std = MNARRegressor(max_iter=2, random_state=0).fit(X, y).predict(X, return_std=True)
+    >>> mean.shape, bool((std > 0).all())
+    ((60,), True)
+    """
+
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> "MNARRegressor":
+        """Fit the joint model of values, mask and target.
+
+        Parameters
+        ----------
+        X : array-like
+            Shape (n, p), original units, NaN = missing.
+        y : array-like
+            Numbers, shape (n,), none missing.
+
+        Returns
+        -------
+        MNARRegressor
+            Itself.
+
+        Raises
+        ------
+        InvalidInputError
+            A parameter, a column or a value that breaks a stated rule; before training.
+        """
+        table = self._check(X, reset=True)
+        self._head_widths()
+        values = read_values(y, len(table))
+        self.y_center_, spread = float(values.mean()), float(values.std())
+        self.y_scale_ = spread if spread > 0 else 1.0
+        target = torch.as_tensor((values - self.y_center_) / self.y_scale_)
+        self._fit_joint(table, target, self.head_weight_decay)
+        return self
+
+    def _new_head(self, n_features: int) -> Head:
+        return GaussianHead(n_features, self._head_widths(), self.head_dropout)
+
+    def predict(self, X: npt.ArrayLike, return_std: bool = False) -> FloatArray | tuple[FloatArray, FloatArray]:
+        """E[y | x_obs, s], and on request the standard deviation of y, the units of y, shape (n,) each.
+
+        Parameters
+        ----------
+        X : array-like
+            Shape (n, p), original units, NaN = missing.
+        return_std : bool
+            Give the standard deviation of the predictive distribution too: noise, and what is not known of x_mis.
+
+        Raises
+        ------
+        InvalidInputError
+            Columns that are not those of the fitted table, and cells that break a stated rule.
+        NotFittedError
+            Before ``fit``.
+        """
+        check_is_fitted(self)
+        if not return_std:
+            return self._predictive(X) * self.y_scale_ + self.y_center_
+        moments = self._predictive(X, _first_two_moments)
+        deviation = np.sqrt(np.maximum(moments[:, 1] - moments[:, 0] ** 2, 0.0))
+        return moments[:, 0] * self.y_scale_ + self.y_center_, deviation * self.y_scale_
+
+    def predict_interval(self, X: npt.ArrayLike, coverage: float = 0.9) -> FloatArray:
+        """Central interval of p(y | x_obs, s), the units of y, shape (n, 2).
+
+        Parameters
+        ----------
+        X : array-like
+            Shape (n, p), original units, NaN = missing.
+        coverage : float
+            Probability inside, in (0, 1); half of the rest lies on either side.
+
+        Raises
+        ------
+        InvalidInputError
+            ``coverage`` outside (0, 1), and what ``predict`` raises.
+        NotFittedError
+            Before ``fit``.
+        """
+        if not 0 < coverage < 1:
+            raise InvalidInputError(f"coverage is {coverage!r}; it must lie between 0 and 1")
+        levels = [(1 - coverage) / 2, (1 + coverage) / 2]
+        bounds = mixture_quantile(self._posterior(self._check(X, reset=False)), levels)
+        return np.asarray(bounds.cpu().numpy() * self.y_scale_ + self.y_center_, dtype=np.float64)
+
+
+def _first_two_moments(y: TorchDistribution) -> torch.Tensor:
+    assert isinstance(y, Normal)
+    return torch.stack([y.loc, y.loc**2 + y.scale.expand_as(y.loc) ** 2], -1)
