@@ -1,5 +1,6 @@
 """MNARClassifier and MNARRegressor: predict a target from tables with values missing not at random."""
 
+import os
 from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any, ClassVar, Literal
@@ -64,6 +65,7 @@ class SupervisedEstimator(TransformerMixin, JointEstimator):
         n_iter_no_change: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         device: str = "cpu",
+        checkpoint_dir: str | os.PathLike[str] | None = None,
         verbose: bool = False,
     ) -> None:
         super().__init__(
@@ -89,6 +91,7 @@ class SupervisedEstimator(TransformerMixin, JointEstimator):
             n_iter_no_change=n_iter_no_change,
             random_state=random_state,
             device=device,
+            checkpoint_dir=checkpoint_dir,
             verbose=verbose,
         )
         self.head = head
@@ -185,7 +188,7 @@ class MNARClassifier(ClassifierMixin, SupervisedEstimator):
         Importance draws per row in training, and in predictions: 100 or more of these.
     max_iter, batch_size, learning_rate, final_rate, mechanism_learning_rate, gradient, validation_fraction, tol
         See :class:`~pyro_mnar.training.TrainingSettings`; so too ``n_iter_no_change``.
-    collapse, n_inner, random_state, device, verbose
+    collapse, n_inner, random_state, device, checkpoint_dir, verbose
         As for :class:`~pyro_mnar.MNARImputer`.
 
     Attributes
@@ -283,7 +286,7 @@ class MNARRegressor(RegressorMixin, SupervisedEstimator):
         As for :class:`MNARClassifier`.
     mechanism_learning_rate, collapse, n_inner, gradient, validation_fraction, tol, n_iter_no_change, random_state
         As for :class:`MNARClassifier`.
-    device, verbose
+    device, checkpoint_dir, verbose
         As for :class:`MNARClassifier`.
 
     Attributes
