@@ -141,7 +141,8 @@ class Ignorable(Mechanism):
 class SelfMasking(Mechanism):
     r"""A cell goes missing because of its own value: P(s_j = 0 | x_j) = F(w_j (x_j - b_j)).
 
-    Training starts from a neutral state: slope 0 (direction unknown) or 1 (known), and the column's missing rate.
+    Training starts from a neutral state: slope 0 (direction unknown) or 1 (known), and the column's missing rate, or
+    with ``shared`` and a known direction the threshold in the middle of the data.
 
     Parameters
     ----------
@@ -200,7 +201,9 @@ class SelfMasking(Mechanism):
         start = inverse_cdf(rates.clamp(0.02, 0.98), self.link)
         # Known sign: (log |w|, b); free sign: (w, intercept), since a wrong sign in (w, b) can never turn round.
         self.slope_parameter = nn.Parameter(torch.zeros_like(signs))
-        self.offset_parameter = nn.Parameter(torch.where(signs == 0, start, -start * signs))
+        # A threshold that all columns share starts in the middle of the data: their rates say little of it.
+        threshold = torch.zeros_like(start) if self.shared else -start * signs
+        self.offset_parameter = nn.Parameter(torch.where(signs == 0, start, threshold))
 
     def curve(self) -> Curve:
         """See :class:`Mechanism`."""

@@ -19,6 +19,7 @@ from pyro_mnar.checkpoint import Checkpoint
 from pyro_mnar.errors import FitDivergedError, TrainingWarning
 from pyro_mnar.importance import Gradient, ImportanceBound
 from pyro_mnar.joint import Joint
+from pyro_mnar.mechanisms import Curve
 
 #: Steps in a row whose loss or gradient is not finite that are left out before anything else is done.
 MOST_SKIPPED = 3
@@ -82,8 +83,11 @@ class History:
         Bound of the held-out rows, nats per row; empty without held-out rows.
     seconds : list of float
         Since the start.
-    mechanism : list of dict
-        Mean slope and threshold, when the mechanism is a curve: the path over training.
+    slope, intercept : list of list of float
+        Of the mechanism, per column, standardised scale, when it is a curve: the path over training.
+    shared_curve : list of list of float
+        Slope and intercept after each STEP, when one learned curve is shared by all columns: it is found within a
+        pass.
     """
 
     bound: list[float] = field(default_factory=list)
@@ -91,6 +95,7 @@ class History:
     seconds: list[float] = field(default_factory=list)
     slope: list[list[float]] = field(default_factory=list)
     intercept: list[list[float]] = field(default_factory=list)
+    shared_curve: list[list[float]] = field(default_factory=list)
 
     @property
     def n_iter(self) -> int:
@@ -203,6 +208,7 @@ class Run:
         self.anchor: dict[str, Tensor] = {}
         self.skipped, self.skipped_in_a_row, self.slowed = 0, 0, False
         self.start = time.perf_counter()
+        self.shared = joint.has_mask_term and is_shared(joint.mechanism.curve())
 
     @property
     def finished(self) -> bool:
@@ -238,6 +244,8 @@ class Run:
             self._skip(loss.item())
             return
         self.optimiser.step()
+        if self.shared:
+            record_shared(self.joint, self.history)
         self.total += loss
         self.rows += batch.n_rows
         self.skipped_in_a_row = 0
@@ -383,6 +391,18 @@ def record_curve(joint: Joint, history: History) -> None:
     if curve is not None:
         history.slope.append(_numbers(curve.slope))
         history.intercept.append(_numbers(curve.intercept))
+
+
+def is_shared(curve: Curve | None) -> bool:
+    """Whether one curve is learned for all columns."""
+    return curve is not None and curve.slope.requires_grad and curve.slope.numel() == 1
+
+
+def record_shared(joint: Joint, history: History) -> None:
+    """Keep slope and intercept after a step."""
+    curve = joint.mechanism.curve()
+    assert curve is not None
+    history.shared_curve.append(_numbers(curve.slope) + _numbers(curve.intercept))
 
 
 def _numbers(values: Tensor) -> list[float]:

@@ -6,8 +6,10 @@ from torch import Tensor
 
 from pyro_mnar.collapse.discrete import BernoulliMask, CategoricalMask, tilted_bernoulli, tilted_categorical
 from pyro_mnar.collapse.gaussian import GaussianMask, TiltedGaussian
+from pyro_mnar.collapse.pixels import PixelMask, TiltedPixels
 from pyro_mnar.errors import UnsupportedModelError
 from pyro_mnar.likelihoods import BernoulliRows, Blocks, CategoricalRows, GaussianRows, MixedRows, RowDistribution
+from pyro_mnar.likelihoods.pixels import TruncatedRows
 from pyro_mnar.mechanisms import Curve
 
 
@@ -17,7 +19,7 @@ def can_collapse(rows: RowDistribution, curve: Curve | None) -> bool:
         return False
     if isinstance(rows, MixedRows):
         return all(can_collapse(block.rows, curve) for block in rows.blocks)
-    return isinstance(rows, GaussianRows | BernoulliRows | CategoricalRows)
+    return isinstance(rows, GaussianRows | BernoulliRows | CategoricalRows | TruncatedRows)
 
 
 def collapsed_mask(
@@ -51,6 +53,8 @@ def collapsed_mask(
         return Blocks(rows.columns, parts)
     if isinstance(rows, GaussianRows):
         return GaussianMask(rows, curve, x, observed, active.nonzero()[:, 0])
+    if isinstance(rows, TruncatedRows):
+        return PixelMask(rows, curve, x, observed, active)
     if isinstance(rows, BernoulliRows):
         return BernoulliMask(rows, curve, x, observed, active)
     if isinstance(rows, CategoricalRows):
@@ -79,6 +83,8 @@ def tilted_rows(
         return Blocks(rows.columns, parts)
     if isinstance(rows, GaussianRows):
         return TiltedGaussian(rows, curve, observed, active.nonzero()[:, 0], generator)
+    if isinstance(rows, TruncatedRows):
+        return TiltedPixels(rows, curve, observed, active, generator)
     if isinstance(rows, BernoulliRows):
         return tilted_bernoulli(rows, curve, observed, active, generator)
     if isinstance(rows, CategoricalRows):

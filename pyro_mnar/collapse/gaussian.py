@@ -94,24 +94,29 @@ class TiltedGaussian(WithChoices):
         active: Tensor,
         generator: torch.Generator | None = None,
     ) -> None:
-        self.rows, self.active, self.generator, self.observed = rows, active, generator, observed
+        self.rows, self.curve, self.active, self.generator, self.observed = rows, curve, active, generator, observed
         loc, scale, slope, threshold = _at(active, rows, curve)
         self.tilted = TiltedNormal(loc, scale, slope, threshold, curve.link)
         super().__init__(rows.batch_shape, rows.event_shape, validate_args=False)
 
     @property
     def mean(self) -> Tensor:
-        """E[x_mis | z, s] = m + v d log Z / dm in active columns, m elsewhere; shape (K, n, p), without gradient.
+        """E[x_mis | z, s] = m + v d log Z / dm in missing active cells, m elsewhere; shape (K, n, p), without gradient.
 
         Tweedie's identity asks for nothing but the integral that training needs anyway.
         """
-        law = self.tilted
-        loc, scale, slope, threshold = (v.detach() for v in (law.loc, law.scale, law.slope, law.threshold))
+        loc = self.rows.loc.detach().flatten(-2)
+        n_features = self.observed.shape[-1]
+        active = torch.zeros_like(self.observed[0]).index_fill(0, self.active, True)
+        cells = (active & ~self.observed).reshape(-1).nonzero()[:, 0]
+        column = cells % n_features
+        slope, threshold = (_per_column(v.detach(), column) for v in slope_and_threshold(self.curve))
+        scale = _scale_of(cells, column, self.rows).detach()
         with torch.enable_grad():
-            loc.requires_grad_()
-            log_z = log_missing(loc, scale, slope, threshold, law.link).sum()
-        (by_loc,) = torch.autograd.grad(log_z, loc)
-        return self._put(self.rows.loc.detach(), loc.detach() + scale**2 * by_loc)
+            m = loc.index_select(-1, cells).requires_grad_()
+            log_z = log_missing(m, scale, slope, threshold, self.curve.link).sum()
+        (by_loc,) = torch.autograd.grad(log_z, m)
+        return loc.index_copy(-1, cells, m.detach() + scale**2 * by_loc).reshape(self.rows.loc.shape)
 
     def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
         """Draws, shape ``sample_shape`` + (K, n, p)."""

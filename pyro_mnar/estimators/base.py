@@ -28,8 +28,9 @@ from pyro_mnar.columns import (
     find_layout,
     standardise,
 )
-from pyro_mnar.encoders import MLPEncoder
+from pyro_mnar.encoders import Encoder, MLPEncoder
 from pyro_mnar.errors import DataWarning, InvalidInputError, InvalidTypeError
+from pyro_mnar.estimators.images import ImageShape, check_image_parameters, describe_pixels, image_parts, image_rows
 from pyro_mnar.estimators.parameters import check_parameters, checked_device, drawn_seed
 from pyro_mnar.estimators.tables import BoolArray, marks_with_number, read_table, reject_far
 from pyro_mnar.heads import Head
@@ -53,7 +54,8 @@ class JointEstimator(BaseEstimator):
         "mechanism": [str, mechanisms.Mechanism],
         "categorical": ["array-like", None],
         "binary": [StrOptions({"auto"}), "array-like"],
-        "decoder": [StrOptions({"mlp", "linear"})],
+        "decoder": [StrOptions({"mlp", "linear", "conv"})],
+        "likelihood": [StrOptions({"auto", "truncated"})],
         "latent_dim": [Interval(Integral, 1, None, closed="left"), None],
         "hidden_units": ["array-like"],
         "min_scale": [Interval(Real, 0, None, closed="left")],
@@ -82,7 +84,8 @@ class JointEstimator(BaseEstimator):
         *,
         categorical: Sequence[Sequence[str | int]] | None = None,
         binary: Literal["auto"] | Sequence[str | int] = "auto",
-        decoder: Literal["mlp", "linear"] = "mlp",
+        decoder: Literal["mlp", "linear", "conv"] = "mlp",
+        likelihood: Literal["auto", "truncated"] = "auto",
         latent_dim: int | None = None,
         hidden_units: Sequence[int] = (128, 128),
         min_scale: float = 0.1,
@@ -108,6 +111,7 @@ class JointEstimator(BaseEstimator):
         self.categorical = categorical
         self.binary = binary
         self.decoder = decoder
+        self.likelihood = likelihood
         self.latent_dim = latent_dim
         self.hidden_units = hidden_units
         self.min_scale = min_scale
@@ -188,12 +192,17 @@ class JointEstimator(BaseEstimator):
         """The columns that the model has, shape (n, p), NaN = missing; parameters are checked too when ``reset``."""
         if reset:
             check_parameters(self)
+            check_image_parameters(self.decoder, self.likelihood, bool(getattr(self, "add_indicator", False)))
         else:
             check_is_fitted(self)
         return self._modelled(self._read(X, reset), reset)
 
     def _read(self, X: npt.ArrayLike, reset: bool) -> FloatArray:
-        """All columns of the table, NaN = missing."""
+        """All columns of the table, NaN = missing; images become rows of pixels."""
+        if self.decoder == "conv":
+            fitted: ImageShape | None = None if reset else self.image_shape_
+            X, shape = image_rows(X, fitted, self.hidden_units)
+            self.image_shape_: ImageShape = shape
         table = read_table(X, self._missing_marker(), self)
         try:
             validate_data(self, X, reset=reset, skip_check_array=True)
@@ -211,6 +220,9 @@ class JointEstimator(BaseEstimator):
         missing = np.isnan(table)
         if reset:
             self._has_values: BoolArray = ~np.all(missing, axis=0)
+            if self.decoder == "conv" and self._has_values.any():
+                # A pixel that is always missing is still a pixel of the image.
+                self._has_values = np.ones_like(self._has_values)
             if not self._has_values.any():
                 raise InvalidInputError(
                     f"every cell of the table, shape {table.shape}, is missing; there is nothing to learn from"
@@ -258,11 +270,17 @@ class JointEstimator(BaseEstimator):
     ) -> None:
         """Build the pair and train it, with a head where there is a target."""
         self._seed = drawn_seed(self.random_state)
-        self.layout_ = self._layout(table)
-        self.columns_ = describe(table, self._names(), self.layout_.discrete)
-        observed = ~np.isnan(table)
+        images = self.decoder == "conv"
+        self.layout_ = find_layout(table, [], []) if images else self._layout(table)
+        if images:
+            self.columns_ = describe_pixels(table, self._names())
+        else:
+            self.columns_ = describe(table, self._names(), self.layout_.discrete)
+        # A mechanism of images belongs to all pixels, those included that happened to be seen each time.
+        active = np.isnan(table).any(0) | images
+        self._pixel_spread = float(np.nanstd(table)) if images else None
         data = Batch(*self._batch(table)[:2], target).to(self.device, torch.float32)
-        self.joint_ = self._new_joint(torch.as_tensor(~observed.all(0)))
+        self.joint_ = self._new_joint(torch.as_tensor(active))
         settings = TrainingSettings(
             max_iter=self.max_iter,
             batch_size=self.batch_size,
@@ -347,7 +365,15 @@ class JointEstimator(BaseEstimator):
             likelihood = MixedLikelihood(width, self.layout_, scale, self.min_scale)
         else:
             likelihood = GaussianLikelihood(width, p, scale, self.min_scale)
-        encoder = MLPEncoder(p, latent_dim, hidden)
+        encoder: Encoder = MLPEncoder(p, latent_dim, hidden)
+        if self._pixel_spread is not None:
+            encoder, decoder, likelihood = image_parts(
+                self.image_shape_,
+                latent_dim,
+                hidden,
+                self.min_scale * self._pixel_spread,
+                truncated=self.likelihood == "truncated",
+            )
         return Joint(
             encoder,
             decoder,

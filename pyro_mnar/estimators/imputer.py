@@ -32,14 +32,19 @@ class MNARImputer(TransformerMixin, JointEstimator):
         Groups of one-hot columns, by name or position, that are one categorical variable each.
     binary : "auto" or sequence of str or int
         Columns that hold 0 and 1; "auto" takes those of which the observed values are just these two.
-    decoder : {"mlp", "linear"}
-        "linear" with one noise scale is probabilistic PCA.
+    decoder : {"mlp", "linear", "conv"}
+        "linear" with one noise scale is probabilistic PCA. "conv" is for grey images: ``X`` has the shape (n, h, w),
+        pixels in [0, 1], and so has what ``transform`` gives; pixels share one centre, unit and noise scale.
+    likelihood : {"auto", "truncated"}
+        "auto" takes what each column holds (a normal for continuous columns and for pixels); "truncated" cuts the
+        normal of pixels to [0, 1].
     latent_dim : int or None
         Dimension L of z; None takes one less than the number of columns.
     hidden_units : sequence of int
-        Widths of encoder and decoder.
+        Widths of encoder and decoder; for images the channels after each stride-2 convolution, such as (32, 64, 128),
+        which both sides of the images must be divisible by 2 once for each.
     min_scale : float
-        Floor under the noise scale of p(x|z), in observed standard deviations.
+        Floor under the noise scale of p(x|z), in observed standard deviations (for images: that of all pixels).
     n_draws, n_draws_posterior : int
         Importance draws K per row in training and when asking.
     max_iter, batch_size, learning_rate, final_rate, mechanism_learning_rate, gradient, validation_fraction, tol
@@ -118,7 +123,8 @@ class MNARImputer(TransformerMixin, JointEstimator):
         *,
         categorical: Sequence[Sequence[str | int]] | None = None,
         binary: Literal["auto"] | Sequence[str | int] = "auto",
-        decoder: Literal["mlp", "linear"] = "mlp",
+        decoder: Literal["mlp", "linear", "conv"] = "mlp",
+        likelihood: Literal["auto", "truncated"] = "auto",
         latent_dim: int | None = None,
         hidden_units: Sequence[int] = (128, 128),
         min_scale: float = 0.1,
@@ -151,6 +157,7 @@ class MNARImputer(TransformerMixin, JointEstimator):
             categorical=categorical,
             binary=binary,
             decoder=decoder,
+            likelihood=likelihood,
             latent_dim=latent_dim,
             hidden_units=hidden_units,
             min_scale=min_scale,
@@ -243,6 +250,9 @@ class MNARImputer(TransformerMixin, JointEstimator):
         self._warn_values_in_empty(missing)
         # Names that the fitted table did not have were not checked, so they are not given back either.
         container = table if has_text_names(X) and not hasattr(self, "feature_names_in_") else X
+        if self.decoder == "conv":
+            rows = write_table(np.asarray(X).reshape(missing.shape), completed, missing, self._given_back(), {})
+            return rows.reshape(-1, *self.image_shape_)
         return write_table(container, completed, missing, self._given_back(), self._indicators(table))
 
     def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> npt.NDArray[np.object_]:

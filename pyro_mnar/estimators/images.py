@@ -1,0 +1,114 @@
+"""Images as rows of pixels: read, checked against the model's size, and the networks for them."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+from pyro_mnar.columns import ColumnInfo, FloatArray
+from pyro_mnar.encoders import ConvEncoder
+from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.likelihoods.pixels import CENTER, SigmoidGaussianLikelihood
+from pyro_mnar.networks import ConvUp, coarsest_side
+
+ImageShape = tuple[int, int]
+
+
+class ImageParts(NamedTuple):
+    """The networks of a pair for images."""
+
+    encoder: ConvEncoder
+    decoder: nn.Module
+    likelihood: SigmoidGaussianLikelihood
+
+
+def check_image_parameters(decoder: str, likelihood: str, add_indicator: bool) -> None:
+    """See that what is for images alone, or for tables alone, is not asked of the other.
+
+    Raises
+    ------
+    InvalidInputError
+        The message names the parameter.
+    """
+    if likelihood == "truncated" and decoder != "conv":
+        raise InvalidInputError(f"likelihood is 'truncated', which is for images (decoder='conv'), not {decoder!r}")
+    if add_indicator and decoder == "conv":
+        raise InvalidInputError("add_indicator=True appends columns, which images do not have; set it to False")
+
+
+def image_rows(X: Any, fitted: ImageShape | None, channels: Sequence[int]) -> tuple[npt.NDArray[Any], ImageShape]:
+    """Images as rows of pixels, and their shape (h, w).
+
+    Parameters
+    ----------
+    X : array-like
+        Grey images, shape (n, h, w), NaN = missing.
+    fitted : tuple or None
+        Shape of the images that the model was fitted to, which these must have; None in ``fit``.
+    channels : sequence of int
+        Of the convolutions: both sides must be divisible by 2 once for each.
+
+    Returns
+    -------
+    rows : ndarray
+        Shape (n, h * w), type of ``X``.
+    shape : tuple
+        (h, w).
+
+    Raises
+    ------
+    InvalidInputError
+        Not (n, h, w), or images of another size than the model's, or of a size that the convolutions do not divide.
+
+    Examples
+    --------
+    >>> rows, shape = image_rows(np.zeros((3, 8, 4)), None, (16, 32))
+    >>> rows.shape, shape
+    ((3, 32), (8, 4))
+    """
+    images = np.asarray(X)
+    if images.ndim != 3 or 0 in images.shape:
+        raise InvalidInputError(
+            f"X has shape {images.shape}; with decoder='conv' it must hold grey images, shape (n, h, w)"
+        )
+    shape = (int(images.shape[1]), int(images.shape[2]))
+    if fitted is not None and shape != fitted:
+        raise InvalidInputError(
+            f"X holds images of {shape[0]} x {shape[1]} pixels, the model was fitted to {fitted[0]} x {fitted[1]}; "
+            "resize them, or fit again"
+        )
+    for side in shape:
+        coarsest_side(side, channels)
+    return images.reshape(len(images), -1), shape
+
+
+def describe_pixels(table: FloatArray, names: Sequence[str]) -> ColumnInfo:
+    """One centre and one unit for all pixels: the middle and the length of their range [0, 1].
+
+    Raises
+    ------
+    InvalidInputError
+        An observed value outside [0, 1].
+    """
+    low, high = float(np.nanmin(table)), float(np.nanmax(table))
+    if low < 0 or high > 1:
+        raise InvalidInputError(
+            f"pixels lie between {low:g} and {high:g}; with decoder='conv' they must lie in [0, 1]: divide by the "
+            "largest value that a pixel can have, such as 255"
+        )
+    p = table.shape[1]
+    return ColumnInfo(tuple(names), np.full(p, CENTER), np.ones(p), np.isnan(table).mean(0))
+
+
+def image_parts(
+    shape: ImageShape, latent_dim: int, channels: Sequence[int], min_scale: float, truncated: bool
+) -> ImageParts:
+    """Encoder, decoder and likelihood for images of this shape; ``min_scale`` is in units of the range."""
+    likelihood = SigmoidGaussianLikelihood(shape[0] * shape[1], min_scale=min_scale, truncated=truncated)
+    return ImageParts(
+        ConvEncoder(shape, latent_dim, channels),
+        ConvUp(latent_dim, shape, channels, likelihood.n_maps),
+        likelihood,
+    )
