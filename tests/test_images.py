@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,7 @@ from pyro_mnar.joint import Joint
 from pyro_mnar.likelihoods.pixels import SigmoidGaussianLikelihood, TruncatedRows
 from pyro_mnar.mechanisms import Curve, SelfMasking
 from pyro_mnar.networks import ConvUp
+from pyro_mnar.persistence import load, save
 from tests.pairs import info
 
 
@@ -162,6 +165,13 @@ def test_images_come_back_as_images(dtype: str, likelihood: str) -> None:
     # One start for all pixels: W about 1 in size, b in the middle of the range.
     assert imputer.mechanism_report()["slope"].nunique() == 1
     assert len(imputer.history_.shared_curve) == 2
+
+
+def test_a_saved_model_of_images_imputes_the_same(tmp_path: Path) -> None:
+    images = clipped(blobs(12))
+    imputer = tiny(likelihood="truncated", min_scale=0.3).fit(images)
+    save(imputer, tmp_path / "model")
+    np.testing.assert_array_equal(load(tmp_path / "model").transform(images), imputer.transform(images))
 
 
 def test_the_path_starts_from_a_neutral_value() -> None:

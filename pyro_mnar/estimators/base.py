@@ -30,7 +30,14 @@ from pyro_mnar.columns import (
 )
 from pyro_mnar.encoders import Encoder, MLPEncoder
 from pyro_mnar.errors import DataWarning, InvalidInputError, InvalidTypeError
-from pyro_mnar.estimators.images import ImageShape, check_image_parameters, describe_pixels, image_parts, image_rows
+from pyro_mnar.estimators.images import (
+    ImageShape,
+    check_image_parameters,
+    describe_pixels,
+    image_parts,
+    image_rows,
+    set_noise_floor,
+)
 from pyro_mnar.estimators.parameters import check_parameters, checked_device, drawn_seed
 from pyro_mnar.estimators.tables import BoolArray, marks_with_number, read_table, reject_far
 from pyro_mnar.heads import Head
@@ -278,9 +285,10 @@ class JointEstimator(BaseEstimator):
             self.columns_ = describe(table, self._names(), self.layout_.discrete)
         # A mechanism of images belongs to all pixels, those included that happened to be seen each time.
         active = np.isnan(table).any(0) | images
-        self._pixel_spread = float(np.nanstd(table)) if images else None
         data = Batch(*self._batch(table)[:2], target).to(self.device, torch.float32)
         self.joint_ = self._new_joint(torch.as_tensor(active))
+        if images:
+            set_noise_floor(self.joint_.likelihood, self.min_scale, table)
         settings = TrainingSettings(
             max_iter=self.max_iter,
             batch_size=self.batch_size,
@@ -366,14 +374,9 @@ class JointEstimator(BaseEstimator):
         else:
             likelihood = GaussianLikelihood(width, p, scale, self.min_scale)
         encoder: Encoder = MLPEncoder(p, latent_dim, hidden)
-        if self._pixel_spread is not None:
-            encoder, decoder, likelihood = image_parts(
-                self.image_shape_,
-                latent_dim,
-                hidden,
-                self.min_scale * self._pixel_spread,
-                truncated=self.likelihood == "truncated",
-            )
+        if self.decoder == "conv":
+            truncated = self.likelihood == "truncated"
+            encoder, decoder, likelihood = image_parts(self.image_shape_, latent_dim, hidden, truncated)
         return Joint(
             encoder,
             decoder,

@@ -10,6 +10,7 @@ from torch import nn
 from pyro_mnar.columns import ColumnInfo, FloatArray
 from pyro_mnar.encoders import ConvEncoder
 from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.likelihoods import Likelihood
 from pyro_mnar.likelihoods.pixels import CENTER, SigmoidGaussianLikelihood
 from pyro_mnar.networks import ConvUp, coarsest_side
 
@@ -102,13 +103,17 @@ def describe_pixels(table: FloatArray, names: Sequence[str]) -> ColumnInfo:
     return ColumnInfo(tuple(names), np.full(p, CENTER), np.ones(p), np.isnan(table).mean(0))
 
 
-def image_parts(
-    shape: ImageShape, latent_dim: int, channels: Sequence[int], min_scale: float, truncated: bool
-) -> ImageParts:
-    """Encoder, decoder and likelihood for images of this shape; ``min_scale`` is in units of the range."""
-    likelihood = SigmoidGaussianLikelihood(shape[0] * shape[1], min_scale=min_scale, truncated=truncated)
+def image_parts(shape: ImageShape, latent_dim: int, channels: Sequence[int], truncated: bool) -> ImageParts:
+    """Encoder, decoder and likelihood for images of this shape."""
+    likelihood = SigmoidGaussianLikelihood(shape[0] * shape[1], truncated=truncated)
     return ImageParts(
         ConvEncoder(shape, latent_dim, channels),
         ConvUp(latent_dim, shape, channels, likelihood.n_maps),
         likelihood,
     )
+
+
+def set_noise_floor(likelihood: Likelihood, min_scale: float, table: FloatArray) -> None:
+    """The floor under a pixel's noise scale: ``min_scale`` standard deviations of all observed pixels together."""
+    assert isinstance(likelihood, SigmoidGaussianLikelihood)
+    likelihood.floor.fill_(min_scale * float(np.nanstd(table)))

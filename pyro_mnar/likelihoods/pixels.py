@@ -50,13 +50,16 @@ class SigmoidGaussianLikelihood(Likelihood):
     torch.Size([10, 5, 6])
     """
 
+    floor: Tensor
+
     def __init__(
         self, n_features: int, scale: PixelScale = "shared", min_scale: float = 0.02, truncated: bool = False
     ) -> None:
         super().__init__()
         self.n_features = n_features
         self.scale = scale
-        self.min_scale = min_scale
+        # A buffer, since it may come from the images: it is then saved with the weights.
+        self.register_buffer("floor", torch.tensor(float(min_scale)))
         self.truncated = truncated
         if scale == "free":
             self.raw_scale = None
@@ -73,7 +76,7 @@ class SigmoidGaussianLikelihood(Likelihood):
         free = self.raw_scale is None
         raw = hidden[..., self.n_features :] + RAW_START if self.raw_scale is None else GAIN * self.raw_scale
         loc = torch.sigmoid(hidden[..., : self.n_features] if free else hidden) - CENTER
-        scale = nn.functional.softplus(raw) + self.min_scale
+        scale = nn.functional.softplus(raw) + self.floor
         return TruncatedRows(loc, scale) if self.truncated else GaussianRows(loc, scale)
 
 

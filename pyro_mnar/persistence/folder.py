@@ -47,6 +47,7 @@ STATE: dict[str, type | tuple[type, ...]] = {
     "n_features_in_": int,
     "columns_": ColumnInfo,
     "layout_": Layout,
+    "image_shape_": tuple,
     "history_": History,
     "n_iter_": int,
     "_seed": int,
@@ -60,6 +61,7 @@ STATE: dict[str, type | tuple[type, ...]] = {
     "_sklearn_output_config": dict,
 }
 OPTIONAL = {
+    "image_shape_",
     "feature_names_in_",
     "indicator_",
     "_sklearn_output_config",
@@ -279,6 +281,9 @@ def _state(manifest: dict[str, Any], unpacker: Unpacker) -> dict[str, Any]:
     has_values = state["_has_values"]
     if has_values.shape != (state["n_features_in_"],) or has_values.dtype != bool or has_values.sum() != p:
         raise FileFormatError("the number of columns in the manifest differs from that of the model")
+    shape = state.get("image_shape_", (1, p))
+    if len(shape) != 2 or not all(isinstance(side, int) and side > 0 for side in shape) or shape[0] * shape[1] != p:
+        raise FileFormatError(f"the image shape in the manifest, {shape}, is not that of {p} pixels")
     return state
 
 
