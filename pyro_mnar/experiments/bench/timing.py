@@ -1,0 +1,31 @@
+"""Two sides in turns, and the median of their ratios."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class Timing(NamedTuple):
+    """Median seconds of one call of each side, and the median over turns of ours / theirs."""
+
+    ours: float
+    theirs: float
+    ratio: float
+
+
+def alternate(ours: Callable[[], None], theirs: Callable[[], None], turns: int, warm_up: int = 5) -> Timing:
+    """Call the two sides by turns, each first as often as second."""
+    for side in (ours, theirs):
+        for _ in range(warm_up):
+            side()
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for turn in range(turns):
+        for place in (0, 1) if turn % 2 else (1, 0):
+            start = time.perf_counter()
+            (ours, theirs)[place]()
+            seconds[place].append(time.perf_counter() - start)
+    ratios = [a / b for a, b in zip(*seconds, strict=True)]
+    return Timing(statistics.median(seconds[0]), statistics.median(seconds[1]), statistics.median(ratios))
