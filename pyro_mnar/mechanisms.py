@@ -17,7 +17,7 @@ of that cell alone, return those from ``curve`` and x_mis is integrated out exac
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from pyro.distributions import Bernoulli, TorchDistribution
@@ -25,12 +25,11 @@ from torch import Tensor, nn
 from torch.distributions.utils import lazy_property
 
 from pyro_mnar.columns import ColumnInfo
+from pyro_mnar.directions import Direction, direction_signs, fixed_slopes
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.networks import mlp
 from pyro_mnar.tilted.marginal import Link
 from pyro_mnar.tilted.normal_tails import log_ndtr
-
-Direction = Literal["high", "low"]
 
 #: A logistic curve of slope 1.702 w is within 0.0095 of the probit curve of slope w everywhere (Camilli 1994).
 LOGISTIC_PER_PROBIT = 1.702
@@ -153,6 +152,11 @@ class SelfMasking(Mechanism):
         F, "probit" (normal CDF) or "logistic".
     shared
         one w and b for all columns (images: the same sensor behind each pixel).
+    slope
+        Slopes to hold fixed while the thresholds are learned, for a sensitivity analysis: one number, or a mapping from
+        column name to number. As in ``mechanism_report()["slope_per_sd"]``: logits per standard deviation of the
+        observed values, positive where high values go missing, 0 where the value does not matter. They overrule
+        ``direction``.
 
     References
     ----------
@@ -165,12 +169,15 @@ class SelfMasking(Mechanism):
     """
 
     sign: Tensor
+    slope_is_fixed: Tensor
+    fixed_slope: Tensor
 
     def __init__(
         self,
         direction: Direction | Mapping[str, Direction] | Sequence[Direction | None] | None = None,
         link: Link = "probit",
         shared: bool = False,
+        slope: float | Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
         if link not in ("probit", "logistic"):
@@ -178,6 +185,7 @@ class SelfMasking(Mechanism):
         self.direction = direction
         self.link: Link = link
         self.shared = shared
+        self.slope = slope
 
     def setup(self, columns: ColumnInfo) -> None:
         """See :class:`Mechanism`.
@@ -186,8 +194,9 @@ class SelfMasking(Mechanism):
         ------
         InvalidInputError
             a direction that is not "high", "low" or None, or is for an unknown column, or of the
-            wrong number of columns.
+            wrong number of columns; a fixed slope that is not finite or for an unknown column.
         """
+        fixed = fixed_slopes(self.slope, columns.names)
         signs = torch.tensor(direction_signs(self.direction, columns.names), dtype=torch.get_default_dtype())
         rates = torch.as_tensor(columns.missing_rate, dtype=torch.get_default_dtype())
         if self.shared:
@@ -195,9 +204,18 @@ class SelfMasking(Mechanism):
                 raise InvalidInputError(
                     "shared=True has one slope for all columns: give one direction for all, or None"
                 )
-            signs, rates = signs[:1], rates.mean(0, keepdim=True)
+            if len({str(value) for value in fixed}) > 1:
+                raise InvalidInputError("shared=True has one slope for all columns: give slope as one number")
+            signs, rates, fixed = signs[:1], rates.mean(0, keepdim=True), fixed[:1]
+        is_fixed = torch.tensor([value is not None for value in fixed])
+        signs = torch.where(is_fixed, torch.zeros_like(signs), signs)
         self.register_buffer("sign", signs)
-        self._any_known = bool((signs != 0).any())
+        # Not saved: they follow from the constructor's parameters.
+        self.register_buffer("slope_is_fixed", is_fixed, persistent=False)
+        per_unit = 1.0 if self.link == "logistic" else 1 / LOGISTIC_PER_PROBIT
+        values = torch.tensor([per_unit * (value or 0.0) for value in fixed], dtype=signs.dtype)
+        self.register_buffer("fixed_slope", values, persistent=False)
+        self._all_free = not bool((signs != 0).any() or is_fixed.any())
         start = inverse_cdf(rates.clamp(0.02, 0.98), self.link)
         # Known sign: (log |w|, b); free sign: (w, intercept), since a wrong sign in (w, b) can never turn round.
         self.slope_parameter = nn.Parameter(torch.zeros_like(signs))
@@ -207,10 +225,11 @@ class SelfMasking(Mechanism):
 
     def curve(self) -> Curve:
         """See :class:`Mechanism`."""
-        if not self._any_known:
+        if self._all_free:
             return Curve(self.slope_parameter, self.offset_parameter, self.link)
         known = self.sign != 0
         slope = torch.where(known, self.sign * self.slope_parameter.exp(), self.slope_parameter)
+        slope = torch.where(self.slope_is_fixed, self.fixed_slope, slope)
         intercept = torch.where(known, -slope * self.offset_parameter, self.offset_parameter)
         return Curve(slope, intercept, self.link)
 
@@ -376,27 +395,6 @@ def by_name(mechanism: str | Mechanism) -> Mechanism:
     if not isinstance(mechanism, str) or mechanism not in NAMES:
         raise InvalidInputError(f"mechanism is {mechanism!r}; give one of {sorted(NAMES)} or a Mechanism instance")
     return NAMES[mechanism]()
-
-
-def direction_signs(
-    direction: Direction | Mapping[str, Direction] | Sequence[Direction | None] | None, names: Sequence[str]
-) -> list[float]:
-    """+1 ("high"), -1 ("low") or 0 (unknown) per column."""
-    if direction is None or isinstance(direction, str):
-        per_column = [direction] * len(names)
-    elif isinstance(direction, Mapping):
-        unknown = [name for name in direction if name not in names]
-        if unknown:
-            raise InvalidInputError(f"direction names the unknown column {unknown[0]!r}; the columns are {list(names)}")
-        per_column = [direction.get(name) for name in names]
-    else:
-        per_column = list(direction)
-        if len(per_column) != len(names):
-            raise InvalidInputError(f"direction has {len(per_column)} entries, the table {len(names)} columns")
-    for name, value in zip(names, per_column, strict=True):
-        if value not in ("high", "low", None):
-            raise InvalidInputError(f"direction of column {name!r} is {value!r}; it must be 'high', 'low' or None")
-    return [{"high": 1.0, "low": -1.0, None: 0.0}[value] for value in per_column]
 
 
 def inverse_cdf(probability: Tensor, link: Link) -> Tensor:

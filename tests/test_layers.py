@@ -24,6 +24,7 @@ LEVELS = {
     "metrics": 0,
     "amputation": 0,
     "columns": 0,
+    "directions": 0,
     "datasets": 0,
     "batch": 0,
     "pooling": 0,

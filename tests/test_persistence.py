@@ -303,7 +303,7 @@ EDITS = {
             "parameters/mechanism",
             {
                 "mechanism": "SelfMasking",
-                "parameters": {"map": [["direction", None], ["link", "x"], ["shared", False]]},
+                "parameters": {"map": [["direction", None], ["link", "x"], ["shared", False], ["slope", None]]},
             },
         ),
         "link is 'x'",

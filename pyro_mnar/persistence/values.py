@@ -193,7 +193,7 @@ def constructor_parameters(cls: type) -> list[str]:
     Examples
     --------
     >>> constructor_parameters(mechanisms.SelfMasking)
-    ['direction', 'link', 'shared']
+    ['direction', 'link', 'shared', 'slope']
     """
     return list(inspect.signature(cls).parameters) if "__init__" in vars(cls) else []
 
