@@ -89,6 +89,11 @@ def sensitivity_matrix(joint: Joint, columns: ColumnInfo, x: torch.Tensor) -> pd
     DataFrame
         Shape (p, p): one row per column j whose cell goes missing, one column per column l whose value matters;
         positive where high values of l make j go missing. NaN in the rows of columns that were complete in training.
+
+    Raises
+    ------
+    UnsupportedModelError
+        The model has no mechanism.
     """
     if not joint.has_mask_term:
         raise UnsupportedModelError(

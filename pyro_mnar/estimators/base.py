@@ -146,8 +146,7 @@ class JointEstimator(BaseEstimator):
         Parameters
         ----------
         X : array-like or None
-            Rows over which the sensitivities of a mechanism that sees the whole row are averaged, see
-            :meth:`mechanism_sensitivity`; not needed otherwise.
+            See :meth:`mechanism_sensitivity`; matters for a mechanism that sees the whole row.
 
         Returns
         -------
@@ -229,23 +228,11 @@ class JointEstimator(BaseEstimator):
         return float(self.score_samples(X).mean())
 
     def table(self, X: npt.ArrayLike) -> FloatArray:
-        """The columns that the model has, as checked numbers: shape (n, p), NaN = missing, original units.
-
-        Raises
-        ------
-        NotFittedError
-            Before ``fit``.
-        """
+        """The columns that the model has, as checked numbers: shape (n, p), NaN = missing, original units."""
         return self._check(X, reset=False)
 
     def batch(self, X: npt.ArrayLike) -> Batch:
-        """The table as the fitted pair sees it: what ``joint_.model`` and ``joint_.guide`` take, for Pyro's own tools.
-
-        Raises
-        ------
-        NotFittedError
-            Before ``fit``.
-        """
+        """The table as the fitted pair sees it: what ``joint_.model`` and ``joint_.guide`` take, for Pyro's tools."""
         return self._batch(self.table(X))
 
     def _check(self, X: npt.ArrayLike, reset: bool) -> FloatArray:
