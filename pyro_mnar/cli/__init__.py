@@ -13,6 +13,7 @@ from pyro_mnar import __version__
 from pyro_mnar.cli.demo import demo
 from pyro_mnar.cli.faults import one_line_errors
 from pyro_mnar.cli.impute import impute
+from pyro_mnar.cli.reproduce import reproduce
 
 COMMANDS = (impute, demo)
 
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 for command in COMMANDS:
     app.command()(one_line_errors(command))
+app.add_typer(reproduce)
 
 
 def _print_version(wanted: bool) -> None:

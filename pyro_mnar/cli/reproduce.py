@@ -1,0 +1,71 @@
+"""``pyro-mnar reproduce STUDY``: the studies whose results are in ``results/``, one function per study.
+
+A new study is a function with typer's annotations and one line in ``STUDIES`` below. Rows that are finished are kept,
+so that an interrupted study goes on where it was.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pyro_mnar.cli.faults import one_line_errors
+
+Quick = Annotated[bool, typer.Option("--quick", help="All methods on very little data: to see that it works.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Rows that run side by side (default: one per core).")]
+
+
+def images(
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("results/images"),
+    quick: Quick = False,
+    workers: Workers = None,
+) -> None:
+    """Patches of two photographs whose bright pixels are clipped: fill them in, and find the clipping.
+
+    Needs no data; the photographs come with scikit-learn.
+    """
+    _clipped_images("photo patches", out, None, quick, workers)
+
+
+def celeba(
+    data: Annotated[Path, typer.Option(help="Folder with img_align_celeba.zip and list_eval_partition.txt.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("results/celeba"),
+    quick: Quick = False,
+    workers: Workers = None,
+) -> None:
+    """CelebA, your own copy, whose bright pixels are clipped: fill them in, and find the clipping.
+
+    Nothing is downloaded: CelebA's terms (non-commercial research) are yours to accept. No image is written.
+    """
+    _clipped_images("celeba", out, data, quick, workers)
+
+
+def _clipped_images(data: str, out: Path, data_home: Path | None, quick: bool, workers: int | None) -> None:
+    from rich.console import Console
+
+    from pyro_mnar.cli.show import print_table
+    from pyro_mnar.datasets.celeba import celeba as read_celeba
+    from pyro_mnar.experiments.images import image_study, reproduce_images
+
+    console = Console(stderr=True)
+    if data == "celeba":
+        # Read once, before the processes that would each do so.
+        with console.status("reading the images (minutes for all of CelebA, once)"):
+            read_celeba(data_home, size=image_study(data, quick).rows[0].size)
+    table = reproduce_images(data, out, data_home=data_home, quick=quick, workers=workers, console=console)
+    shown = table[["method", "rmse_mean", "rmse_se", "bias", "W", "b", "seconds"]]
+    print_table(shown, "Clipped images: error on the missing pixels")
+    console.print(f"Written to {out}: README.md, summary.csv, settings.json, rows.jsonl and figures")
+
+
+STUDIES = (images, celeba)
+
+reproduce = typer.Typer(
+    name="reproduce",
+    help="Repeat a study; finished rows are kept, so an interrupted one goes on.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for study in STUDIES:
+    reproduce.command()(one_line_errors(study))
