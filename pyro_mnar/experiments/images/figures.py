@@ -30,7 +30,7 @@ def draw_path(records: list[Record], file: Path) -> None:
         axis.axhline(truth, color="k", ls="--", lw=1)
         axis.set(xscale="log", xlabel="training step", ylabel=name)
     # A slope near 0 has its threshold anywhere.
-    axes[1].set_ylim(0.3, 1.3)
+    axes[1].set_ylim(0.3, 1.7)
     axes[0].legend(fontsize=7, frameon=False)
     figure.savefig(file, dpi=110)
 
@@ -39,10 +39,11 @@ def draw_histograms(records: list[Record], file: Path) -> None:
     """True and imputed values of the missing pixels, over all seeds."""
     figure = _figure(9.0, 3.2)
     axes = figure.subplots(1, 2, sharex=True)
+    run = {record.spec["method"] for record in records}
     truth = _counts(records, LEARNED, "true_counts")
     for axis, methods in zip(axes, ((MIWAE, LEARNED), (LEARNED, KNOWN)), strict=True):
         axis.stairs(truth / truth.sum(), BINS, fill=True, color="0.8", label="true values")
-        for method in methods:
+        for method in (method for method in methods if method in run):
             counts = _counts(records, method, "imputed_counts")
             axis.stairs(counts / counts.sum(), BINS, color=COLOURS[method], lw=1.6, label=method)
         axis.axvline(TRUE_B, color="k", ls=":", lw=1)
