@@ -24,8 +24,9 @@ def demo(
     from rich.console import Console
 
     from pyro_mnar.cli.show import print_table
-    from pyro_mnar.experiments.demo import KNOWN, METHODS, DemoSettings, run
+    from pyro_mnar.experiments.demo import FILES, KNOWN, METHODS, DemoSettings, prepare_folder, run
 
+    prepare_folder(out)
     console = Console(stderr=True)
     console.print("Breast cancer, 569 x 30; the first 15 features lose every value above their mean.")
 
@@ -40,4 +41,4 @@ def demo(
     print_table(summary.sort_values("RMSE on missing cells (sd)", ascending=False), "Imputation of the missing cells")
     learned = result.mechanism[result.mechanism["model"] == KNOWN]
     print_table(learned.drop(columns="model"), f"Why cells are missing, as learned by {KNOWN}")
-    console.print(f"Written to {out}: summary.csv, mechanism.csv, settings.json, distributions.png")
+    console.print(f"Written to {out}: {', '.join(FILES)}")

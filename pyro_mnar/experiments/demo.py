@@ -7,7 +7,6 @@ are used for nothing but the last column of the table.
 
 import json
 import multiprocessing
-import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,15 +20,16 @@ import numpy as np
 import pandas as pd
 
 from pyro_mnar.amputation import self_mask
-from pyro_mnar.atomic import replacing
+from pyro_mnar.atomic import check_destination, replacing
 from pyro_mnar.errors import MNARWarning, StudyError
-from pyro_mnar.experiments.environment import available_cores, use_available_cores
+from pyro_mnar.experiments.environment import available_cores, children_without_interrupts, use_available_cores
 from pyro_mnar.experiments.records import versions
 from pyro_mnar.metrics import imputation_rmse
 
 MEAN, KNN, MICE, MIWAE = "mean", "KNN", "MICE", "MIWAE"
 KNOWN, UNKNOWN = "not-MIWAE, direction known", "not-MIWAE, direction unknown"
 METHODS = (MEAN, KNN, MICE, MIWAE, UNKNOWN, KNOWN)
+FILES = ("summary.csv", "mechanism.csv", "settings.json", "distributions.png")
 #: Shown in the figure: a size, a texture, and two shapes.
 SHOWN = ("mean radius", "mean texture", "mean smoothness", "mean concavity")
 
@@ -84,6 +84,21 @@ class DemoResult(NamedTuple):
     mechanism: pd.DataFrame
 
 
+def prepare_folder(folder: Path) -> None:
+    """Make the folder, and find out before anything long is done whether the results can be written there.
+
+    Raises
+    ------
+    OSError
+        They cannot.
+    InvalidInputError
+        A folder has the name of one of the files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in FILES:
+        check_destination(folder / name, overwrite=True)
+
+
 def complete_table() -> pd.DataFrame:
     """The table without holes, original units, shape (569, 30)."""
     from sklearn.datasets import load_breast_cancer
@@ -113,7 +128,7 @@ def run(settings: DemoSettings, folder: Path, finished: Callable[[Outcome], None
     OSError
         The folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    prepare_folder(folder)
     started = time.perf_counter()
     table = complete_table()
     holed, observed = self_mask(table, columns="first-half", return_mask=True)
@@ -147,7 +162,7 @@ def impute_with(method: str, holed: pd.DataFrame, settings: DemoSettings) -> Out
     started = time.perf_counter()
     mechanism = None
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", MNARWarning)
+        warnings.simplefilter("always")
         if method in (MIWAE, UNKNOWN, KNOWN):
             imputer = _deep_imputer(method, settings).fit(holed)
             completed = imputer.transform(holed)
@@ -230,7 +245,8 @@ def _side_by_side(holed: pd.DataFrame, settings: DemoSettings) -> Iterator[Outco
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, _start_worker, (workers,))
     try:
-        tasks = [pool.submit(impute_with, method, holed, settings) for method in reversed(METHODS)]
+        with children_without_interrupts():
+            tasks = [pool.submit(impute_with, method, holed, settings) for method in reversed(METHODS)]
         for task in as_completed(tasks):
             yield task.result()
         pool.shutdown()
@@ -244,7 +260,6 @@ def _side_by_side(holed: pd.DataFrame, settings: DemoSettings) -> Iterator[Outco
 
 
 def _start_worker(workers: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # MICE's many small regressions take ten times as long when their threads wait for each other.
     use_available_cores(share=workers)
 
