@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import joblib
-import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
 
@@ -16,6 +15,8 @@ def available_cores() -> int:
 
 def use_available_cores(share: int = 1) -> None:
     """Let the numerical libraries of this process use 1/``share`` of the cores, at least one, and not more than now."""
+    import torch  # here: the parent of processes that compute need not hold it
+
     n_threads = max(1, available_cores() // share)
     if any(library["num_threads"] > n_threads for library in threadpool_info()):
         threadpool_limits(n_threads)

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from threadpoolctl import threadpool_limits
 
 from pyro_mnar.errors import InvalidInputError, StudyError
-from pyro_mnar.experiments.environment import available_cores
+from pyro_mnar.experiments.environment import available_cores, children_without_interrupts
 from pyro_mnar.experiments.records import append_record, drop_unfinished_line, read_records, versions
 from pyro_mnar.experiments.study import Record, Spec, Study, label, row_key, row_settings, settings_key
 
@@ -102,8 +102,9 @@ def _outcomes(
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_process)
     pending: dict[Future[Record], Spec] = {}
     try:
-        for spec in todo:
-            pending[pool.submit(_timed_row, study.run_row, spec, data_home)] = spec
+        with children_without_interrupts():
+            for spec in todo:
+                pending[pool.submit(_timed_row, study.run_row, spec, data_home)] = spec
         for future in as_completed(pending):
             try:
                 outcome: Record | Exception = future.result()
