@@ -1,11 +1,8 @@
 """The posterior of the missing cells, row by row: what is asked of a fitted pair."""
 
-import copy
-import functools
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -20,16 +17,9 @@ from pyro_mnar.errors import InvalidInputError, UnreliableWeightsWarning, Unsupp
 from pyro_mnar.importance import log_mean
 from pyro_mnar.joint import Joint
 from pyro_mnar.noise import BlockNoise
-from pyro_mnar.posterior.draws import (
-    BYTE_BUDGET,
-    Values,
-    WeightedDraws,
-    cell_bytes,
-    code_carries_weight,
-    draw_chunk,
-    draw_missing,
-    within_memory,
-)
+from pyro_mnar.posterior.draws import BYTE_BUDGET, Values, WeightedDraws, code_carries_weight, draw_missing
+from pyro_mnar.posterior.refine import Refinement
+from pyro_mnar.posterior.sampler import Sampler
 from pyro_mnar.resampling import resample, weighted_quantile
 
 Imputation = Literal["conditional", "decoder-mean"]
@@ -38,26 +28,8 @@ Imputation = Literal["conditional", "decoder-mean"]
 MIN_ESS = 100.0
 #: Share of unreliable rows above which the user is told.
 TOLERATED_SHARE = 0.01
-_IMPUTATIONS, _CHOICES = 1, 100
-
-
-@dataclass(frozen=True)
-class Group:
-    """Rows that are drawn in the same way.
-
-    Attributes
-    ----------
-    rows
-        Indices, shape (r,).
-    n_draws
-        K.
-    proposal
-        q(z) of these rows, batch (r,), or None for the encoder's.
-    """
-
-    rows: Tensor
-    n_draws: int
-    proposal: TorchDistribution | None = None
+#: The site of the block of noise at which imputations are chosen.
+_CHOICES = 100
 
 
 class Posterior:
@@ -115,17 +87,25 @@ class Posterior:
             raise InvalidInputError(f"n_draws is {n_draws}; it must be a whole number of at least 1")
         if imputation not in ("conditional", "decoder-mean"):
             raise InvalidInputError(f"imputation is {imputation!r}; it must be 'conditional' or 'decoder-mean'")
-        self.joint = copy.deepcopy(joint).double().eval()
-        self.batch = batch.to(batch.x.device, torch.float64)
         self.columns = columns
         self.imputation = imputation
-        self.seed = seed
-        self.byte_budget = byte_budget
         self._table = table
-        self._groups = [Group(torch.arange(batch.n_rows, device=batch.x.device), int(n_draws))]
-        self._diagnostics: dict[str, Tensor] | None = None
-        self._mean: Tensor | None = None
+        self._sampler = Sampler(joint, batch, int(n_draws), seed, byte_budget)
+        # Found together, row by row: the means and how far they can be trusted.
+        self._known = np.zeros(batch.n_rows, dtype=bool)
+        self._means = np.zeros(batch.x.shape)
+        self._diagnostics = {name: np.zeros(batch.n_rows) for name in ("log_evidence", "ess", "pareto_k", "reliable")}
         self._warned = False
+
+    @property
+    def joint(self) -> Joint:
+        """The pair that is asked: a copy of the fitted one, in float64."""
+        return self._sampler.joint
+
+    @property
+    def batch(self) -> Batch:
+        """The rows, standardised, float64."""
+        return self._sampler.batch
 
     @property
     def n_rows(self) -> int:
@@ -134,11 +114,9 @@ class Posterior:
 
     def mean(self) -> FloatArray:
         """E[x_mis | x_obs, s] in missing cells, shape (n, p), original units: best under squared error."""
-        if self._mean is None:
-            values: Values = "decoder-mean" if self.imputation == "decoder-mean" else "mean"
-            self._mean = self._collect(lambda draws: _average(draws.log_weights, draws.x), values)
+        self._examine()
         self._warn()
-        return self._original(self._mean)
+        return self._original(self._means)
 
     def quantile(self, q: float | list[float]) -> FloatArray:
         """Quantiles of each missing cell, shape (n, p), or (Q, n, p) for several levels, original units."""
@@ -148,7 +126,7 @@ class Posterior:
             assert draws.x is not None
             return weighted_quantile(draws.x, draws.log_weights, levels).movedim(0, 1)
 
-        values = self._original(self._collect(chunk, "draw").movedim(1, 0))
+        values = self._original(self._collect(chunk, "draw").movedim(1, 0).numpy())
         self._warn()
         return values if np.ndim(q) else values[0]
 
@@ -173,7 +151,7 @@ class Posterior:
         ----------
         Rubin 1987 (SIR).
         """
-        noise = BlockNoise(_key(self.seed if seed is None else seed, _IMPUTATIONS), shared=False)
+        noise = self._sampler.imputation_noise(seed)
         joint, alone = self.joint, code_carries_weight(self.joint, self.batch)
 
         def chunk(draws: WeightedDraws) -> Tensor:
@@ -192,7 +170,7 @@ class Posterior:
 
         result = self._collect(chunk, "none" if alone else "draw", noise=noise)
         self._warn()
-        return self._original(result.movedim(1, 0))
+        return self._original(result.movedim(1, 0).numpy())
 
     def expectation(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         """E[f(x) | x_obs, s] of the completed rows, shape (n, ...).
@@ -244,14 +222,14 @@ class Posterior:
 
     def draws(self) -> Iterator[WeightedDraws]:
         """The weighted draws themselves, one chunk of rows after the other; x is standardised."""
-        yield from self._chunks("draw", self.batch, self._point_noise())
+        for draws in self._sampler.chunks("draw", self.batch, self._sampler.point_noise()):
+            yield draws._replace(log_weights=psis_smooth(draws.log_weights))
 
     @property
     def log_weights(self) -> Tensor:
         """Log weights, shape (K, n), nats; rows with fewer draws than others end in zero weights (-inf)."""
-        most = max(group.n_draws for group in self._groups)
-        result = torch.full((most, self.n_rows), -math.inf, dtype=torch.float64)
-        for draws in self._chunks("none", self.batch, self._point_noise(), smooth=False):
+        result = torch.full((int(self.n_draws.max()), self.n_rows), -math.inf, dtype=torch.float64)
+        for draws in self._sampler.chunks("none", self.batch, self._sampler.point_noise()):
             result[: len(draws.log_weights), draws.rows.cpu()] = draws.log_weights.cpu()
         return result
 
@@ -278,10 +256,7 @@ class Posterior:
     @property
     def n_draws(self) -> np.ndarray:
         """Number of draws K of each row, shape (n,)."""
-        result = np.zeros(self.n_rows, dtype=int)
-        for group in self._groups:
-            result[group.rows.cpu().numpy()] = group.n_draws
-        return result
+        return self._sampler.n_draws
 
     def more_draws(self, n_draws: int, rows: np.ndarray | None = None) -> "Posterior":
         """Give some rows ``n_draws`` draws, by default the unreliable ones; the other rows keep theirs.
@@ -299,42 +274,64 @@ class Posterior:
             This object.
         """
         chosen = ~self.reliable if rows is None else _as_mask(rows, self.n_rows)
-        self._regroup(chosen, lambda group: Group(group.rows, n_draws, group.proposal))
+        self._sampler.give_draws(chosen, n_draws)
+        return self._changed(chosen)
+
+    def refine(self, rows: np.ndarray | None = None, settings: Refinement | None = None) -> "Posterior":
+        """Give some rows a proposal of their own, by default those whose plain weights are too uneven.
+
+        A Laplace approximation adapted by importance sampling (:mod:`pyro_mnar.posterior.refine`). The draws that
+        answers are made of are fresh ones, and each row is judged by them; a row that fails is tried once more with
+        twice the effort and other draws. With fewer than 100 draws nothing can be judged, and no row is chosen.
+
+        Parameters
+        ----------
+        rows : ndarray or None
+            Indices, or bool of shape (n,). None tries ``settings.pilot`` plain draws first, and then what the rows that
+            passed make of all their draws.
+        settings : Refinement or None
+            How much to spend.
+
+        Returns
+        -------
+        Posterior
+            This object.
+        """
+        settings = settings or Refinement()
+        if rows is not None:
+            return self._refine(_as_mask(rows, self.n_rows), settings)
+        if math.isnan(pareto_k_limit(int(self.n_draws.min()))):
+            return self
+        uneven = ~self._pilot_passes(settings)
+        self._refine(uneven, settings)
+        self._refine(~uneven & ~self.reliable, settings)
+        return self._refine(~self.reliable, settings.doubled())
+
+    def _refine(self, chosen: np.ndarray, settings: Refinement) -> "Posterior":
+        self._sampler.refine(chosen, settings)
+        return self._changed(chosen)
+
+    def _pilot_passes(self, settings: Refinement) -> np.ndarray:
+        """Rows whose plain weights promise to suffice, from a few draws."""
+        found = _diagnose(self._sampler.pilot(settings.pilot))
+        promised = found["ess"] * self.n_draws / settings.pilot
+        return (found["pareto_k"] < pareto_k_limit(settings.pilot)) & (promised >= 2 * MIN_ESS)
+
+    def _changed(self, chosen: np.ndarray) -> "Posterior":
+        self._known &= ~chosen
+        self._warned = False
         return self
 
-    def _regroup(self, chosen: np.ndarray, change: Callable[[Group], Group]) -> None:
-        mask = torch.as_tensor(chosen, device=self.batch.x.device)
-        groups = []
-        for group in self._groups:
-            for keep, part in ((True, ~mask[group.rows]), (False, mask[group.rows])):
-                if bool(part.any()):
-                    cut = Group(group.rows[part], group.n_draws, _proposal_rows(group.proposal, part.nonzero()[:, 0]))
-                    groups.append(cut if keep else change(cut))
-        self._groups, self._diagnostics, self._mean, self._warned = groups, None, None, False
-
-    def _point_noise(self) -> BlockNoise:
-        return BlockNoise(_key(self.seed, 0), shared=True)
-
     @torch.no_grad()
-    def _chunks(self, values: Values, batch: Batch, noise: BlockNoise, smooth: bool = True) -> Iterator[WeightedDraws]:
-        for group in self._groups:
-            done = 0
-            while done < len(group.rows):
-                chunk = functools.partial(self._chunk, group, done, values, batch, noise)
-                draws = within_memory(chunk, self.byte_budget)
-                done += len(draws.rows)
-                yield draws._replace(log_weights=psis_smooth(draws.log_weights)) if smooth else draws
-
-    def _chunk(
-        self, group: Group, done: int, values: Values, batch: Batch, noise: BlockNoise, budget: int
-    ) -> WeightedDraws:
-        cell = cell_bytes(self.joint, batch)
-        count = max(1, budget // (cell * group.n_draws))
-        at_once = max(1, min(group.n_draws, budget // cell))
-        place = torch.arange(done, min(done + count, len(group.rows)), device=group.rows.device)
-        rows = group.rows[place]
-        proposal = _proposal_rows(group.proposal, place)
-        return draw_chunk(self.joint, batch.rows(rows), rows, proposal, noise, group.n_draws, at_once, values)
+    def _examine(self) -> None:
+        values: Values = "decoder-mean" if self.imputation == "decoder-mean" else "mean"
+        noise = self._sampler.point_noise()
+        for draws in self._sampler.chunks(values, self.batch, noise, ~self._known):
+            rows = draws.rows.cpu().numpy()
+            for name, value in _diagnose(draws.log_weights).items():
+                self._diagnostics[name][rows] = value
+            self._means[rows] = _average(psis_smooth(draws.log_weights), draws.x).cpu().numpy()
+            self._known[rows] = True
 
     @torch.no_grad()
     def _collect(
@@ -346,25 +343,17 @@ class Posterior:
     ) -> Tensor:
         """``function`` of each chunk, (r, ...), put together in the order of the rows, on the CPU."""
         result: Tensor | None = None
-        seen: dict[str, Tensor] = {}
-        for raw in self._chunks(values, batch or self.batch, noise or self._point_noise(), smooth=False):
-            rows = raw.rows.cpu()
-            for name, value in _diagnose(raw.log_weights).items():
-                seen.setdefault(name, value.new_zeros(self.n_rows))[rows] = value
+        for raw in self._sampler.chunks(values, batch or self.batch, noise or self._sampler.point_noise()):
             part = function(raw._replace(log_weights=psis_smooth(raw.log_weights))).cpu()
             if result is None:
                 result = part.new_zeros((self.n_rows, *part.shape[1:]))
-            result[rows] = part
-        if noise is None and (batch is None or self.batch.y is None) and self._diagnostics is None:
-            self._diagnostics = seen
+            result[raw.rows.cpu()] = part
         assert result is not None
         return result
 
     def _diagnosed(self, name: str) -> FloatArray:
-        if self._diagnostics is None:
-            self._collect(lambda draws: draws.log_weights[0], "none")
-        assert self._diagnostics is not None
-        return self._diagnostics[name].numpy()
+        self._examine()
+        return self._diagnostics[name].copy()
 
     def _warn(self) -> None:
         """Tell once how many rows cannot be trusted; nothing is known below 100 draws."""
@@ -389,8 +378,8 @@ class Posterior:
         table = torch.as_tensor(self._table)[draws.rows.cpu()]
         return torch.where(table.isnan(), values, table)
 
-    def _original(self, values: Tensor) -> FloatArray:
-        result = original(values.numpy(), self.columns)
+    def _original(self, values: FloatArray) -> FloatArray:
+        result = original(values, self.columns)
         return result if self._table is None else np.where(np.isnan(self._table), result, self._table)
 
 
@@ -401,7 +390,7 @@ def _average(log_weights: Tensor, values: Tensor | None) -> Tensor:
     return torch.einsum("kr,kr...->r...", share.to(values.device), values)
 
 
-def _diagnose(log_weights: Tensor) -> dict[str, Tensor]:
+def _diagnose(log_weights: Tensor) -> dict[str, FloatArray]:
     k_hat, effective = pareto_k(log_weights), ess(log_weights)
     limit = pareto_k_limit(len(log_weights))
     found = {
@@ -410,11 +399,7 @@ def _diagnose(log_weights: Tensor) -> dict[str, Tensor]:
         "pareto_k": k_hat,
         "reliable": ((k_hat < limit) & (effective >= MIN_ESS)).double(),
     }
-    return {name: value.double().cpu() for name, value in found.items()}
-
-
-def _proposal_rows(proposal: TorchDistribution | None, index: Tensor) -> TorchDistribution | None:
-    return None if proposal is None else proposal.rows(index)
+    return {name: value.double().cpu().numpy() for name, value in found.items()}
 
 
 def _as_mask(rows: np.ndarray, n_rows: int) -> np.ndarray:
@@ -424,8 +409,3 @@ def _as_mask(rows: np.ndarray, n_rows: int) -> np.ndarray:
     mask = np.zeros(n_rows, dtype=bool)
     mask[rows] = True
     return mask
-
-
-def _key(seed: int, purpose: int) -> int:
-    """A stream of noise of its own for each purpose."""
-    return int(np.random.SeedSequence([seed, purpose]).generate_state(1, np.uint64)[0])

@@ -51,6 +51,7 @@ def draw_chunk(
     proposal: TorchDistribution | None,
     noise: BlockNoise,
     n_draws: int,
+    first_draw: int,
     draws_at_once: int,
     values: Values,
 ) -> WeightedDraws:
@@ -65,7 +66,7 @@ def draw_chunk(
     parts: list[tuple[Tensor, Tensor | None, Tensor]] = []
     for start in range(0, n_draws, draws_at_once):
         count = min(draws_at_once, n_draws - start)
-        joint.generator = noise.window(rows.tolist(), start)
+        joint.generator = noise.window(rows.tolist(), first_draw + start)
         try:
             model_trace, guide_trace = paired_traces(joint.model, guide, batch, count)
             log_w = log_weights(model_trace, guide_trace, (count, batch.n_rows))
