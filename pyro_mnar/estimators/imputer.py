@@ -7,13 +7,14 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import TransformerMixin
+from sklearn.base import TransformerMixin, clone
 from sklearn.impute import MissingIndicator
+from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import MissingValues, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from pyro_mnar.columns import FloatArray, most_likely
-from pyro_mnar.errors import DataWarning
+from pyro_mnar.errors import DataWarning, InvalidInputError
 from pyro_mnar.estimators.base import JointEstimator
 from pyro_mnar.estimators.tables import BoolArray, has_text_names, write_table
 from pyro_mnar.importance import Gradient
@@ -247,6 +248,65 @@ class MNARImputer(TransformerMixin, JointEstimator):
         completed = np.where(missing, 0.0, table)
         if missing[:, self._has_values].any():
             completed[:, self._has_values] = self._imputed(self._modelled(table, reset=False))
+        return self._given(X, table, completed)
+
+    def multiple_impute(self, X: npt.ArrayLike, m: int = 20, refit: Literal["bootstrap"] | None = None) -> list[Any]:
+        """Several completed tables, each with other draws in the missing cells, for analyses that must know the doubt.
+
+        Analyse each table, and combine the answers with :func:`pyro_mnar.pooling.pool`.
+
+        Parameters
+        ----------
+        X : array-like
+            Shape (n, p), original units.
+        m : int
+            Number of tables.
+        refit : {"bootstrap"} or None
+            None draws from the fitted model, as if its parameters were known: intervals are somewhat too narrow.
+            "bootstrap" fits the model anew for each table, on rows of ``X`` drawn with replacement, which makes the
+            imputations proper; it takes m fits.
+
+        Returns
+        -------
+        list
+            m tables of the kind that :meth:`transform` gives.
+
+        Raises
+        ------
+        InvalidInputError
+            ``m`` below 1, an unknown ``refit``, and what :meth:`transform` and :meth:`fit` raise.
+        NotFittedError
+            Before ``fit``.
+
+        References
+        ----------
+        Rubin 1987, chapter 4 (proper imputation); van Buuren 2018, section 2.3.
+        """
+        check_is_fitted(self)
+        if m < 1 or refit not in (None, "bootstrap"):
+            raise InvalidInputError(f"m is {m} and refit {refit!r}; m must be at least 1 and refit None or 'bootstrap'")
+        if refit is None:
+            table = self._read(X, reset=False)
+            modelled = self._modelled(table, reset=False)
+            draws = self._posterior(modelled).refine().sample(m)
+            return [self._given(X, table, self._with_values(table, modelled, draw)) for draw in draws]
+        generator = np.random.default_rng(self._seed)
+        tables = []
+        for _ in range(m):
+            n_rows = len(self._read(X, reset=False))
+            other = clone(self).set_params(random_state=int(generator.integers(2**31)))
+            other.fit(_safe_indexing(X, generator.integers(n_rows, size=n_rows)))
+            tables += other.multiple_impute(X, 1)
+        return tables
+
+    def _with_values(self, table: FloatArray, modelled: FloatArray, values: FloatArray) -> FloatArray:
+        completed = np.where(np.isnan(table), 0.0, table)
+        completed[:, self._has_values] = self._tidied(modelled, values)
+        return completed
+
+    def _given(self, X: npt.ArrayLike, table: FloatArray, completed: FloatArray) -> Any:
+        """The completed table in the container that was given."""
+        missing = np.isnan(table)
         self._warn_values_in_empty(missing)
         # Names that the fitted table did not have were not checked, so they are not given back either.
         container = table if has_text_names(X) and not hasattr(self, "feature_names_in_") else X
@@ -286,10 +346,16 @@ class MNARImputer(TransformerMixin, JointEstimator):
         holes = np.isnan(table).any(1)
         values = table.copy()
         posterior = self._posterior(table[holes])
+        if self.strategy != "mean":
+            # Means stand uneven weights (x_mis is averaged exactly given z), the shape of a distribution does not.
+            posterior.refine()
         if self.strategy == "sample":
             values[holes] = posterior.sample(1)[0]
         else:
             values[holes] = posterior.median() if self.strategy == "median" else posterior.mean()
+        return self._tidied(table, values)
+
+    def _tidied(self, table: FloatArray, values: FloatArray) -> FloatArray:
         if self.discrete_output == "value":
             values = most_likely(values, self.layout_)
         if self.round_integers:

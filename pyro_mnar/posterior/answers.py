@@ -364,8 +364,8 @@ class Posterior:
             self._warned = True
             warnings.warn(
                 f"the importance weights of {count} of {self.n_rows} rows are unreliable (Pareto k-hat above its limit "
-                f"or fewer than {MIN_ESS:.0f} effective draws); ask for more with posterior.more_draws(n_draws), which "
-                "gives them to those rows alone",
+                f"or fewer than {MIN_ESS:.0f} effective draws): give those rows proposals of their own with "
+                "posterior.refine(), as estimator.posterior(X) does, or more draws with posterior.more_draws(n_draws)",
                 UnreliableWeightsWarning,
                 stacklevel=3,
             )

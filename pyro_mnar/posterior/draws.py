@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple, TypeVar
 import torch
 from pyro import poutine
 from pyro.distributions import TorchDistribution
-from torch import Tensor
+from torch import Tensor, nn
 
 from pyro_mnar.batch import Batch
 from pyro_mnar.importance import log_inner_weights, log_weights, paired_traces
@@ -125,9 +125,22 @@ def _among_inner_draws(joint: Joint, model_trace: poutine.Trace, values: Values)
 
 def cell_bytes(joint: Joint, batch: Batch) -> int:
     """About how much memory one draw of one row takes while it is made, bytes."""
-    widest = max((max(parameter.shape, default=1) for parameter in joint.decoder.parameters()), default=1)
-    per_feature = 12 + 4 * joint.n_inner
-    return batch.x.element_size() * (per_feature * batch.x.shape[1] + 3 * widest + 4 * joint.latent_dim)
+    sizes: list[int] = []
+
+    def note(module: nn.Module, inputs: object, output: object) -> None:
+        if isinstance(output, Tensor):
+            sizes.append(output.numel())
+
+    hooks = [module.register_forward_hook(note) for module in joint.decoder.modules()]
+    try:
+        with torch.no_grad():
+            joint.decoder(batch.x.new_zeros(1, 1, joint.latent_dim))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    # Inside the network no more than two layers are held at a time.
+    widest = 2 * max(sizes, default=0)
+    return batch.x.element_size() * (widest + (12 + 4 * joint.n_inner) * batch.x.shape[1] + 4 * joint.latent_dim)
 
 
 def within_memory(function: Callable[[int], Result], byte_budget: int) -> Result:
