@@ -193,8 +193,6 @@ class JointEstimator(BaseEstimator):
     def posterior(self, X: npt.ArrayLike, n_draws: int | None = None, refine: bool = True) -> Posterior:
         """The posterior of the missing cells of ``X``: means, quantiles, draws, and how far they can be trusted.
 
-        Its answers are arrays, in the order of the rows of ``X`` and of ``columns_``.
-
         Parameters
         ----------
         X : array-like
@@ -214,23 +212,11 @@ class JointEstimator(BaseEstimator):
         return posterior.refine() if refine else posterior
 
     def score_samples(self, X: npt.ArrayLike) -> FloatArray:
-        """Log p(x_obs, s) of each row by importance sampling, shape (n,), nats (standardised scale).
-
-        Raises
-        ------
-        NotFittedError
-            Before ``fit``.
-        """
+        """Log p(x_obs, s) of each row by importance sampling, shape (n,), nats (standardised scale)."""
         return self.posterior(X).log_evidence
 
     def score(self, X: npt.ArrayLike, y: object = None) -> float:
-        """Mean of :meth:`score_samples`, nats per row: a lower bound on average, tighter with more draws.
-
-        Raises
-        ------
-        NotFittedError
-            Before ``fit``.
-        """
+        """Mean of :meth:`score_samples`, nats per row: a lower bound on average, tighter with more draws."""
         return float(self.score_samples(X).mean())
 
     def table(self, X: npt.ArrayLike) -> FloatArray:
