@@ -94,9 +94,9 @@ def impute(
 
     from pyro_mnar.cli.show import print_table
     from pyro_mnar.estimators import MNARImputer
-    from pyro_mnar.experiments.environment import use_available_cores
+    from pyro_mnar.experiments.environment import available_cores, limit_threads
 
-    use_available_cores()
+    limit_threads(available_cores())
     started = time.perf_counter()
     imputer = MNARImputer(chosen, random_state=random_state, verbose=sys.stdout.isatty())
     given = {"strategy": str(strategy), "n_draws_posterior": n_draws, "max_iter": max_iter}

@@ -22,7 +22,7 @@ import pandas as pd
 from pyro_mnar.amputation import self_mask
 from pyro_mnar.atomic import check_destination, replacing
 from pyro_mnar.errors import MNARWarning, StudyError
-from pyro_mnar.experiments.environment import available_cores, children_without_interrupts, use_available_cores
+from pyro_mnar.experiments.environment import available_cores, children_without_interrupts, limit_threads
 from pyro_mnar.experiments.records import versions
 from pyro_mnar.metrics import imputation_rmse
 
@@ -243,7 +243,7 @@ def _side_by_side(holed: pd.DataFrame, settings: DemoSettings) -> Iterator[Outco
     others = set(multiprocessing.active_children())
     # Fresh processes: a forked one would inherit the locks of torch's threads.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (workers,))
+    pool = ProcessPoolExecutor(workers, context, _start_worker)
     try:
         with children_without_interrupts():
             tasks = [pool.submit(impute_with, method, holed, settings) for method in reversed(METHODS)]
@@ -259,9 +259,9 @@ def _side_by_side(holed: pd.DataFrame, settings: DemoSettings) -> Iterator[Outco
         pool.shutdown(cancel_futures=True)
 
 
-def _start_worker(workers: int) -> None:
-    # MICE's many small regressions take ten times as long when their threads wait for each other.
-    use_available_cores(share=workers)
+def _start_worker() -> None:
+    # The steps are small: threads that wait for each other, as MICE's do, cost ten times what they bring.
+    limit_threads(1)
 
 
 def _record(settings: DemoSettings, seconds: float) -> dict[str, Any]:

@@ -13,11 +13,10 @@ def available_cores() -> int:
     return int(joblib.cpu_count())
 
 
-def use_available_cores(share: int = 1) -> None:
-    """Let the numerical libraries of this process use 1/``share`` of the cores, at least one, and not more than now."""
+def limit_threads(n_threads: int) -> None:
+    """Let the numerical libraries of this process use so many threads, and not more than now."""
     import torch  # here: the parent of processes that compute need not hold it
 
-    n_threads = max(1, available_cores() // share)
     if any(library["num_threads"] > n_threads for library in threadpool_info()):
         threadpool_limits(n_threads)
     torch.set_num_threads(min(n_threads, torch.get_num_threads()))
