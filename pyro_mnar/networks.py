@@ -58,6 +58,28 @@ class Tanh(nn.Module):
         return y
 
 
+#: Rows that pass through a network at once when nothing is differentiated: their activations stay in a core's cache.
+_ROWS_AT_ONCE = 1024
+
+
+class SlicedSequential(nn.Sequential):
+    """``nn.Sequential`` that takes many rows slice by slice, on processors and without gradients.
+
+    Imputation decodes a thousand codes per row of the table; activations of all of them at once would go through main
+    memory in every layer.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From (*, inputs) to (*, outputs)."""
+        few = len(self) == 0 or x.shape[:-1].numel() <= _ROWS_AT_ONCE
+        if few or torch.is_grad_enabled() or x.device.type != "cpu":
+            result: Tensor = super().forward(x)
+            return result
+        rows = x.reshape(-1, x.shape[-1]).split(_ROWS_AT_ONCE)
+        done = torch.cat([super(SlicedSequential, self).forward(part) for part in rows])
+        return done.view(*x.shape[:-1], -1)
+
+
 def mlp(n_inputs: int, hidden_units: Sequence[int]) -> nn.Sequential:
     """A tanh network from ``n_inputs`` features to the last of ``hidden_units``, shape (*, n_inputs) -> (*, h).
 
@@ -73,7 +95,7 @@ def mlp(n_inputs: int, hidden_units: Sequence[int]) -> nn.Sequential:
     for width in hidden_units:
         layers += [nn.Linear(n_inputs, width), Tanh()]
         n_inputs = width
-    return nn.Sequential(*layers)
+    return SlicedSequential(*layers)
 
 
 def coarsest_side(side: int, channels: Sequence[int]) -> int:

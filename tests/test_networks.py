@@ -35,3 +35,14 @@ def test_hessians_go_through_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = torch.nn.Sequential(*[torch.nn.Tanh() if isinstance(m, Tanh) else m for m in network])
     found, expected = (vmap(hessian(lambda x, f=f: f(x)[0]))(rows) for f in (network, plain))
     torch.testing.assert_close(found, expected)
+
+
+def test_slices_change_nothing() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = mlp(3, (5, 4)).double()
+        rows = torch.randn(7, 450, 3, dtype=torch.float64)
+    whole = network(rows)
+    with torch.no_grad():
+        torch.testing.assert_close(network(rows), whole.detach(), rtol=1e-13, atol=1e-14)
+        assert mlp(3, ())(rows) is rows
