@@ -9,11 +9,12 @@ drawn from its marginal p(s|z, x_obs) and x_mis (needed by y alone) from p(x_mis
 """
 
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import pyro
 import torch
 from pyro.distributions import Bernoulli, Categorical, MixtureSameFamily, TorchDistribution
+from pyro.poutine.indep_messenger import IndepMessenger
 from torch import Tensor, nn
 from torch.distributions import constraints
 
@@ -117,7 +118,7 @@ class Joint(nn.Module):
 
     def model(self, batch: Batch) -> None:
         """The generative side, for observed rows: sites z, x_obs, s, and where needed x_mis and y."""
-        with pyro.plate("rows", batch.n_rows, dim=-1):
+        with RowPlate(batch.n_rows):
             z = pyro.sample("z", self.prior(batch.x))
             given = self.given_code(z, batch)
             pyro.sample("x_obs", given.rows.observed_part(batch.observed), obs=batch.x)
@@ -144,7 +145,7 @@ class Joint(nn.Module):
 
         ``proposal``, batch (n,) and event (L,), takes the encoder's place as q(z|x_obs) when it is given.
         """
-        with pyro.plate("rows", batch.n_rows, dim=-1):
+        with RowPlate(batch.n_rows):
             q = self.encoder(batch.x, batch.observed) if proposal is None else proposal
             q.generator = self.generator
             z = pyro.sample("z", q)
@@ -155,7 +156,7 @@ class Joint(nn.Module):
     def generate(self, n_rows: int) -> None:
         """New complete rows from the prior: sites z, x (n, p), s and y, for prior predictive checks."""
         like = next(self.parameters())
-        with pyro.plate("rows", n_rows, dim=-1):
+        with RowPlate(n_rows):
             rows = self.likelihood(self.decoder(pyro.sample("z", self.prior(like))))
             x = pyro.sample("x", rows)
             if self.has_mask_term:
@@ -227,6 +228,20 @@ class Joint(nn.Module):
         with torch.no_grad():
             rows = self.likelihood(self.decoder(like.new_zeros(1, 1, self.latent_dim)))
             return can_collapse(rows, self.mechanism.curve())
+
+
+class RowPlate(IndepMessenger):
+    """``pyro.plate("rows", n, dim=-1)`` without the site that draws subsamples, which costs as much as a density."""
+
+    def __init__(self, n_rows: int) -> None:
+        super().__init__("rows", n_rows, dim=-1)
+
+    def _process_message(self, msg: Any) -> None:
+        super()._process_message(msg)
+        if msg["type"] == "sample":
+            shape = msg["fn"].batch_shape
+            if shape[-1:] != (self.size,):
+                msg["fn"] = msg["fn"].expand(torch.Size((*shape[:-1], self.size)))
 
 
 class MaskGivenRow(TorchDistribution):

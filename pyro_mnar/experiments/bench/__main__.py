@@ -29,8 +29,8 @@ def main() -> None:
         lambda: against_handwritten(data, turns),
         lambda: against_peer(data, turns),
         lambda: growth(3 if options.quick else 100),
-        lambda: imputation(data, options.data_home, 64 if options.quick else 512, 1 if options.quick else 7),
-        lambda: time_to_error(data, range(1 if options.quick else 2), 100 if options.quick else 4000),
+        lambda: imputation(data, options.data_home, 64 if options.quick else 256, 1 if options.quick else 7),
+        lambda: time_to_error(data, range(1), 100 if options.quick else 4000),
     ):
         rows = part()
         figures += rows

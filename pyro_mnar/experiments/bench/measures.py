@@ -28,7 +28,7 @@ from pyro_mnar.joint import Joint
 from pyro_mnar.posterior import Posterior
 
 #: Turns per batch size: small steps are quick and noisy.
-TURNS = {16: 400, 128: 150, 512: 50}
+TURNS = {16: 300, 128: 100, 512: 30}
 
 
 @dataclass(frozen=True)
