@@ -277,6 +277,10 @@ class MaskGivenRow(TorchDistribution):
         shape = bernoulli.batch_shape
         super().__init__(shape[: -1 if n_inner == 1 else -2], shape[-1:], validate_args=False)
 
+    def expand(self, batch_shape: torch.Size, _instance: object = None) -> "MaskGivenRow":
+        """Itself: x has all draws and rows already."""
+        return self
+
     def log_prob_inner(self, value: Tensor) -> Tensor:
         """Log p(s | x) for each inner draw, shape (K, n), or (K, n, M) for M > 1."""
         s = (value if self.n_inner == 1 else value.unsqueeze(-2)).to(self.dtype)
