@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -30,6 +29,7 @@ from pyro_mnar.columns import (
 )
 from pyro_mnar.encoders import Encoder, MLPEncoder
 from pyro_mnar.errors import DataWarning, InvalidInputError, InvalidTypeError
+from pyro_mnar.estimators.explained import Explained
 from pyro_mnar.estimators.images import (
     ImageShape,
     check_image_parameters,
@@ -47,14 +47,13 @@ from pyro_mnar.likelihoods import GaussianLikelihood, Likelihood, MixedLikelihoo
 from pyro_mnar.networks import mlp
 from pyro_mnar.posterior import Posterior
 from pyro_mnar.progress import training_bar
-from pyro_mnar.report import drawn_rows, mechanism_table, sensitivity_matrix
 from pyro_mnar.training import History, TrainingSettings, fit
 
 # torch initialises layers from its global generator: it is forked, seeded and put back, one thread at a time.
 _INITIALISATION = threading.Lock()
 
 
-class JointEstimator(BaseEstimator):
+class JointEstimator(Explained, BaseEstimator):
     """Base of the estimators: the constructor's parameters and the fitted pair ``joint_``."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -139,56 +138,6 @@ class JointEstimator(BaseEstimator):
         self.device = device
         self.checkpoint_dir = checkpoint_dir
         self.verbose = verbose
-
-    def mechanism_report(self, X: npt.ArrayLike | None = None) -> pd.DataFrame:
-        """The fitted mechanism in original units, one row per column of the table.
-
-        Parameters
-        ----------
-        X : array-like or None
-            See :meth:`mechanism_sensitivity`; matters for a mechanism that sees the whole row.
-
-        Returns
-        -------
-        DataFrame
-            feature; missing_rate (training); for self-masking mechanisms slope (change of the logit of "missing"
-            per original unit), slope_per_sd (per observed standard deviation), threshold (value at which half of the
-            cells are missing, original units) and direction ("high" values go missing, or "low"); and words, the same
-            as a sentence.
-
-        Raises
-        ------
-        NotFittedError
-            Before ``fit``.
-        """
-        check_is_fitted(self)
-        return mechanism_table(self.joint_, self.columns_, self._rows_to_average(X))
-
-    def mechanism_sensitivity(self, X: npt.ArrayLike | None = None) -> pd.DataFrame:
-        r"""Mean of d logit P(s_j = 0 | x) / d x_l: how each column's value (l) moves each column's missingness (j).
-
-        Parameters
-        ----------
-        X : array-like or None
-            Rows to average over, shape (n, p), completed by the model first; None takes 1,000 rows drawn from the
-            model.
-
-        Returns
-        -------
-        DataFrame
-            Shape (p, p), logits per observed standard deviation: one row per column that goes missing, one column per
-            column whose value matters; positive where high values make cells go missing. NaN for columns that were
-            complete in training.
-
-        Raises
-        ------
-        NotFittedError
-            Before ``fit``.
-        UnsupportedModelError
-            The model has no mechanism.
-        """
-        check_is_fitted(self)
-        return sensitivity_matrix(self.joint_, self.columns_, self._rows_to_average(X))
 
     def posterior(self, X: npt.ArrayLike, n_draws: int | None = None, refine: bool = True) -> Posterior:
         """The posterior of the missing cells of ``X``: means, quantiles, draws, and how far they can be trusted.
@@ -292,12 +241,6 @@ class JointEstimator(BaseEstimator):
                 DataWarning,
                 stacklevel=5,
             )
-
-    def _rows_to_average(self, X: npt.ArrayLike | None) -> torch.Tensor:
-        """Complete rows, standardised: the model's completion of X, or rows drawn from it."""
-        if X is None:
-            return drawn_rows(self.joint_, 1000, self._seed)
-        return torch.as_tensor(standardise(self.posterior(X).mean(), self.columns_))
 
     def _input_names(self) -> npt.NDArray[np.object_]:
         names = getattr(self, "feature_names_in_", None)

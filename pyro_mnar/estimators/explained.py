@@ -1,0 +1,117 @@
+"""What a fitted estimator says of itself: its mechanism in words and numbers, and its answers for ArviZ."""
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+import numpy.typing as npt
+import pandas as pd
+import torch
+from sklearn.utils.validation import check_is_fitted
+
+from pyro_mnar.columns import ColumnInfo, standardise
+from pyro_mnar.joint import Joint
+from pyro_mnar.posterior import Posterior
+from pyro_mnar.report import drawn_rows, mechanism_table, sensitivity_matrix
+
+if TYPE_CHECKING:
+    import arviz
+
+
+class Explained(ABC):
+    """Base of the estimators that can be asked about their mechanism."""
+
+    joint_: Joint
+    columns_: ColumnInfo
+    _seed: int
+
+    @abstractmethod
+    def posterior(self, X: npt.ArrayLike, n_draws: int | None = None, refine: bool = True) -> Posterior:
+        """The posterior of the missing cells of ``X``."""
+
+    def mechanism_report(self, X: npt.ArrayLike | None = None) -> pd.DataFrame:
+        """The fitted mechanism in original units, one row per column of the table.
+
+        Parameters
+        ----------
+        X : array-like or None
+            See :meth:`mechanism_sensitivity`; matters for a mechanism that sees the whole row.
+
+        Returns
+        -------
+        DataFrame
+            feature; missing_rate (training); for self-masking mechanisms slope (change of the logit of "missing"
+            per original unit), slope_per_sd (per observed standard deviation), threshold (value at which half of the
+            cells are missing, original units) and direction ("high" values go missing, or "low"); and words, the same
+            as a sentence.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        """
+        check_is_fitted(self)
+        return mechanism_table(self.joint_, self.columns_, self._rows_to_average(X))
+
+    def mechanism_sensitivity(self, X: npt.ArrayLike | None = None) -> pd.DataFrame:
+        r"""Mean of d logit P(s_j = 0 | x) / d x_l: how each column's value (l) moves each column's missingness (j).
+
+        Parameters
+        ----------
+        X : array-like or None
+            Rows to average over, shape (n, p), completed by the model first; None takes 1,000 rows drawn from the
+            model.
+
+        Returns
+        -------
+        DataFrame
+            Shape (p, p), logits per observed standard deviation: one row per column that goes missing, one column per
+            column whose value matters; positive where high values make cells go missing. NaN for columns that were
+            complete in training.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        UnsupportedModelError
+            The model has no mechanism.
+        """
+        check_is_fitted(self)
+        return sensitivity_matrix(self.joint_, self.columns_, self._rows_to_average(X))
+
+    def to_inference_data(
+        self, X: npt.ArrayLike, y: npt.ArrayLike | None = None, *, n_samples: int = 200, random_state: int = 0
+    ) -> "arviz.InferenceData":
+        """Posterior, predictive and prior draws, log likelihoods and weights for the rows of ``X``, for ArviZ.
+
+        See :func:`pyro_mnar.inference_data.to_inference_data`, which says what the groups hold.
+
+        Parameters
+        ----------
+        X : array-like
+            The table, shape (n, p), NaN = missing.
+        y : array-like or None
+            The target, shape (n,), to be kept in observed_data.
+        n_samples : int
+            Draws in each group.
+        random_state : int
+            Seed.
+
+        Returns
+        -------
+        arviz.InferenceData
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        """
+        # Here, since ArviZ takes seconds to import and inference_data needs the estimators' base.
+        from pyro_mnar.inference_data import to_inference_data
+
+        return to_inference_data(self, X, y, n_samples=n_samples, random_state=random_state)  # type: ignore[arg-type]
+
+    def _rows_to_average(self, X: npt.ArrayLike | None) -> torch.Tensor:
+        """Complete rows, standardised: the model's completion of X, or rows drawn from it."""
+        if X is None:
+            return drawn_rows(self.joint_, 1000, self._seed)
+        return torch.as_tensor(standardise(self.posterior(X).mean(), self.columns_))
