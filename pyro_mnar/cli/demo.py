@@ -40,5 +40,7 @@ def demo(
     summary = result.summary.rename(columns={"rmse": "RMSE on missing cells (sd)"})
     print_table(summary.sort_values("RMSE on missing cells (sd)", ascending=False), "Imputation of the missing cells")
     learned = result.mechanism[result.mechanism["model"] == KNOWN]
-    print_table(learned.drop(columns="model"), f"Why cells are missing, as learned by {KNOWN}")
+    print_table(
+        learned.drop(columns=["model", "words"], errors="ignore"), f"Why cells are missing, as learned by {KNOWN}"
+    )
     console.print(f"Written to {out}: {', '.join(FILES)}")

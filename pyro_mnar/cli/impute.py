@@ -92,7 +92,7 @@ def impute(
         raise InvalidInputError("--exclude leaves no column to model; exclude fewer columns")
     chosen = build_mechanism(mechanism, direction or (), [str(name) for name in numbers.columns])
 
-    from pyro_mnar.cli.show import print_table
+    from pyro_mnar.cli.show import print_words
     from pyro_mnar.estimators import MNARImputer
     from pyro_mnar.experiments.environment import available_cores, limit_threads
 
@@ -112,8 +112,9 @@ def impute(
     n_cells = int(numbers.isna().to_numpy().sum())
     n_columns = int(numbers.isna().any().sum())
     seconds = time.perf_counter() - started
-    print_table(found, "Why cells are missing, as learned (original units)")
-    typer.echo(f"{n_cells} missing cells in {n_columns} columns imputed in {seconds:.0f} s: {out}")
+    typer.echo("Why cells are missing, as learned:")
+    print_words(found)
+    typer.echo(f"Imputed {n_cells} cells in {n_columns} of {numbers.shape[1]} columns ({seconds:.0f} s): {out}")
 
 
 def build_mechanism(name: MechanismName, directions: list[str] | tuple[()], columns: list[str]) -> "str | Mechanism":

@@ -1,5 +1,7 @@
 """DataFrames on the terminal."""
 
+import math
+
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
@@ -18,7 +20,19 @@ def print_table(frame: pd.DataFrame, title: str) -> None:
     console.print(table)
 
 
+def print_words(report: pd.DataFrame) -> None:
+    """A mechanism report in words, a line for each column that has holes, or its numbers where it has no words."""
+    holed = report[report["missing_rate"] > 0]
+    if "words" in holed.columns:
+        for line in holed["words"]:
+            print(f"  {line}")
+    else:
+        print_table(holed, "")
+
+
 def _text(value: object) -> str:
-    if isinstance(value, float):
-        return "" if pd.isna(value) else f"{value:.4g}"
-    return str(value)
+    if not isinstance(value, float):
+        return str(value)
+    if math.isnan(value):
+        return ""
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
