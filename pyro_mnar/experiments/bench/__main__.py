@@ -30,7 +30,7 @@ def main() -> None:
         lambda: against_peer(data, turns),
         lambda: growth(3 if options.quick else 100),
         lambda: imputation(data, options.data_home, 64 if options.quick else 256, 1 if options.quick else 7),
-        lambda: time_to_error(data, range(1), 100 if options.quick else 4000),
+        lambda: time_to_error(data, 100 if options.quick else 4000),
     ):
         rows = part()
         figures += rows

@@ -103,17 +103,19 @@ def against_peer(data: Table, turns: dict[int, int]) -> list[Figure]:
     return figures
 
 
-def time_to_error(data: Table, seeds: range, steps: int = 4000, block: int = 100) -> list[Figure]:
+def time_to_error(data: Table, steps: int, seed: int = 0, block: int = 100) -> list[Figure]:
     """Seconds of training until the imputation error is that of notmiwae-pytorch after all its steps.
 
     The two train in turns, block by block, until the peer is done; then the package's errors, which were taken after
     each block and are not timed, are searched for the first that is as low as the peer's last. Errors are those of the
-    first thousand rows.
+    first thousand rows. Once with the direction known to both; once unknown, where the package starts from a slope of 0
+    and the peer from one of 1, which is the right direction.
     """
     figures = []
     shown = data._replace(batch=data.batch.rows(slice(0, 1000)), truth=data.truth[:1000])
-    for seed in seeds:
-        joint, model = pair(data, seed=seed), peer_model(data, seed)
+    for known in (True, False):
+        joint = pair(data, seed=seed, direction="high" if known else None)
+        model = peer_model(data, seed, known)
         sides = ((package_step(joint, seed=seed), 0), (peer_step(model), 1))
         streams = [batches(data.batch, 128, seed) for _ in sides]
         seconds = [[0.0], [0.0]]
@@ -128,11 +130,11 @@ def time_to_error(data: Table, seeds: range, steps: int = 4000, block: int = 100
         target = peer_error(model, shown)
         reached = next((i for i, error in enumerate(errors) if error <= target), None)
         ours = math.inf if reached is None else seconds[0][reached + 1]
-        where = f"white wine, seed {seed}: RMSE {target:.3f}, ours {errors[-1]:.3f} after as many steps"
+        direction = "known" if known else "unknown"
+        where = f"white wine, direction {direction}: RMSE {target:.3f}, ours {errors[-1]:.3f} after as many steps"
         theirs = seconds[1][-1]
-        figures.append(
-            Figure("time to the error of notmiwae-pytorch", where, ours, theirs, "seconds", ours / theirs, "<= 0.25")
-        )
+        measure, aim = "time to the error of notmiwae-pytorch", "<= 0.25"
+        figures.append(Figure(measure, where, ours, theirs, "seconds", ours / theirs, aim))
     return figures
 
 

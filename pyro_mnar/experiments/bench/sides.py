@@ -18,7 +18,7 @@ from pyro_mnar.encoders import MLPEncoder
 from pyro_mnar.importance import ImportanceBound
 from pyro_mnar.joint import Joint
 from pyro_mnar.likelihoods import GaussianLikelihood
-from pyro_mnar.mechanisms import SelfMasking
+from pyro_mnar.mechanisms import Direction, SelfMasking
 from pyro_mnar.networks import mlp
 from pyro_mnar.tilted.mixture import Link
 from pyro_mnar.training import TrainingSettings, make_optimiser
@@ -73,12 +73,14 @@ def table(complete: np.ndarray, holed: np.ndarray) -> Table:
     return Table(Batch(torch.where(seen, truth, 0.0), seen), truth, unit, columns)
 
 
-def pair(data: Table, collapsed: bool = True, link: Link = "probit", seed: int = 0) -> Joint:
+def pair(
+    data: Table, collapsed: bool = True, link: Link = "probit", seed: int = 0, direction: Direction | None = None
+) -> Joint:
     """The imputer's default networks, untrained."""
     p = data.batch.x.shape[1]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        mechanism = SelfMasking(link=link)
+        mechanism = SelfMasking(direction, link=link)
         mechanism.setup(data.columns)
         return Joint(
             MLPEncoder(p, p - 1, HIDDEN),
@@ -106,8 +108,11 @@ def package_step(joint: Joint, n_draws: int = N_DRAWS, seed: int = 0) -> Callabl
     return step
 
 
-def peer_model(data: Table, seed: int = 0) -> Any:
-    """notmiwae-pytorch's not-MIWAE with networks of the same size; its own defaults otherwise."""
+def peer_model(data: Table, seed: int = 0, known: bool = False) -> Any:
+    """notmiwae-pytorch's not-MIWAE with networks of the same size; its own defaults otherwise.
+
+    ``known`` tells it that high values go missing. Where it is not told, it starts there all the same (slope 1).
+    """
     with warnings.catch_warnings():
         # What it imports for its logs warns of its own future.
         warnings.simplefilter("ignore")
@@ -115,7 +120,8 @@ def peer_model(data: Table, seed: int = 0) -> Any:
     p = data.batch.x.shape[1]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return NotMIWAE(input_dim=p, latent_dim=p - 1, hidden_dim=HIDDEN[0], n_samples=N_DRAWS)
+        process = "selfmasking_known_signs" if known else "selfmasking"
+        return NotMIWAE(input_dim=p, latent_dim=p - 1, hidden_dim=HIDDEN[0], n_samples=N_DRAWS, missing_process=process)
 
 
 def peer_step(model: Any) -> Callable[[Batch], None]:
