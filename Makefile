@@ -33,7 +33,7 @@ test: lint
 	$(PYTEST) -m "not slow"
 
 test-slow: $(VENV)/.dev
-	$(PYTEST) -m slow
+	PYRO_MNAR_RECORD=results/validation $(PYTEST) -m slow
 
 notebooks: $(VENV)/.dev
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb

@@ -1,0 +1,33 @@
+"""Figures of the heavy checks, kept in a table beside what was asked of them."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import os
+from pathlib import Path
+
+FIELDS = ("check", "figure", "threshold", "passed")
+
+
+def record(check: str, figure: str, threshold: str, passed: bool) -> None:
+    """Put one line into summary.csv of the folder that PYRO_MNAR_RECORD names; do nothing without it."""
+    folder = os.environ.get("PYRO_MNAR_RECORD")
+    if not folder:
+        return
+    path = Path(folder) / "summary.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lines = {}
+        if path.exists():
+            with open(path, newline="", encoding="utf-8") as file:
+                lines = {line["check"]: line for line in csv.DictReader(file)}
+        lines[check] = {"check": check, "figure": figure, "threshold": threshold, "passed": str(bool(passed))}
+        partial = path.with_suffix(".partial")
+        with open(partial, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, FIELDS)
+            writer.writeheader()
+            writer.writerows(lines[name] for name in sorted(lines))
+        os.replace(partial, path)
+    path.with_suffix(".lock").unlink(missing_ok=True)
