@@ -10,8 +10,8 @@ from pathlib import Path
 FIELDS = ("check", "figure", "threshold", "passed")
 
 
-def record(check: str, figure: str, threshold: str, passed: bool) -> None:
-    """Put one line into summary.csv of the folder that PYRO_MNAR_RECORD names; do nothing without it."""
+def record(check: str, figure: str, threshold: str, passed: bool | None) -> None:
+    """Put one line into summary.csv of the folder that PYRO_MNAR_RECORD names; do nothing without it. ``passed`` None: for information."""
     folder = os.environ.get("PYRO_MNAR_RECORD")
     if not folder:
         return
@@ -23,10 +23,15 @@ def record(check: str, figure: str, threshold: str, passed: bool) -> None:
         if path.exists():
             with open(path, newline="", encoding="utf-8") as file:
                 lines = {line["check"]: line for line in csv.DictReader(file)}
-        lines[check] = {"check": check, "figure": figure, "threshold": threshold, "passed": str(bool(passed))}
+        lines[check] = {
+            "check": check,
+            "figure": figure,
+            "threshold": threshold,
+            "passed": "" if passed is None else str(bool(passed)),
+        }
         partial = path.with_suffix(".partial")
         with open(partial, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, FIELDS)
+            writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
             writer.writeheader()
             writer.writerows(lines[name] for name in sorted(lines))
         os.replace(partial, path)
