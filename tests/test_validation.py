@@ -166,7 +166,9 @@ def linear_table(rng: np.random.Generator, n: int = 250) -> np.ndarray:
 def linear_imputer(mechanism: str | SelfMasking) -> MNARImputer:
     return MNARImputer(
         mechanism,
-        decoder="linear",
+        # One linear map, with a noise scale of its own for each column: with one scale for all, columns whose observed
+        # spread is cut by the mask would not fit once standardised.
+        decoder="mlp",
         latent_dim=1,
         hidden_units=(),
         min_scale=0.05,

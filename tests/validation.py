@@ -11,7 +11,10 @@ FIELDS = ("check", "figure", "threshold", "passed")
 
 
 def record(check: str, figure: str, threshold: str, passed: bool | None) -> None:
-    """Put one line into summary.csv of the folder that PYRO_MNAR_RECORD names; do nothing without it. ``passed`` None: for information."""
+    """Put one line into summary.csv of the folder that PYRO_MNAR_RECORD names; do nothing without it.
+
+    ``passed`` is None for a figure without a threshold.
+    """
     folder = os.environ.get("PYRO_MNAR_RECORD")
     if not folder:
         return
