@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from estimators import small_imputer
 
+from pyro_mnar import load, save
 from pyro_mnar.columns import Group, Layout, describe, find_layout, most_likely
 from pyro_mnar.errors import InvalidInputError
 
@@ -115,3 +118,49 @@ def test_a_category_that_hides_itself_is_found_by_elimination() -> None:
     completed = imputer.transform(frame)
     # Where a and b are seen to be 0, c is 1; where one of them is 1, c is 0.
     np.testing.assert_array_equal(completed["c"], complete["c"])
+
+
+def with_region(n: int = 120, seed: int = 0) -> pd.DataFrame:
+    """A number and a pandas categorical column whose rarest category is often missing."""
+    generator = np.random.default_rng(seed)
+    region = generator.choice(3, size=n, p=[0.5, 0.3, 0.2])
+    frame = pd.DataFrame({"income": generator.normal(30 + 12 * region, 4)})
+    frame["region"] = pd.Categorical.from_codes(region, ["north", "south", "west"])
+    lost = (region == 2) & (generator.random(n) < 0.7)
+    return frame.assign(region=frame["region"].where(~lost))
+
+
+def test_a_categorical_column_is_one_variable() -> None:
+    frame = with_region()
+    imputer = small_imputer(max_iter=60, learning_rate=1e-2, batch_size=32).fit(frame)
+    assert imputer.columns_.names == ("income", "region=north", "region=south", "region=west")
+    assert imputer.layout_ == Layout((0,), (), (Group((1, 2, 3), True),))
+    assert imputer.joint_.active.tolist() == [False, True, False, False]
+    completed = imputer.transform(frame)
+    assert completed["region"].dtype == frame["region"].dtype and completed["region"].notna().all()
+    seen = frame["region"].notna()
+    assert (completed["region"][seen] == frame["region"][seen]).all()
+    # Only one category goes missing, and incomes say so too.
+    assert (completed["region"][~seen] == "west").mean() > 0.9
+    assert completed["income"].equals(frame["income"])
+
+
+def test_categories_are_matched_by_label() -> None:
+    frame = with_region()
+    imputer = small_imputer().fit(frame)
+    other = frame.assign(region=frame["region"].cat.reorder_categories(["west", "north", "south"]))
+    expected, found = imputer.transform(frame)["region"], imputer.transform(other)["region"]
+    assert expected.astype(object).equals(found.astype(object))
+    with pytest.raises(InvalidInputError, match="'region' holds 'east' in row 0"):
+        imputer.transform(frame.assign(region=pd.Categorical(["east"] * len(frame))))
+
+
+def test_a_categorical_column_needs_no_naming() -> None:
+    with pytest.raises(InvalidInputError, match="'region' of 'categorical' has pandas' categorical type"):
+        small_imputer(categorical=[["region", "income"]]).fit(with_region())
+
+
+def test_saved_categories_come_back(tmp_path: Path) -> None:
+    imputer = small_imputer().fit(with_region())
+    save(imputer, tmp_path / "model")
+    pd.testing.assert_frame_equal(load(tmp_path / "model").transform(with_region()), imputer.transform(with_region()))

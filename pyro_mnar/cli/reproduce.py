@@ -58,7 +58,29 @@ def _clipped_images(data: str, out: Path, data_home: Path | None, quick: bool, w
     console.print(f"Written to {out}: README.md, summary.csv, settings.json, rows.jsonl and figures")
 
 
-STUDIES = (images, celeba)
+def supervised(
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("results/supervised"),
+    data: Annotated[Path | None, typer.Option(help="Folder with the original data files (default: download).")] = None,
+    quick: Quick = False,
+    workers: Workers = None,
+) -> None:
+    """Predict a class or a number from tables with values missing because of themselves, beside what is usually done.
+
+    Covertype and the two wine tables; the data folder may hold a sample of Covertype (covtype-sample.data.gz).
+    """
+    from rich.console import Console
+
+    from pyro_mnar.cli.show import print_table
+    from pyro_mnar.experiments.supervised import reproduce_supervised
+
+    console = Console(stderr=True)
+    table = reproduce_supervised(out, data_home=data, quick=quick, workers=workers, console=console)
+    shown = table[["task", "method", "metric", "mean", "se", "second_metric", "second_mean", "seconds", "n_seeds"]]
+    print_table(shown, "Predictions with values missing because of themselves")
+    console.print(f"Written to {out}: summary.csv, table.md, figure.png and rows.jsonl")
+
+
+STUDIES = (images, celeba, supervised)
 
 reproduce = typer.Typer(
     name="reproduce",

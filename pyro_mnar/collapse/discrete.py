@@ -119,15 +119,16 @@ def tilted_categorical(
 
 def missing_at_values(curve: Curve, like: Tensor) -> tuple[Tensor, Tensor]:
     """Log P(s_j = 0 | x_j) at x_j = 0 and x_j = 1, shape (p,) each."""
-    zeros = like.new_zeros(like.shape[-1])
-    return curve.log_missing(zeros), curve.log_missing(zeros + 1)
+    zero, one = curve.log_missing(torch.stack([like.new_zeros(like.shape[-1]), like.new_ones(like.shape[-1])]))
+    return zero, one
 
 
 def category_log_mask(curve: Curve, x: Tensor, observed: Tensor, active: Tensor, one_cell: bool) -> Tensor:
     """Log prod_j P(s_j | x_j(c)) over the active columns, for each category c, shape (n, C)."""
-    zeros = x.new_zeros(x.shape[-1])
-    at_one = torch.where(observed, curve.log_observed(zeros + 1), curve.log_missing(zeros + 1))
+    both = torch.stack([x.new_zeros(x.shape[-1]), x.new_ones(x.shape[-1])])
+    seen, hidden = curve.log_observed(both), curve.log_missing(both)
+    at_one = torch.where(observed, seen[1], hidden[1])
     if one_cell:
         return at_one * active.any()
-    at_zero = torch.where(observed, curve.log_observed(zeros), curve.log_missing(zeros)) * active
+    at_zero = torch.where(observed, seen[0], hidden[0]) * active
     return at_zero.sum(-1, keepdim=True) + (at_one * active - at_zero)

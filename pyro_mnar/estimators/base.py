@@ -21,7 +21,6 @@ from pyro_mnar.batch import Batch
 from pyro_mnar.columns import (
     ColumnInfo,
     FloatArray,
-    Layout,
     check_discrete,
     describe,
     find_layout,
@@ -38,8 +37,9 @@ from pyro_mnar.estimators.images import (
     image_rows,
     set_noise_floor,
 )
+from pyro_mnar.estimators.kinds import Kinds, Labels
 from pyro_mnar.estimators.parameters import check_parameters, checked_device, drawn_seed
-from pyro_mnar.estimators.tables import BoolArray, marks_with_number, read_table, reject_far
+from pyro_mnar.estimators.tables import BoolArray, category_labels, marks_with_number, read_table, reject_far
 from pyro_mnar.heads import Head
 from pyro_mnar.importance import Gradient
 from pyro_mnar.joint import Joint
@@ -191,7 +191,9 @@ class JointEstimator(Explained, BaseEstimator):
             fitted: ImageShape | None = None if reset else self.image_shape_
             X, shape = image_rows(X, fitted, self.hidden_units)
             self.image_shape_: ImageShape = shape
-        table = read_table(X, self._missing_marker(), self)
+        if reset:
+            self._labels: Labels = category_labels(X)
+        table = read_table(X, self._missing_marker(), self, self._labels)
         try:
             validate_data(self, X, reset=reset, skip_check_array=True)
         except TypeError as error:
@@ -222,7 +224,7 @@ class JointEstimator(Explained, BaseEstimator):
                     DataWarning,
                     stacklevel=4,
                 )
-        modelled = table if self._has_values.all() else table[:, self._has_values]
+        modelled = self._kinds().expand(table)
         if not reset:
             reject_far(modelled, self.columns_)
             check_discrete(modelled, self.layout_, self.columns_.names)
@@ -233,7 +235,10 @@ class JointEstimator(Explained, BaseEstimator):
         """Say which columns are missing for the first time, where the model has a mechanism."""
         if isinstance(self.joint_.mechanism, mechanisms.Ignorable):
             return
-        new = missing.any(0) & ~self.joint_.active.cpu().numpy()
+        trained = self.joint_.active.cpu().numpy().copy()
+        for group in self.joint_.one_cell_groups:
+            trained[group] = trained[group[0]]
+        new = missing.any(0) & ~trained
         if new.any():
             warnings.warn(
                 f"columns {[self.columns_.names[j] for j in np.flatnonzero(new)]} have missing values now but had none "
@@ -246,9 +251,13 @@ class JointEstimator(Explained, BaseEstimator):
         names = getattr(self, "feature_names_in_", None)
         return np.array([f"x{j}" for j in range(self.n_features_in_)], object) if names is None else names
 
+    def _kinds(self) -> Kinds:
+        """How the model's columns come from those of the table."""
+        return Kinds(self._input_names(), self._has_values, self._labels)
+
     def _names(self) -> list[str]:
         """Names of the columns that the model has."""
-        return [str(name) for name in self._input_names()[self._has_values]]
+        return self._kinds().model_names()
 
     def _fit_joint(
         self,
@@ -259,7 +268,9 @@ class JointEstimator(Explained, BaseEstimator):
         """Build the pair and train it, with a head where there is a target."""
         self._seed = drawn_seed(self.random_state)
         images = self.decoder == "conv"
-        self.layout_ = find_layout(table, [], []) if images else self._layout(table)
+        self.layout_ = (
+            find_layout(table, [], []) if images else self._kinds().layout(table, self.categorical, self.binary)
+        )
         if images:
             self.columns_ = describe_pixels(table, self._names())
         else:
@@ -290,43 +301,6 @@ class JointEstimator(Explained, BaseEstimator):
                 fit(self.joint_, data, settings, report, self.history_, self.checkpoint_dir)
         finally:
             self.n_iter_ = self.history_.n_iter
-
-    def _layout(self, table: FloatArray) -> Layout:
-        """Which of the modelled columns are of which kind, from the parameters and the observed values."""
-        groups = [self._positions(group, "categorical") for group in (self.categorical or ())]
-        members = [column for group in groups for column in group]
-        twice = {column for column in members if members.count(column) > 1}
-        if twice:
-            name = self._names()[min(twice)]
-            raise InvalidInputError(f"column {name!r} is in 'categorical' twice; each column has one group")
-        short = [group for group in groups if len(group) < 2]
-        if short:
-            raise InvalidInputError(f"a group of 'categorical' has {len(short[0])} columns; it needs at least two")
-        binary = None if isinstance(self.binary, str) else self._positions(self.binary, "binary")
-        if binary is not None and set(binary) & set(members):
-            name = self._names()[min(set(binary) & set(members))]
-            raise InvalidInputError(f"column {name!r} is in 'binary' and in 'categorical'; give it one kind")
-        layout = find_layout(table, groups, binary)
-        check_discrete(table, layout, self._names())
-        return layout
-
-    def _positions(self, columns: Sequence[object], parameter: str) -> list[int]:
-        """Positions among the modelled columns of columns given by name, or by position in the table."""
-        names: list[object] = list(self._input_names())
-        if isinstance(columns, str):
-            raise InvalidInputError(f"{parameter!r} holds {columns!r}; give lists of column names or positions")
-        positions = []
-        for column in columns:
-            known = column in names if isinstance(column, str) else column in range(len(names))
-            if not known:
-                raise InvalidInputError(f"{parameter!r} names the unknown column {column!r}; the columns are {names}")
-            position = names.index(column) if isinstance(column, str) else range(len(names)).index(column)  # type: ignore[arg-type]
-            if not self._has_values[position]:
-                raise InvalidInputError(
-                    f"column {names[position]!r} of {parameter!r} has no observed value; drop it from both"
-                )
-            positions.append(int(np.count_nonzero(self._has_values[:position])))
-        return positions
 
     def _new_joint(self, active: torch.Tensor) -> Joint:
         """An untrained pair for ``columns_``, the same for the same seed; ``active`` as in Joint."""
@@ -368,6 +342,7 @@ class JointEstimator(Explained, BaseEstimator):
             self._new_head(p),
             collapse=self.collapse,
             n_inner=self.n_inner,
+            one_cell_groups=[group.columns for group in self.layout_.groups if group.one_cell],
         )
 
     def _batch(self, table: FloatArray) -> Batch:

@@ -193,8 +193,8 @@ class MNARImputer(TransformerMixin, JointEstimator):
         Parameters
         ----------
         X : array-like
-            Shape (n, p), numbers and booleans, original units; NaN, None and NA are missing. Text and categorical
-            columns must be turned into numbers first; the error says how.
+            Shape (n, p), numbers and booleans, original units; NaN, None and NA are missing. A pandas
+            categorical column is one variable; text must be made categorical, or numbers, first: the error says how.
         y : object
             Ignored.
 
@@ -247,7 +247,8 @@ class MNARImputer(TransformerMixin, JointEstimator):
         missing = np.isnan(table)
         completed = np.where(missing, 0.0, table)
         if missing[:, self._has_values].any():
-            completed[:, self._has_values] = self._imputed(self._modelled(table, reset=False))
+            values = self._imputed(self._modelled(table, reset=False))
+            completed[:, self._has_values] = self._kinds().contract(values)
         return self._given(X, table, completed)
 
     def multiple_impute(self, X: npt.ArrayLike, m: int = 20, refit: Literal["bootstrap"] | None = None) -> list[Any]:
@@ -301,7 +302,7 @@ class MNARImputer(TransformerMixin, JointEstimator):
 
     def _with_values(self, table: FloatArray, modelled: FloatArray, values: FloatArray) -> FloatArray:
         completed = np.where(np.isnan(table), 0.0, table)
-        completed[:, self._has_values] = self._tidied(modelled, values)
+        completed[:, self._has_values] = self._kinds().contract(self._tidied(modelled, values))
         return completed
 
     def _given(self, X: npt.ArrayLike, table: FloatArray, completed: FloatArray) -> Any:
@@ -313,7 +314,7 @@ class MNARImputer(TransformerMixin, JointEstimator):
         if self.decoder == "conv":
             rows = write_table(np.asarray(X).reshape(missing.shape), completed, missing, self._given_back(), {})
             return rows.reshape(-1, *self.image_shape_)
-        return write_table(container, completed, missing, self._given_back(), self._indicators(table))
+        return write_table(container, completed, missing, self._given_back(), self._indicators(table), self._labels)
 
     def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> npt.NDArray[np.object_]:
         """Names of the columns that ``transform`` gives back.
@@ -352,7 +353,11 @@ class MNARImputer(TransformerMixin, JointEstimator):
         if self.strategy == "sample":
             values[holes] = posterior.sample(1)[0]
         else:
-            values[holes] = posterior.median() if self.strategy == "median" else posterior.mean()
+            means = posterior.mean()
+            values[holes] = posterior.median() if self.strategy == "median" else means
+            # What has no middle value has a likeliest one.
+            discrete = np.isin(np.arange(values.shape[1]), self.layout_.discrete)
+            values[np.ix_(holes, discrete)] = means[:, discrete]
         return self._tidied(table, values)
 
     def _tidied(self, table: FloatArray, values: FloatArray) -> FloatArray:

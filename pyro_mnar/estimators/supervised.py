@@ -30,6 +30,9 @@ class SupervisedEstimator(TransformerMixin, JointEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **JointEstimator._parameter_constraints,
+        # Images have no supervised form yet.
+        "decoder": [StrOptions({"mlp", "linear"})],
+        "likelihood": [StrOptions({"auto"})],
         "head": [StrOptions({"linear", "mlp"})],
         "head_hidden_units": ["array-like"],
         "head_dropout": [Interval(Real, 0, 1, closed="left")],
@@ -47,6 +50,7 @@ class SupervisedEstimator(TransformerMixin, JointEstimator):
         categorical: Sequence[Sequence[str | int]] | None = None,
         binary: Literal["auto"] | Sequence[str | int] = "auto",
         decoder: Literal["mlp", "linear"] = "mlp",
+        likelihood: Literal["auto"] = "auto",
         latent_dim: int | None = None,
         hidden_units: Sequence[int] = (128, 128),
         min_scale: float = 0.1,
@@ -73,6 +77,7 @@ class SupervisedEstimator(TransformerMixin, JointEstimator):
             categorical=categorical,
             binary=binary,
             decoder=decoder,
+            likelihood=likelihood,
             latent_dim=latent_dim,
             hidden_units=hidden_units,
             min_scale=min_scale,
@@ -129,9 +134,9 @@ class SupervisedEstimator(TransformerMixin, JointEstimator):
         if holes.any():
             values = modelled.copy()
             values[holes] = most_likely(self._posterior(modelled[holes]).mean(), self.layout_)
-            completed[:, self._has_values] = values
+            completed[:, self._has_values] = self._kinds().contract(values)
         container = table if has_text_names(X) and not hasattr(self, "feature_names_in_") else X
-        return write_table(container, completed, missing, self._has_values, {})
+        return write_table(container, completed, missing, self._has_values, {}, self._labels)
 
     def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> npt.NDArray[np.object_]:
         """Names of the columns that ``transform`` gives back.
@@ -174,7 +179,7 @@ class MNARClassifier(ClassifierMixin, SupervisedEstimator):
 
     Parameters
     ----------
-    mechanism, categorical, binary, decoder, latent_dim, hidden_units, min_scale
+    mechanism, categorical, binary, decoder, likelihood, latent_dim, hidden_units, min_scale
         As for :class:`~pyro_mnar.MNARImputer`.
     head : {"linear", "mlp"}
         Softmax of a linear function of the completed row, or of a tanh network.
@@ -280,9 +285,9 @@ class MNARRegressor(RegressorMixin, SupervisedEstimator):
     ----------
     head : {"linear", "mlp"}
         Mean of y given the completed row: linear, or a tanh network.
-    mechanism, head_hidden_units, head_dropout, head_weight_decay, categorical, binary, decoder, latent_dim
+    mechanism, head_hidden_units, head_dropout, head_weight_decay, categorical, binary, decoder, likelihood
         As for :class:`MNARClassifier`.
-    hidden_units, min_scale, n_draws, n_draws_posterior, max_iter, batch_size, learning_rate, final_rate
+    latent_dim, hidden_units, min_scale, n_draws, n_draws_posterior, max_iter, batch_size, learning_rate, final_rate
         As for :class:`MNARClassifier`.
     mechanism_learning_rate, collapse, n_inner, gradient, validation_fraction, tol, n_iter_no_change, random_state
         As for :class:`MNARClassifier`.

@@ -1,7 +1,7 @@
 """Tables as users have them: read to float64 with NaN in missing cells, and written back with their own types."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,23 @@ LARGEST = 1e150
 FARTHEST = 1e12
 
 
-def read_table(X: Any, missing_values: float | None, estimator: Any) -> FloatArray:
+def category_labels(X: Any) -> dict[int, list[Any]]:
+    """The categories of the categorical columns of a pandas DataFrame, by position.
+
+    Examples
+    --------
+    >>> category_labels(pd.DataFrame({"a": [1.0], "b": pd.Categorical(["x"], ["w", "x"])}))
+    {1: ['w', 'x']}
+    """
+    if not isinstance(X, pd.DataFrame):
+        return {}
+    kinds = enumerate(X.dtypes)
+    return {j: dtype.categories.tolist() for j, dtype in kinds if isinstance(dtype, pd.CategoricalDtype)}
+
+
+def read_table(
+    X: Any, missing_values: float | None, estimator: Any, labels: Mapping[int, Sequence[Any]] | None = None
+) -> FloatArray:
     """A new float64 array, shape (n, p), original units, with NaN in missing cells; ``X`` is not changed.
 
     Parameters
@@ -31,6 +47,8 @@ def read_table(X: Any, missing_values: float | None, estimator: Any) -> FloatArr
         Another number that marks missing cells; None or NaN when there is none.
     estimator : object
         Named in errors.
+    labels : mapping or None
+        Categories of the categorical columns, by position: these columns become codes, 0 for the first category.
 
     Returns
     -------
@@ -46,7 +64,8 @@ def read_table(X: Any, missing_values: float | None, estimator: Any) -> FloatArr
     if isinstance(X, pd.DataFrame):
         names = list(X.columns)
         _reject_duplicates(names)
-        values = _stacked([_read_pandas(X.iloc[:, j], name) for j, name in enumerate(names)], len(X))
+        labels = labels or {}
+        values = _stacked([_read_pandas(X.iloc[:, j], name, labels.get(j)) for j, name in enumerate(names)], len(X))
     elif is_polars(X):
         names = list(X.columns)
         values = _stacked([_read_polars(X[name], name) for name in names], len(X))
@@ -85,7 +104,14 @@ def reject_far(values: FloatArray, columns: ColumnInfo) -> None:
         )
 
 
-def write_table(X: Any, values: FloatArray, filled: BoolArray, kept: BoolArray, extra: dict[str, BoolArray]) -> Any:
+def write_table(
+    X: Any,
+    values: FloatArray,
+    filled: BoolArray,
+    kept: BoolArray,
+    extra: dict[str, BoolArray],
+    labels: Mapping[int, Sequence[Any]] | None = None,
+) -> Any:
     """The completed table in the container of ``X``, with the type of each column where the values allow it.
 
     A column in which nothing was filled in comes back as it is. A filled one keeps its type if the new values have it:
@@ -103,6 +129,8 @@ def write_table(X: Any, values: FloatArray, filled: BoolArray, kept: BoolArray, 
         bool, shape (p,); columns to give back.
     extra : dict
         Further columns (missing indicators), by name, shape (n,) each.
+    labels : mapping or None
+        Categories of the columns that hold codes, by position.
 
     Returns
     -------
@@ -111,7 +139,10 @@ def write_table(X: Any, values: FloatArray, filled: BoolArray, kept: BoolArray, 
     """
     index = np.flatnonzero(kept)
     if isinstance(X, pd.DataFrame):
-        columns: list[Any] = [_write_pandas(X.iloc[:, int(j)], values[:, j], filled[:, j]) for j in index]
+        labels = labels or {}
+        columns: list[Any] = [
+            _write_pandas(X.iloc[:, int(j)], values[:, j], filled[:, j], labels.get(int(j))) for j in index
+        ]
         frame = pd.DataFrame(dict(enumerate([*columns, *extra.values()])), index=X.index)
         names = X.columns[index]
         frame.columns = names.append(pd.Index(list(extra))) if extra else names
@@ -174,18 +205,33 @@ def _read_array(array: npt.NDArray[Any], names: Sequence[str]) -> FloatArray:
     return _stacked([_read_cells(array[:, j], name) for j, name in enumerate(names)], len(array))
 
 
-def _read_pandas(column: "pd.Series[Any]", name: object) -> FloatArray:
+def _read_pandas(column: "pd.Series[Any]", name: object, labels: Sequence[Any] | None) -> FloatArray:
     dtype = column.dtype
+    if labels is not None:
+        return _read_labels(column, name, labels)
     if isinstance(dtype, pd.CategoricalDtype):
         raise InvalidTypeError(
-            f"column {name!r} is categorical; turn it into numbers first, with pandas.get_dummies for unordered "
-            "categories or with .cat.codes for ordered ones (whose code -1 is a missing cell)"
+            f"column {name!r} is categorical, but was numeric when fitting; give it as numbers, or fit again"
         )
     if pd.api.types.is_object_dtype(dtype):
         return _read_cells(column.to_numpy(), name)
     if not pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_complex_dtype(dtype):
         raise _not_numbers(name, str(dtype))
     return column.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _read_labels(column: "pd.Series[Any]", name: object, labels: Sequence[Any]) -> FloatArray:
+    """Codes of a column of labels; whatever type it has, its values must be among those of the fitted table."""
+    codes = pd.Index(labels).get_indexer(pd.Index(column)).astype(np.float64)
+    missing = column.isna().to_numpy()
+    unknown = (codes < 0) & ~missing
+    if unknown.any():
+        row = int(np.argmax(unknown))
+        raise InvalidInputError(
+            f"column {name!r} holds {column.iloc[row]!r} in row {row}; the categories of the fitted table are "
+            f"{list(labels)}"
+        )
+    return np.where(missing, np.nan, codes)
 
 
 def _read_polars(column: Any, name: str) -> FloatArray:
@@ -225,7 +271,7 @@ def _read_cells(cells: npt.NDArray[Any], name: object) -> FloatArray:
 
 
 def _not_numbers(name: object, dtype: str) -> InvalidTypeError:
-    way_out = "encode it as numbers, or drop it"
+    way_out = "make it categorical (pandas: .astype('category')), encode it as numbers, or drop it"
     if dtype.startswith(("datetime", "Datetime", "timedelta", "Duration", "Date")):
         way_out = "turn it into a number, such as the days since a first date, or drop it"
     elif dtype.startswith("complex"):
@@ -279,8 +325,11 @@ def _first(where: BoolArray) -> tuple[int | None, int]:
     return int(row), int(column)
 
 
-def _write_pandas(column: "pd.Series[Any]", values: FloatArray, filled: BoolArray) -> Any:
+def _write_pandas(column: "pd.Series[Any]", values: FloatArray, filled: BoolArray, labels: Sequence[Any] | None) -> Any:
     dtype: Any = column.dtype
+    if labels is not None and filled.any():
+        ordered = isinstance(dtype, pd.CategoricalDtype) and bool(dtype.ordered)
+        return pd.Categorical.from_codes(values.astype(int).tolist(), categories=pd.Index(labels), ordered=ordered)
     if isinstance(dtype, pd.SparseDtype) or pd.api.types.is_object_dtype(dtype):
         return values
     if not filled.any():

@@ -21,6 +21,7 @@ from pyro_mnar.columns import ColumnInfo, Layout
 from pyro_mnar.errors import FileFormatError, InvalidInputError, MNARError
 from pyro_mnar.estimators import MNARClassifier, MNARImputer, MNARRegressor
 from pyro_mnar.estimators.base import JointEstimator
+from pyro_mnar.estimators.kinds import Kinds
 from pyro_mnar.estimators.parameters import check_parameters
 from pyro_mnar.joint import Joint
 from pyro_mnar.mechanisms import Mechanism
@@ -53,6 +54,7 @@ STATE: dict[str, type | tuple[type, ...]] = {
     "_seed": int,
     "_has_values": np.ndarray,
     "_whole": np.ndarray,
+    "_labels": dict,
     "feature_names_in_": np.ndarray,
     "indicator_": MissingIndicator,
     "classes_": np.ndarray,
@@ -66,6 +68,7 @@ OPTIONAL = {
     "indicator_",
     "_sklearn_output_config",
     "_whole",
+    "_labels",
     "classes_",
     "y_center_",
     "y_scale_",
@@ -279,7 +282,10 @@ def _state(manifest: dict[str, Any], unpacker: Unpacker) -> dict[str, Any]:
     if shapes != {(p,)} or manifest["columns"] != list(columns.names):
         raise FileFormatError("the columns in the manifest differ in number from their means, or in name")
     has_values = state["_has_values"]
-    if has_values.shape != (state["n_features_in_"],) or has_values.dtype != bool or has_values.sum() != p:
+    if has_values.shape != (state["n_features_in_"],) or has_values.dtype != bool:
+        raise FileFormatError("the number of columns in the manifest differs from that of the model")
+    labels = state.setdefault("_labels", {})
+    if len(Kinds(np.arange(len(has_values)).astype(object), has_values, labels).model_names()) != p:
         raise FileFormatError("the number of columns in the manifest differs from that of the model")
     shape = state.get("image_shape_", (1, p))
     if len(shape) != 2 or not all(isinstance(side, int) and side > 0 for side in shape) or shape[0] * shape[1] != p:

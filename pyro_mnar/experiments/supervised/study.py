@@ -1,0 +1,302 @@
+"""The study: its rows, how one is run, and the tables and the figure made of them.
+
+Settings of the joint models were chosen on held-out rows of the TRAINING part of seeds 0 and 1 alone, as
+results/supervised/README.md says; the test part is only ever asked for the figures reported.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from rich.console import Console
+
+from pyro_mnar.datasets.files import FOLDER_VARIABLE
+from pyro_mnar.experiments.records import write_whole
+from pyro_mnar.experiments.runner import run_study
+from pyro_mnar.experiments.study import Record, Study
+from pyro_mnar.experiments.supervised.baselines import boosting_baselines, imputation_baselines
+from pyro_mnar.experiments.supervised.models import joint_model, two_stage
+from pyro_mnar.experiments.supervised.tasks import make_task
+
+#: A sample of Covertype's rows, used when the data folder has it.
+COVERTYPE_SAMPLE = "covtype-sample.data.gz"
+LINEAR, MLP, IGNORABLE = "sup-not-MIWAE, linear head", "sup-not-MIWAE, MLP head", "supMIWAE, MLP head"
+METHODS = (
+    "mean + linear",
+    "MICE + linear",
+    "mean, indicators + linear",
+    "boosted trees on NaN",
+    "two-stage + linear",
+    "multiple imputation + linear",
+    IGNORABLE,
+    LINEAR,
+    MLP,
+    "oracle, linear",
+    "oracle, boosted trees",
+)
+#: Ipsen-style figures that were published for this protocol, one seed each.
+PUBLISHED = {
+    ("covertype", "mean + linear"): 0.5405,
+    ("covertype", "MICE + linear"): 0.5425,
+    ("covertype", "two-stage + linear"): 0.5445,
+    ("covertype", LINEAR): 0.5690,
+    ("covertype", "oracle, linear"): 0.7123,
+    ("wine_red", "mean + linear"): 0.6966,
+    ("wine_red", "MICE + linear"): 0.6713,
+    ("wine_red", "two-stage + linear"): 0.6503,
+    ("wine_red", LINEAR): 0.6718,
+    ("wine_red", "oracle, linear"): 0.6173,
+}
+SHARED: dict[str, Any] = {"final_rate": 0.01, "mechanism_learning_rate": 0.03}
+COVERTYPE: dict[str, Any] = {
+    **SHARED,
+    "latent_dim": 16,
+    "n_draws": 5,
+    "batch_size": 128,
+    "learning_rate": 1e-2,
+    "n_draws_posterior": 300,
+}
+WINE: dict[str, Any] = {
+    **SHARED,
+    "latent_dim": 8,
+    "n_draws": 5,
+    "learning_rate": 1e-2,
+    "n_draws_posterior": 200,
+}
+RED: dict[str, Any] = {**WINE, "batch_size": 64, "max_iter": 100}
+WHITE: dict[str, Any] = {**WINE, "batch_size": 128, "max_iter": 60}
+SMALL_HEAD: dict[str, Any] = {"head_hidden_units": [32], "head_dropout": 0.2, "head_weight_decay": 0.1}
+SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
+    "covertype": {
+        "two-stage": {**COVERTYPE, "max_iter": 20, "n_draws_posterior": 100},
+        IGNORABLE: {**COVERTYPE, "mechanism": "ignorable", "max_iter": 20, "head_hidden_units": [64]},
+        LINEAR: {**COVERTYPE, "max_iter": 20, "head": "linear"},
+        MLP: {**COVERTYPE, "max_iter": 60, "head_hidden_units": [64], "n_draws_posterior": 1000},
+    },
+    "wine_red": {
+        "two-stage": RED,
+        IGNORABLE: {**RED, **SMALL_HEAD, "mechanism": "ignorable"},
+        LINEAR: {**RED, "head": "linear"},
+        MLP: {**RED, **SMALL_HEAD},
+    },
+    "wine_white": {
+        "two-stage": WHITE,
+        IGNORABLE: {**WHITE, **SMALL_HEAD, "mechanism": "ignorable"},
+        LINEAR: {**WHITE, "head": "linear"},
+        MLP: {**WHITE, **SMALL_HEAD},
+    },
+}
+SEEDS = {"covertype": (0, 1, 2), "wine_red": (0, 1, 2, 3, 4), "wine_white": (0, 1, 2)}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One part of the comparison on one repetition of one task.
+
+    Attributes
+    ----------
+    task, part : str
+        Which table, and which methods: "baselines", "boosting", "two-stage", or a joint model.
+    seed : int
+        Of rows, split, missing cells and training.
+    settings : dict
+        Parameters of the package's estimator; empty for the others.
+    """
+
+    task: str
+    part: str
+    seed: int
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def supervised_study(quick: bool = False) -> Study[Row]:
+    """All rows, the slowest of each repetition first, and one repetition of everything before the next.
+
+    Parameters
+    ----------
+    quick : bool
+        Every method on red wine once, hardly trained: to see that it works.
+    """
+    if quick:
+        short = {"max_iter": 2, "n_draws": 2, "n_draws_posterior": 20}
+        models = [Row("wine_red", part, 0, settings | short) for part, settings in SETTINGS["wine_red"].items()]
+        return Study("supervised", (*models, Row("wine_red", "boosting", 0), Row("wine_red", "baselines", 0)), run_row)
+    found = []
+    for seed in range(max(len(seeds) for seeds in SEEDS.values())):
+        for task, seeds in SEEDS.items():
+            if seed in seeds:
+                parts = SETTINGS[task]
+                slowest_first = sorted(parts, key=lambda part, parts=parts: -parts[part]["max_iter"])  # type: ignore[misc]
+                found += [Row(task, part, seed, parts[part]) for part in slowest_first]
+                found += [Row(task, part, seed) for part in ("boosting", "baselines")]
+    return Study("supervised", tuple(found), run_row)
+
+
+def reproduce_supervised(
+    out: Path,
+    *,
+    data_home: Path | None = None,
+    quick: bool = False,
+    workers: int | None = None,
+    console: Console | None = None,
+) -> pd.DataFrame:
+    """Run what is not finished of the study, and write rows, summary, table and figure.
+
+    Parameters
+    ----------
+    out : Path
+        Folder for the results.
+    data_home : Path or None
+        Folder with the original data files; None reads them where :mod:`pyro_mnar.datasets` does.
+    quick : bool
+        See :func:`supervised_study`.
+    workers : int or None
+        Rows side by side; None is one per processor.
+    console : Console or None
+        Where progress is shown.
+
+    Returns
+    -------
+    DataFrame
+        See :func:`report`.
+    """
+    records = run_study(supervised_study(quick), out, data_home=data_home, workers=workers, console=console)
+    return report(records, out)
+
+
+def run_row(spec: Row, data_home: Path | None) -> dict[str, Any]:
+    """The figures of each method of this part, on the test part.
+
+    Parameters
+    ----------
+    spec : Row
+        What to run.
+    data_home : Path or None
+        Folder with the original files; None reads them where :mod:`pyro_mnar.datasets` does.
+    """
+    sample = find_sample(data_home) if spec.task == "covertype" else None
+    task = make_task(spec.task, spec.seed, data_home, sample)
+    settings = {**spec.settings, "random_state": spec.seed}
+    if spec.part == "baselines":
+        methods = imputation_baselines(task, spec.seed)
+    elif spec.part == "boosting":
+        methods = boosting_baselines(task, spec.seed)
+    elif spec.part == "two-stage":
+        methods = two_stage(task, settings)
+    else:
+        methods = joint_model(task, spec.part, settings)
+    return {"methods": methods, "from_sample": sample is not None}
+
+
+def find_sample(data_home: Path | None) -> Path | None:
+    """The sample of Covertype in the data folder, if it is there."""
+    named = os.environ.get(FOLDER_VARIABLE)
+    folder = data_home if data_home is not None else Path(named) if named else None
+    if folder is None:
+        return None
+    return next(
+        (path for path in (folder / COVERTYPE_SAMPLE, folder / "uci" / COVERTYPE_SAMPLE) if path.is_file()), None
+    )
+
+
+def report(records: Sequence[Record], folder: Path) -> pd.DataFrame:
+    """Write summary.csv, table.md and figure.png, and give the summary.
+
+    Parameters
+    ----------
+    records : sequence of Record
+        Finished rows.
+    folder : Path
+        Where to write.
+
+    Returns
+    -------
+    DataFrame
+        task, method, metric, mean, se, log_loss or crps (and its se), auc, seconds, n_seeds, published.
+    """
+    table = summary(records)
+    write_whole(folder / "summary.csv", lambda path: table.to_csv(path, index=False, float_format="%.5g"))
+    write_whole(folder / "table.md", lambda path: path.write_text(markdown(table), encoding="utf-8"))
+    write_whole(folder / "figure.png", lambda path: figure(table).savefig(path, format="png", dpi=120))
+    return table
+
+
+def summary(records: Sequence[Record]) -> pd.DataFrame:
+    """One line per task and method, over the seeds that are finished."""
+    lines = [
+        {"task": record.spec["task"], "method": method, "seed": record.spec["seed"], **metrics}
+        for record in records
+        for method, metrics in record.result["methods"].items()
+    ]
+    found = []
+    for (task, method), group in pd.DataFrame(lines).groupby(["task", "method"]):
+        metric, second = ("accuracy", "log_loss") if task == "covertype" else ("rmse", "crps")
+        found.append(
+            {
+                "task": task,
+                "method": method,
+                "metric": metric,
+                "mean": group[metric].mean(),
+                "se": group[metric].sem(),
+                "second_metric": second,
+                "second_mean": group[second].mean(),
+                "second_se": group[second].sem(),
+                "auc": group["auc"].mean() if task == "covertype" else np.nan,
+                "seconds": group["seconds"].mean(),
+                "n_seeds": len(group),
+                "published": PUBLISHED.get((str(task), str(method)), np.nan),
+            }
+        )
+    table = pd.DataFrame(found)
+    order = {method: position for position, method in enumerate(METHODS)}
+    return table.sort_values(
+        ["task", "method"], key=lambda c: c.map(order) if c.name == "method" else c, ignore_index=True
+    )
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """The summary as one table per task."""
+    parts = []
+    for task, group in table.groupby("task"):
+        metric, second = group["metric"].iloc[0], group["second_metric"].iloc[0]
+        names = {"accuracy": "accuracy", "rmse": "RMSE", "log_loss": "log loss (nats)", "crps": "CRPS"}
+        auc = " macro AUC |" if task == "covertype" else ""
+        parts.append(
+            f"## {task}\n\n| method | {names[metric]} | {names[second]} |{auc} seconds | seeds | published |\n"
+            f"|---|---|---|{'---|' if auc else ''}---|---|---|"
+        )
+        for line in group.to_dict("records"):
+            published = "" if pd.isna(line["published"]) else f"{line['published']:.4f}"
+            extra = f" {line['auc']:.3f} |" if auc else ""
+            parts.append(
+                f"| {line['method']} | {line['mean']:.4f} ± {line['se']:.4f} | {line['second_mean']:.4f} ± "
+                f"{line['second_se']:.4f} |{extra} {line['seconds']:.0f} | {line['n_seeds']} | {published} |"
+            )
+        parts.append("")
+    return "\n".join(parts)
+
+
+def figure(table: pd.DataFrame) -> Figure:
+    """Mean and two standard errors of the main metric, one panel per task, oracles in grey."""
+    tasks = list(table["task"].unique())
+    drawing = Figure(figsize=(4.6 * len(tasks), 4.2), layout="constrained")
+    for axes, task in zip(drawing.subplots(1, len(tasks), squeeze=False)[0], tasks, strict=True):
+        group = table[table["task"] == task].iloc[::-1]
+        colours = [
+            "tab:grey" if name.startswith("oracle") else "tab:red" if name.startswith("sup-not") else "tab:blue"
+            for name in group["method"]
+        ]
+        error = 2 * group["se"].fillna(0.0)
+        for position, colour in enumerate(colours):
+            axes.errorbar(group["mean"].iloc[position], position, xerr=error.iloc[position], fmt="o", color=colour)
+        axes.set_yticks(range(len(group)), list(group["method"]))
+        axes.set_title(task)
+        better = "higher" if task == "covertype" else "lower"
+        axes.set_xlabel(f"{'accuracy' if task == 'covertype' else 'RMSE'} on the test part ({better} is better)")
+        axes.grid(axis="x", alpha=0.3)
+    return drawing
