@@ -61,7 +61,9 @@ def image_batch(side: int, n: int = 5) -> Batch:
 
 
 @pytest.mark.parametrize("side", [32, 64])
-@pytest.mark.parametrize(("scale", "truncated"), [("shared", False), ("free", False), ("feature", True)])
+@pytest.mark.parametrize(
+    ("scale", "truncated"), [("shared", False), ("free", False), ("image", False), ("feature", True)]
+)
 def test_shapes_and_a_gradient_to_every_parameter(side: int, scale: str, truncated: bool) -> None:
     joint, batch = image_joint(side, scale, truncated), image_batch(side)
     q = joint.encoder(batch.x, batch.observed)
@@ -148,13 +150,13 @@ def tiny(**other: object) -> MNARImputer:
     return MNARImputer(SelfMasking(direction="high", shared=True), **(settings | other))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("likelihood", ["auto", "truncated"])
+@pytest.mark.parametrize(("likelihood", "noise"), [("auto", "shared"), ("auto", "image"), ("truncated", "image")])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_images_come_back_as_images(dtype: str, likelihood: str) -> None:
+def test_images_come_back_as_images(dtype: str, likelihood: str, noise: str) -> None:
     images = clipped(blobs(20)[:, :, :8]).astype(dtype)
     images[:, 3, 4] = np.nan
     kept = images.copy()
-    imputer = tiny(likelihood=likelihood)
+    imputer = tiny(likelihood=likelihood, pixel_noise=noise)
     completed = imputer.fit(images).transform(images)
     assert completed.shape == images.shape and completed.dtype == images.dtype
     seen = ~np.isnan(images)
@@ -203,7 +205,11 @@ def test_other_sizes_than_the_fitted_one_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"decoder": "mlp", "likelihood": "truncated"}, "for images"), ({"add_indicator": True}, "appends columns")],
+    [
+        ({"decoder": "mlp", "likelihood": "truncated"}, "for images"),
+        ({"decoder": "mlp", "pixel_noise": "image"}, "for images"),
+        ({"add_indicator": True}, "appends columns"),
+    ],
 )
 def test_parameters_that_do_not_go_together(settings: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):

@@ -61,7 +61,6 @@ class JointEstimator(Explained, BaseEstimator):
         "categorical": ["array-like", None],
         "binary": [StrOptions({"auto"}), "array-like"],
         "decoder": [StrOptions({"mlp", "linear", "conv"})],
-        "likelihood": [StrOptions({"auto", "truncated"})],
         "latent_dim": [Interval(Integral, 1, None, closed="left"), None],
         "hidden_units": ["array-like"],
         "min_scale": [Interval(Real, 0, None, closed="left")],
@@ -91,7 +90,6 @@ class JointEstimator(Explained, BaseEstimator):
         categorical: Sequence[Sequence[str | int]] | None = None,
         binary: Literal["auto"] | Sequence[str | int] = "auto",
         decoder: Literal["mlp", "linear", "conv"] = "mlp",
-        likelihood: Literal["auto", "truncated"] = "auto",
         latent_dim: int | None = None,
         hidden_units: Sequence[int] = (128, 128),
         min_scale: float = 0.1,
@@ -117,7 +115,6 @@ class JointEstimator(Explained, BaseEstimator):
         self.categorical = categorical
         self.binary = binary
         self.decoder = decoder
-        self.likelihood = likelihood
         self.latent_dim = latent_dim
         self.hidden_units = hidden_units
         self.min_scale = min_scale
@@ -180,7 +177,7 @@ class JointEstimator(Explained, BaseEstimator):
         """The columns that the model has, shape (n, p), NaN = missing; parameters are checked too when ``reset``."""
         if reset:
             check_parameters(self)
-            check_image_parameters(self.decoder, self.likelihood, bool(getattr(self, "add_indicator", False)))
+            check_image_parameters(self.get_params(deep=False))
         else:
             check_is_fitted(self)
         return self._modelled(self._read(X, reset), reset)
@@ -330,8 +327,8 @@ class JointEstimator(Explained, BaseEstimator):
             likelihood = GaussianLikelihood(width, p, scale, self.min_scale)
         encoder: Encoder = MLPEncoder(p, latent_dim, hidden)
         if self.decoder == "conv":
-            truncated = self.likelihood == "truncated"
-            encoder, decoder, likelihood = image_parts(self.image_shape_, latent_dim, hidden, truncated)
+            parameters = self.get_params(deep=False)
+            encoder, decoder, likelihood = image_parts(self.image_shape_, latent_dim, hidden, parameters)
         return Joint(
             encoder,
             decoder,

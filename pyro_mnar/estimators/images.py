@@ -1,6 +1,6 @@
 """Images as rows of pixels: read, checked against the model's size, and the networks for them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ from pyro_mnar.columns import ColumnInfo, FloatArray
 from pyro_mnar.encoders import ConvEncoder
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.likelihoods import Likelihood
-from pyro_mnar.likelihoods.pixels import CENTER, SigmoidGaussianLikelihood
+from pyro_mnar.likelihoods.pixels import CENTER, PixelScale, SigmoidGaussianLikelihood
 from pyro_mnar.networks import ConvUp, coarsest_side
 
 ImageShape = tuple[int, int]
@@ -25,17 +25,25 @@ class ImageParts(NamedTuple):
     likelihood: SigmoidGaussianLikelihood
 
 
-def check_image_parameters(decoder: str, likelihood: str, add_indicator: bool) -> None:
+def check_image_parameters(parameters: Mapping[str, Any]) -> None:
     """See that what is for images alone, or for tables alone, is not asked of the other.
+
+    Parameters
+    ----------
+    parameters : mapping
+        The estimator's; not every estimator has all that matter here.
 
     Raises
     ------
     InvalidInputError
         The message names the parameter.
     """
-    if likelihood == "truncated" and decoder != "conv":
-        raise InvalidInputError(f"likelihood is 'truncated', which is for images (decoder='conv'), not {decoder!r}")
-    if add_indicator and decoder == "conv":
+    images = parameters["decoder"] == "conv"
+    for name, default in (("likelihood", "auto"), ("pixel_noise", "shared")):
+        value = parameters.get(name, default)
+        if value != default and not images:
+            raise InvalidInputError(f"{name} is {value!r}, which is for images: set decoder='conv', or leave it out")
+    if images and parameters.get("add_indicator", False):
         raise InvalidInputError("add_indicator=True appends columns, which images do not have; set it to False")
 
 
@@ -103,9 +111,13 @@ def describe_pixels(table: FloatArray, names: Sequence[str]) -> ColumnInfo:
     return ColumnInfo(tuple(names), np.full(p, CENTER), np.ones(p), np.isnan(table).mean(0))
 
 
-def image_parts(shape: ImageShape, latent_dim: int, channels: Sequence[int], truncated: bool) -> ImageParts:
-    """Encoder, decoder and likelihood for images of this shape."""
-    likelihood = SigmoidGaussianLikelihood(shape[0] * shape[1], truncated=truncated)
+def image_parts(
+    shape: ImageShape, latent_dim: int, channels: Sequence[int], parameters: Mapping[str, Any]
+) -> ImageParts:
+    """Encoder, decoder and likelihood for images of this shape, by the estimator's parameters."""
+    scale: PixelScale = parameters.get("pixel_noise", "shared")
+    truncated = parameters.get("likelihood", "auto") == "truncated"
+    likelihood = SigmoidGaussianLikelihood(shape[0] * shape[1], scale, truncated=truncated)
     return ImageParts(
         ConvEncoder(shape, latent_dim, channels),
         ConvUp(latent_dim, shape, channels, likelihood.n_maps),

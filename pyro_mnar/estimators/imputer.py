@@ -35,10 +35,13 @@ class MNARImputer(TransformerMixin, JointEstimator):
         Columns that hold 0 and 1; "auto" takes those of which the observed values are just these two.
     decoder : {"mlp", "linear", "conv"}
         "linear" with one noise scale is probabilistic PCA. "conv" is for grey images: ``X`` has the shape (n, h, w),
-        pixels in [0, 1], and so has what ``transform`` gives; pixels share one centre, unit and noise scale.
+        pixels in [0, 1], and so has what ``transform`` gives; pixels share one centre and unit.
     likelihood : {"auto", "truncated"}
         "auto" takes what each column holds (a normal for continuous columns and for pixels); "truncated" cuts the
         normal of pixels to [0, 1].
+    pixel_noise : {"shared", "image"}
+        One noise scale for all pixels of all images, or one for each image, for images of which some are smooth and
+        others are not.
     latent_dim : int or None
         Dimension L of z; None takes one less than the number of columns.
     hidden_units : sequence of int
@@ -112,6 +115,8 @@ class MNARImputer(TransformerMixin, JointEstimator):
         **JointEstimator._parameter_constraints,
         "strategy": [StrOptions({"mean", "median", "sample"})],
         "discrete_output": [StrOptions({"value", "probability"})],
+        "likelihood": [StrOptions({"auto", "truncated"})],
+        "pixel_noise": [StrOptions({"shared", "image"})],
         "missing_values": [MissingValues(numeric_only=True), None],
         "keep_empty_features": ["boolean"],
         "add_indicator": ["boolean"],
@@ -126,6 +131,7 @@ class MNARImputer(TransformerMixin, JointEstimator):
         binary: Literal["auto"] | Sequence[str | int] = "auto",
         decoder: Literal["mlp", "linear", "conv"] = "mlp",
         likelihood: Literal["auto", "truncated"] = "auto",
+        pixel_noise: Literal["shared", "image"] = "shared",
         latent_dim: int | None = None,
         hidden_units: Sequence[int] = (128, 128),
         min_scale: float = 0.1,
@@ -158,7 +164,6 @@ class MNARImputer(TransformerMixin, JointEstimator):
             categorical=categorical,
             binary=binary,
             decoder=decoder,
-            likelihood=likelihood,
             latent_dim=latent_dim,
             hidden_units=hidden_units,
             min_scale=min_scale,
@@ -182,6 +187,8 @@ class MNARImputer(TransformerMixin, JointEstimator):
         )
         self.strategy = strategy
         self.discrete_output = discrete_output
+        self.likelihood = likelihood
+        self.pixel_noise = pixel_noise
         self.missing_values = missing_values
         self.keep_empty_features = keep_empty_features
         self.add_indicator = add_indicator

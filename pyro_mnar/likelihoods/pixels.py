@@ -20,7 +20,7 @@ GAIN = 10.0
 #: What softplus turns into 0.1 of the range, about the spread of a pixel.
 RAW_START = -2.25
 
-PixelScale = Literal["free", "feature", "shared"]
+PixelScale = Literal["free", "image", "feature", "shared"]
 
 
 class SigmoidGaussianLikelihood(Likelihood):
@@ -33,8 +33,9 @@ class SigmoidGaussianLikelihood(Likelihood):
     n_features
         p pixels.
     scale
-        "free" gives sigma(z) per pixel, from a second map of the decoder; "feature" one learned sigma per pixel,
-        "shared" one for all. A free scale is wide where pixels are missing and pulls what is imputed there upwards.
+        "free" gives sigma(z) per pixel, from a second map of the decoder; "image" one sigma(z) for all pixels of an
+        image, for images of which some are smooth and others are not; "feature" one learned sigma per pixel, "shared"
+        one for all. A free scale is wide where pixels are missing and pulls what is imputed there upwards.
     min_scale
         floor under sigma, in units of the range.
     truncated
@@ -61,7 +62,7 @@ class SigmoidGaussianLikelihood(Likelihood):
         # A buffer, since it may come from the images: it is then saved with the weights.
         self.register_buffer("floor", torch.tensor(float(min_scale)))
         self.truncated = truncated
-        if scale == "free":
+        if scale in ("free", "image"):
             self.raw_scale = None
         else:
             self.raw_scale = nn.Parameter(torch.full((n_features if scale == "feature" else 1,), RAW_START / GAIN))
@@ -69,13 +70,16 @@ class SigmoidGaussianLikelihood(Likelihood):
     @property
     def n_maps(self) -> int:
         """Numbers per pixel that the decoder must give."""
-        return 2 if self.scale == "free" else 1
+        return 1 if self.raw_scale is not None else 2
 
     def forward(self, hidden: Tensor) -> "GaussianRows | TruncatedRows":
         """See :class:`Likelihood`; ``hidden`` has shape (K, n, n_maps * p)."""
-        free = self.raw_scale is None
-        raw = hidden[..., self.n_features :] + RAW_START if self.raw_scale is None else GAIN * self.raw_scale
-        loc = torch.sigmoid(hidden[..., : self.n_features] if free else hidden) - CENTER
+        loc = torch.sigmoid(hidden[..., : self.n_features]) - CENTER
+        if self.raw_scale is None:
+            raw = hidden[..., self.n_features :] + RAW_START
+            raw = raw.mean(-1, keepdim=True).expand_as(loc) if self.scale == "image" else raw
+        else:
+            raw = GAIN * self.raw_scale
         scale = nn.functional.softplus(raw) + self.floor
         return TruncatedRows(loc, scale) if self.truncated else GaussianRows(loc, scale)
 

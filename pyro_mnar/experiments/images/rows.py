@@ -55,7 +55,8 @@ class ImageRow:
         Training images among which KNN looks.
     min_seen : float
         Share of pixels that an image must have left, training and test; the others say next to nothing.
-    latent_dim, channels, min_scale, n_draws, max_iter, batch_size, learning_rate, mechanism_learning_rate, final_rate
+    latent_dim, channels, pixel_noise, min_scale, n_draws, max_iter, batch_size, learning_rate, \
+    mechanism_learning_rate, final_rate
         Of :class:`~pyro_mnar.MNARImputer`; ``channels`` are its ``hidden_units``.
     n_draws_posterior : int
         Importance draws per test image; the error is computed with twice as many too.
@@ -73,6 +74,7 @@ class ImageRow:
     min_seen: float = 0.25
     latent_dim: int = 128
     channels: tuple[int, ...] = (16, 32, 64)
+    pixel_noise: str = "shared"
     min_scale: float = 0.1
     n_draws: int = 1
     max_iter: int = 12
@@ -112,7 +114,7 @@ def image_study(data: str, quick: bool = False, seeds: int = 3) -> Study[ImageRo
     rows = [ImageRow(data, method, seed) for method, seed in deep]
     rows += [ImageRow(data, method, seed) for method in SIMPLE for seed in range(seeds)]
     if data == "photo patches":
-        rows = [replace(row, max_iter=15) for row in rows]
+        rows = [replace(row, max_iter=15, pixel_noise="image") for row in rows]
     if quick:
         small: dict[str, Any] = {
             "size": 16,
@@ -211,6 +213,7 @@ def fitted(row: ImageRow, holed: FloatImages, device: str) -> MNARImputer:
         decoder="conv",
         latent_dim=row.latent_dim,
         hidden_units=row.channels,
+        pixel_noise=row.pixel_noise,  # type: ignore[arg-type]
         min_scale=row.min_scale,
         n_draws=row.n_draws,
         n_draws_posterior=row.n_draws_posterior,
