@@ -59,10 +59,6 @@ def test_what_it_says_of_its_example_is_true() -> None:
     assert income[hidden].mean() == pytest.approx(68_000, rel=0.02)
 
 
-recorded = pytest.mark.skipif(not (ROOT / "results" / "demo").is_dir(), reason="results/demo is not there yet")
-
-
-@recorded
 def test_the_demos_table_is_the_recorded_one() -> None:
     table = re.search(r"<!-- demo:begin -->\n(.*?)<!-- demo:end -->", README, re.DOTALL)
     assert table is not None
@@ -80,7 +76,6 @@ def test_its_commands_exist() -> None:
     assert set(re.findall(r"make ([\w-]+) ", README)) <= set(targets)
 
 
-@recorded
 def test_its_local_links_exist() -> None:
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
     assert links and all((ROOT / link).exists() for link in links)

@@ -33,7 +33,7 @@ def demo(
     def finished(outcome: "Outcome") -> None:
         console.print(f"  {outcome.method}: {outcome.seconds:.1f} s", highlight=False)
         for warning in outcome.warnings:
-            console.print(f"    warning: {warning}", highlight=False, markup=False)
+            console.print(f"    warning: {warning}", highlight=False, markup=False, soft_wrap=True)
 
     with console.status(f"{len(METHODS)} methods, a few minutes in all"):
         result = run(DemoSettings(random_state, max_iter, workers), out, finished)
