@@ -12,10 +12,13 @@ import typer
 from pyro_mnar import __version__
 from pyro_mnar.cli.demo import demo
 from pyro_mnar.cli.faults import one_line_errors
+from pyro_mnar.cli.fit import fit
 from pyro_mnar.cli.impute import impute
+from pyro_mnar.cli.report import report
 from pyro_mnar.cli.reproduce import reproduce
+from pyro_mnar.cli.transform import transform
 
-COMMANDS = (impute, demo)
+COMMANDS = (impute, fit, transform, report, demo)
 
 app = typer.Typer(
     name="pyro-mnar",

@@ -3,70 +3,48 @@
 import shutil
 import sys
 import time
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pyro_mnar.cli.options import (
+    CompletedTable,
+    Data,
+    Directions,
+    Draws,
+    Excluded,
+    Force,
+    HowImputed,
+    MechanismName,
+    MissingSigns,
+    Passes,
+    RandomState,
+    Separator,
+    Strategy,
+    WhyMissing,
+    separator,
+)
 from pyro_mnar.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from pyro_mnar.mechanisms import Direction, Mechanism
 
 
-class MechanismName(StrEnum):
-    """The short names of the mechanisms."""
-
-    SELF_MASKING = "self-masking"
-    LINEAR = "linear"
-    NONLINEAR = "nonlinear"
-    IGNORABLE = "ignorable"
-
-
-class Strategy(StrEnum):
-    """What to put into a missing cell."""
-
-    MEAN = "mean"
-    MEDIAN = "median"
-    SAMPLE = "sample"
-
-
 def impute(
-    data: Annotated[Path, typer.Argument(help="CSV file with a header; empty cells and NA, NaN, null are missing.")],
-    out: Annotated[Path, typer.Option(help="Where to write the completed table.")],
-    mechanism: Annotated[
-        MechanismName,
-        typer.Option(
-            help="Why cells are missing. self-masking: because of their own value; linear, nonlinear: of all values of "
-            "the row; ignorable: not because of missing values (MAR)."
-        ),
-    ] = MechanismName.SELF_MASKING,
-    direction: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="What is known of self-masking: 'income=high' (high incomes go missing), repeated for other columns; "
-            "or 'high' or 'low' for all columns.",
-            metavar="COLUMN=high|low",
-        ),
-    ] = None,
-    exclude: Annotated[
-        list[str] | None, typer.Option(help="A column that is copied but not modelled (names, keys); repeatable.")
-    ] = None,
-    strategy: Annotated[
-        Strategy, typer.Option(help="Impute the mean or the median given what is seen, or one random draw.")
-    ] = Strategy.MEAN,
-    random_state: Annotated[int, typer.Option(min=0, help="The same number gives the same result.")] = 0,
-    n_draws: Annotated[
-        int | None, typer.Option(min=1, help="Draws per row behind each imputation (not those in training).")
-    ] = None,
-    max_iter: Annotated[int | None, typer.Option(min=1, help="Passes over the data in training.")] = None,
-    na_values: Annotated[
-        list[str] | None, typer.Option(help="Another text that means missing, such as -999; repeatable.")
-    ] = None,
-    sep: Annotated[str, typer.Option(help="What separates the columns; 'tab' for a tab.")] = ",",
+    data: Data,
+    out: CompletedTable,
+    mechanism: WhyMissing = MechanismName.SELF_MASKING,
+    direction: Directions = None,
+    exclude: Excluded = None,
+    strategy: HowImputed = Strategy.MEAN,
+    random_state: RandomState = 0,
+    n_draws: Draws = None,
+    max_iter: Passes = None,
+    na_values: MissingSigns = None,
+    sep: Separator = ",",
     report: Annotated[Path | None, typer.Option(help="Write the learned mechanism to this CSV file.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
+    force: Force = False,
 ) -> None:
     """Complete a CSV file: fit a model of the values and of why they are missing, and fill the holes.
 
@@ -75,7 +53,7 @@ def impute(
     from pyro_mnar.atomic import check_destination, replacing
     from pyro_mnar.cli.tables import read_table
 
-    sep = {"tab": "\t", "\\t": "\t"}.get(sep, sep)
+    sep = separator(sep)
     destinations = [path for path in (out, report) if path is not None]
     if len({path.resolve() for path in destinations}) < len(destinations):
         raise InvalidInputError(f"--out and --report are both {out}; give two paths")

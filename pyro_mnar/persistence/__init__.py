@@ -9,6 +9,6 @@ and the shape of each weight. A pickle has no such checks, and unpickling runs w
 joblib) only files that you made yourself.
 """
 
-from pyro_mnar.persistence.folder import load, save
+from pyro_mnar.persistence.folder import check_place, load, save
 
-__all__ = ["load", "save"]
+__all__ = ["check_place", "load", "save"]

@@ -118,7 +118,7 @@ def save(estimator: JointEstimator, folder: str | os.PathLike[str], overwrite: b
     if CLASSES.get(name) is not type(estimator):
         raise InvalidInputError(f"{name} cannot be saved; save takes a fitted {' or '.join(CLASSES)}")
     final = Path(folder)
-    _check_place(final, overwrite)
+    check_place(final, overwrite)
     manifest, tensors = _contents(estimator)
     temporary = final.with_name(f".{final.name}-{secrets.token_hex(6)}")
     temporary.mkdir()
@@ -293,7 +293,20 @@ def _state(manifest: dict[str, Any], unpacker: Unpacker) -> dict[str, Any]:
     return state
 
 
-def _check_place(final: Path, overwrite: bool) -> None:
+def check_place(folder: str | os.PathLike[str], overwrite: bool) -> None:
+    """Find out, before anything long is done, whether an estimator can be saved at a place.
+
+    Parameters
+    ----------
+    folder, overwrite
+        As for :func:`save`.
+
+    Raises
+    ------
+    InvalidInputError
+        Something is there that must not be replaced, or there is no folder to put it in.
+    """
+    final = Path(folder)
     if not final.parent.is_dir():
         raise InvalidInputError(f"{final.parent} is not a folder; make it first")
     if not final.exists() or (final.is_dir() and not any(final.iterdir())):

@@ -1,0 +1,65 @@
+"""``pyro-mnar fit``: a CSV in, a saved model out."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pyro_mnar.cli.impute import build_mechanism
+from pyro_mnar.cli.options import (
+    Data,
+    Directions,
+    Excluded,
+    MechanismName,
+    MissingSigns,
+    Passes,
+    RandomState,
+    Separator,
+    WhyMissing,
+    separator,
+)
+from pyro_mnar.errors import InvalidInputError
+
+
+def fit(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder for the model: a manifest and its weights.")],
+    mechanism: WhyMissing = MechanismName.SELF_MASKING,
+    direction: Directions = None,
+    exclude: Excluded = None,
+    random_state: RandomState = 0,
+    max_iter: Passes = None,
+    na_values: MissingSigns = None,
+    sep: Separator = ",",
+    checkpoint_dir: Annotated[
+        Path | None, typer.Option(help="Folder for the state of training: after a kill the same command goes on.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a model that exists.")] = False,
+) -> None:
+    """Fit a model of the values and of why they are missing, and save it for 'transform' and 'report'."""
+    from pyro_mnar.cli.tables import read_table
+
+    table = read_table(data, separator(sep), na_values or ())
+    numbers = table.numbers(exclude or ())
+    if numbers.shape[1] == 0:
+        raise InvalidInputError("--exclude leaves no column to model; exclude fewer columns")
+    chosen = build_mechanism(mechanism, direction or (), [str(name) for name in numbers.columns])
+
+    from pyro_mnar.cli.show import print_table
+    from pyro_mnar.estimators import MNARImputer
+    from pyro_mnar.experiments.environment import use_available_cores
+    from pyro_mnar.persistence import check_place, save
+
+    check_place(out, overwrite=force)
+    use_available_cores()
+    started = time.perf_counter()
+    imputer = MNARImputer(chosen, random_state=random_state, verbose=sys.stdout.isatty(), checkpoint_dir=checkpoint_dir)
+    if max_iter is not None:
+        imputer.set_params(max_iter=max_iter)
+    imputer.fit(numbers)
+    imputer.set_params(verbose=False, checkpoint_dir=None)
+    save(imputer, out, overwrite=force)
+    print_table(imputer.mechanism_report(), "Why cells are missing, as learned (original units)")
+    typer.echo(f"Fitted to {len(numbers)} rows in {time.perf_counter() - started:.0f} s and saved: {out}")

@@ -1,0 +1,63 @@
+"""Options that several commands have, each in one place."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class MechanismName(StrEnum):
+    """The short names of the mechanisms."""
+
+    SELF_MASKING = "self-masking"
+    LINEAR = "linear"
+    NONLINEAR = "nonlinear"
+    IGNORABLE = "ignorable"
+
+
+class Strategy(StrEnum):
+    """What to put into a missing cell."""
+
+    MEAN = "mean"
+    MEDIAN = "median"
+    SAMPLE = "sample"
+
+
+Data = Annotated[Path, typer.Argument(help="CSV file with a header; empty cells and NA, NaN, null are missing.")]
+CompletedTable = Annotated[Path, typer.Option(help="Where to write the completed table.")]
+SavedModel = Annotated[Path, typer.Argument(help="Folder that 'pyro-mnar fit' or pyro_mnar.save made.")]
+WhyMissing = Annotated[
+    MechanismName,
+    typer.Option(
+        help="Why cells are missing. self-masking: because of their own value; linear, nonlinear: of all values of "
+        "the row; ignorable: not because of missing values (MAR)."
+    ),
+]
+Directions = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="What is known of self-masking: 'income=high' (high incomes go missing), repeated for other columns; "
+        "or 'high' or 'low' for all columns.",
+        metavar="COLUMN=high|low",
+    ),
+]
+Excluded = Annotated[
+    list[str] | None, typer.Option(help="A column that is copied but not modelled (names, keys); repeatable.")
+]
+HowImputed = Annotated[
+    Strategy, typer.Option(help="Impute the mean or the median given what is seen, or one random draw.")
+]
+RandomState = Annotated[int, typer.Option(min=0, help="The same number gives the same result.")]
+Draws = Annotated[int | None, typer.Option(min=1, help="Draws per row behind each imputation (not those in training).")]
+Passes = Annotated[int | None, typer.Option(min=1, help="Passes over the data in training.")]
+MissingSigns = Annotated[
+    list[str] | None, typer.Option(help="Another text that means missing, such as -999; repeatable.")
+]
+Separator = Annotated[str, typer.Option(help="What separates the columns; 'tab' for a tab.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
+
+
+def separator(text: str) -> str:
+    """The character that ``--sep`` means."""
+    return {"tab": "\t", "\\t": "\t"}.get(text, text)

@@ -1,0 +1,62 @@
+"""``pyro-mnar transform``: a saved model and a CSV in, the completed CSV out."""
+
+import typer
+
+from pyro_mnar.cli.options import (
+    CompletedTable,
+    Data,
+    Draws,
+    Force,
+    HowImputed,
+    MissingSigns,
+    SavedModel,
+    Separator,
+    Strategy,
+    separator,
+)
+from pyro_mnar.errors import InvalidInputError
+
+
+def transform(
+    model: SavedModel,
+    data: Data,
+    out: CompletedTable,
+    strategy: HowImputed = Strategy.MEAN,
+    n_draws: Draws = None,
+    na_values: MissingSigns = None,
+    sep: Separator = ",",
+    force: Force = False,
+) -> None:
+    """Complete a CSV file with a model that was fitted before: the same columns, other rows.
+
+    Columns that the model does not have are copied; seen cells come back character for character.
+    """
+    from pyro_mnar.atomic import check_destination, replacing
+    from pyro_mnar.cli.tables import read_table
+
+    sep = separator(sep)
+    table = read_table(data, sep, na_values or ())
+    check_destination(out, overwrite=force)
+
+    from pyro_mnar.estimators import MNARImputer
+    from pyro_mnar.experiments.environment import use_available_cores
+    from pyro_mnar.persistence import load
+
+    use_available_cores()
+    imputer = load(model)
+    if not isinstance(imputer, MNARImputer):
+        raise InvalidInputError(f"{model} holds a {type(imputer).__name__}; transform needs an MNARImputer")
+    if not hasattr(imputer, "feature_names_in_"):
+        raise InvalidInputError(f"{model} was fitted to a table without column names; use it from Python")
+    names = list(imputer.feature_names_in_)
+    missing = [name for name in names if name not in table.names]
+    if missing:
+        raise InvalidInputError(f"{data} has no column {missing[0]!r}; the model has the columns {names}")
+    numbers = table.numbers([name for name in table.names if name not in names])[names]
+    imputer.set_params(strategy=str(strategy), add_indicator=False)
+    if n_draws is not None:
+        imputer.set_params(n_draws_posterior=n_draws)
+    completed = imputer.transform(numbers)
+    with replacing(out) as temporary:
+        temporary.write_text(table.filled(completed, sep), encoding="utf-8", newline="")
+    typer.echo(f"{int(numbers.isna().to_numpy().sum())} missing cells imputed: {out}")
