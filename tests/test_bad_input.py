@@ -23,6 +23,8 @@ from pyro_mnar.errors import DataWarning, InvalidInputError, InvalidTypeError, M
 from pyro_mnar.mechanisms import Fixed, Linear, SelfMasking
 from pyro_mnar.training import TrainingSettings, fit
 
+# A case that is not refused would train for hours.
+pytestmark = pytest.mark.timeout(60)
 SECONDS = 1.0
 #: Training that would take hours: an error that comes within a second came before it.
 ENDLESS = {"max_iter": 10**9}
@@ -284,6 +286,75 @@ def test_new_table(make: Any, case: Case) -> None:
     assert contents(X) == before
 
 
+class Target(NamedTuple):
+    """A target for 40 rows, and what must come of it."""
+
+    name: str
+    y: Any
+    message: str | None = None
+    error: type[Exception] = InvalidInputError
+    warning: str | None = None
+
+
+def spoiled(value: Any, kind: str) -> np.ndarray:
+    y = (target(40) if kind == "classifier" else np.linspace(0, 1, 40)).astype(object)
+    y[3] = value
+    return y
+
+
+TARGETS = {
+    kind: [
+        Target("NaN", spoiled(np.nan, kind).astype(float), "contains NaN: .*nan.* in row 3"),
+        Target("inf", spoiled(np.inf, kind).astype(float), "contains infinity.* in row 3"),
+        Target("None", spoiled(None, kind), "contains NaN: None in row 3"),
+        Target("no target at all", None, "requires y to be passed, but the target y is None"),
+        Target("too short", target(39), "the table has 40 rows, y has 39"),
+        Target("too long", target(41), "the table has 40 rows, y has 41"),
+        Target("two columns", np.column_stack([target(40), target(40)]), "y should be a 1d array"),
+        Target("one column", target(40)[:, None], warning="A column-vector y was passed"),
+        Target("empty", np.array([]), "the table has 40 rows, y has 0"),
+    ]
+    for kind in ("classifier", "regressor")
+}
+TARGETS["classifier"] += [
+    Target("continuous", np.linspace(0, 1, 40), "Unknown label type: y holds numbers that are not whole"),
+    Target("one class", np.full(40, "yes")),
+    Target("text", np.array(["no", "yes"])[target(40)]),
+    Target("booleans", target(40).astype(bool)),
+    Target("a series", pd.Series(target(40), index=range(100, 140))),
+]
+TARGETS["regressor"] += [
+    Target("text", np.array(["no", "yes"])[target(40)], "y holds 'no' in row 0, which is no real number"),
+    Target("numbers as text", target(40).astype(str), "y holds '0' in row 0, which is no real number"),
+    Target("complex", target(40) * 1j, r"y holds .*j in row 0, which is no real number"),
+    Target("constant", np.full(40, 3.0)),
+    Target("one huge value", spoiled(1e300, "regressor").astype(float), r"y holds 1e\+300 in row 3"),
+    Target("integers", target(40)),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "case"),
+    [pytest.param(kind, case, id=f"{kind}-{case.name}") for kind, cases in TARGETS.items() for case in cases],
+)
+def test_target(kind: str, case: Target) -> None:
+    before = copy.deepcopy(case.y)
+    estimator = MAKERS[kind](**(ENDLESS if case.message else {}))
+    as_case = Case(case.name, lambda: None, case.message, case.error, case.warning)
+    fitted = judged(as_case, lambda: estimator.fit(NAMED, case.y))
+    if fitted is not None:
+        found = fitted.predict(NAMED)
+        assert found.shape == (40,)
+        if case.name == "one class":
+            assert (found == "yes").all()
+            assert (fitted.predict_proba(NAMED) == 1).all()
+        elif kind == "regressor":
+            assert np.isfinite(found).all()
+        else:
+            assert set(found) <= set(np.ravel(case.y))
+    assert repr(case.y) == repr(before)
+
+
 @every_estimator
 @pytest.mark.parametrize("method", ["transform", "predict", "predict_proba", "score", "mechanism_report"])
 def test_unfitted_use(make: Any, method: str) -> None:
@@ -291,7 +362,8 @@ def test_unfitted_use(make: Any, method: str) -> None:
     if not hasattr(estimator, method):
         pytest.skip(f"no method {method}")
     with pytest.raises(NotFittedError):
-        getattr(estimator, method)(*([] if method == "mechanism_report" else [NAMED]))
+        arguments = {"mechanism_report": [], "score": [NAMED, target(40)]}.get(method, [NAMED])
+        getattr(estimator, method)(*arguments)
 
 
 @every_estimator
@@ -403,6 +475,7 @@ def test_random_tables(X: Any, keep: bool, mechanism: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1000)
 @settings(max_examples=500, **quiet)
 @odd
 def test_500_random_tables(X: Any, keep: bool, mechanism: str) -> None:

@@ -12,6 +12,7 @@ from sklearn.utils.multiclass import type_of_target
 
 from pyro_mnar.columns import FloatArray
 from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.estimators.tables import LARGEST
 
 
 class ClassCodes(NamedTuple):
@@ -83,9 +84,15 @@ def read_values(y: Any, n_rows: int) -> FloatArray:
     Raises
     ------
     InvalidInputError
-        No y, a missing or infinite value, a wrong length, or text.
+        No y, a missing, infinite or complex value, one too large to be squared, a wrong length, or text.
     """
     column = _one_column(y, n_rows)
+    text = next((row for row, value in enumerate(column) if isinstance(value, (str, bytes, complex))), None)
+    if text is not None:
+        raise InvalidInputError(
+            f"y holds {column[text].item() if isinstance(column[text], np.generic) else column[text]!r} in row {text}, "
+            "which is no real number; a regressor needs numbers: convert it, or use MNARClassifier"
+        )
     try:
         values: FloatArray = column.astype(np.float64)
     except (TypeError, ValueError) as error:
@@ -97,6 +104,12 @@ def read_values(y: Any, n_rows: int) -> FloatArray:
     if wrong.any():
         row = int(np.argmax(wrong))
         raise InvalidInputError(f"Input y contains infinity or NaN: {values[row]} in row {row}; drop such rows")
+    large = np.abs(values) > LARGEST
+    if large.any():
+        row = int(np.argmax(large))
+        raise InvalidInputError(
+            f"y holds {values[row]:g} in row {row}; magnitudes must not exceed {LARGEST:g}: give y in a larger unit"
+        )
     return values
 
 
