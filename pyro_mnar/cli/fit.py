@@ -49,11 +49,11 @@ def fit(
 
     from pyro_mnar.cli.show import print_table
     from pyro_mnar.estimators import MNARImputer
-    from pyro_mnar.experiments.environment import use_available_cores
+    from pyro_mnar.experiments.environment import available_cores, limit_threads
     from pyro_mnar.persistence import check_place, save
 
     check_place(out, overwrite=force)
-    use_available_cores()
+    limit_threads(available_cores())
     started = time.perf_counter()
     imputer = MNARImputer(chosen, random_state=random_state, verbose=sys.stdout.isatty(), checkpoint_dir=checkpoint_dir)
     if max_iter is not None:

@@ -39,10 +39,10 @@ def transform(
     check_destination(out, overwrite=force)
 
     from pyro_mnar.estimators import MNARImputer
-    from pyro_mnar.experiments.environment import use_available_cores
+    from pyro_mnar.experiments.environment import available_cores, limit_threads
     from pyro_mnar.persistence import load
 
-    use_available_cores()
+    limit_threads(available_cores())
     imputer = load(model)
     if not isinstance(imputer, MNARImputer):
         raise InvalidInputError(f"{model} holds a {type(imputer).__name__}; transform needs an MNARImputer")
