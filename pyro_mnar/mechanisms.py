@@ -53,7 +53,7 @@ class Curve(NamedTuple):
     link: Link
 
     def at(self, columns: Tensor) -> "Curve":
-        """The curve of the columns with these indices (one that all columns share stays as it is)."""
+        """The curve of ``columns``, indices of shape (q,) (one that all columns share stays as it is)."""
         slope, intercept = (v if v.ndim == 0 or v.shape[-1] == 1 else v.index_select(-1, columns) for v in self[:2])
         return Curve(slope, intercept, self.link)
 
@@ -95,11 +95,11 @@ class ProbitBernoulli(Bernoulli):
         return log_ndtr(-self.argument) - log_ndtr(self.argument)
 
     def expand(self, batch_shape: torch.Size, _instance: object = None) -> "ProbitBernoulli":
-        """The same distribution with a larger batch shape."""
+        """The same distribution with a larger ``batch_shape``."""
         return ProbitBernoulli(self.argument.expand(batch_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log P(s = value), in nats."""
+        """Log P(s = ``value``), shape of ``value``, in nats."""
         return log_ndtr(self.argument * (1 - 2 * value.to(self.argument.dtype)))
 
 
@@ -107,7 +107,7 @@ class Mechanism(nn.Module, ABC):
     """Base of all mechanisms: ``forward(x)`` is p(s | x)."""
 
     def setup(self, columns: ColumnInfo) -> None:
-        """Make the parameters for a table; called once on a copy, before training. The default does nothing."""
+        """Make the parameters for a table's ``columns``; called once on a copy, before training. Does nothing here."""
 
     @abstractmethod
     def forward(self, x: Tensor) -> Bernoulli:
@@ -127,7 +127,7 @@ class Ignorable(Mechanism):
     """
 
     def forward(self, x: Tensor) -> Bernoulli:
-        """Not part of the model: there is no site ``s``.
+        """Not part of the model, for rows ``x`` (..., p): there is no site ``s``, and no shape.
 
         Raises
         ------
@@ -398,12 +398,12 @@ def by_name(mechanism: str | Mechanism) -> Mechanism:
 
 
 def inverse_cdf(probability: Tensor, link: Link) -> Tensor:
-    """F^{-1}, elementwise."""
+    """F^{-1} of the ``link``, elementwise: shape of ``probability``."""
     return torch.logit(probability) if link == "logistic" else torch.special.ndtri(probability)
 
 
 def start_at_missing_rate(layer: nn.Linear, columns: ColumnInfo) -> None:
-    """Zero weights, and biases that give each column's rate of observed cells: a neutral start."""
+    """Give ``layer`` zero weights, and the ``columns``' rates of observed cells by its biases: a neutral start."""
     rate = torch.as_tensor(columns.missing_rate, dtype=layer.weight.dtype).clamp(0.02, 0.98)
     with torch.no_grad():
         layer.weight.zero_()
@@ -411,5 +411,5 @@ def start_at_missing_rate(layer: nn.Linear, columns: ColumnInfo) -> None:
 
 
 def logistic_slope(slope: Tensor, link: Link) -> Tensor:
-    """Slopes in logistic units, the ones that reports use."""
+    """Slopes of a ``link`` in logistic units, the ones that reports use: shape of ``slope``."""
     return slope if link == "logistic" else slope * LOGISTIC_PER_PROBIT

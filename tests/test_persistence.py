@@ -312,8 +312,12 @@ EDITS = {
     "unknown tag": (edited("parameters/n_draws", {"pickle": "gASV"}), "no value of this format"),
     "unknown record": (edited("state/columns_", {"record": "Popen", "fields": {}}), "no value of this format"),
     "record with other fields": (
+        edited("state/columns_", {"record": "ColumnInfo", "fields": {"names": 1, "code": 2}}),
+        r"ColumnInfo in the manifest has the fields \['names', 'code'\]",
+    ),
+    "record with too few fields": (
         edited("state/columns_", {"record": "ColumnInfo", "fields": {"names": 1}}),
-        r"ColumnInfo in the manifest has the fields \['names'\]",
+        "describes no model that can be built: .*missing 3 required",
     ),
     "unknown state": (edited("state/transform", 1), r"unknown keys \['transform'\]"),
     "missing state": (edited("state/columns_", ...), r"lacks \['columns_'\]"),

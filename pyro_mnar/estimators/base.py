@@ -158,19 +158,19 @@ class JointEstimator(Explained, BaseEstimator):
         return posterior.refine() if refine else posterior
 
     def score_samples(self, X: npt.ArrayLike) -> FloatArray:
-        """Log p(x_obs, s) of each row by importance sampling, shape (n,), nats (standardised scale)."""
+        """Log p(x_obs, s) of each row of ``X`` by importance sampling, shape (n,), nats (standardised scale)."""
         return self.posterior(X).log_evidence
 
     def score(self, X: npt.ArrayLike, y: object = None) -> float:
-        """Mean of :meth:`score_samples`, nats per row: a lower bound on average, tighter with more draws."""
+        """Mean of :meth:`score_samples` of ``X``, nats per row: a lower bound on average, tighter with more draws."""
         return float(self.score_samples(X).mean())
 
     def table(self, X: npt.ArrayLike) -> FloatArray:
-        """The columns that the model has, as checked numbers: shape (n, p), NaN = missing, original units."""
+        """The columns of ``X`` that the model has, as checked numbers: shape (n, p), NaN = missing, original units."""
         return self._check(X, reset=False)
 
     def batch(self, X: npt.ArrayLike) -> Batch:
-        """The table as the fitted pair sees it: what ``joint_.model`` and ``joint_.guide`` take, for Pyro's tools."""
+        """The rows of ``X``, shape (n, p), as ``joint_.model`` and ``joint_.guide`` take them, for Pyro's tools."""
         return self._batch(self.table(X))
 
     def _check(self, X: npt.ArrayLike, reset: bool) -> FloatArray:

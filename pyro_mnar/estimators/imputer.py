@@ -324,7 +324,7 @@ class MNARImputer(TransformerMixin, JointEstimator):
         return write_table(container, completed, missing, self._given_back(), self._indicators(table), self._labels)
 
     def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> npt.NDArray[np.object_]:
-        """Names of the columns that ``transform`` gives back.
+        """Names of the columns that ``transform`` gives back, one per column.
 
         Parameters
         ----------

@@ -139,7 +139,7 @@ class SupervisedEstimator(TransformerMixin, JointEstimator):
         return write_table(container, completed, missing, self._has_values, {}, self._labels)
 
     def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> npt.NDArray[np.object_]:
-        """Names of the columns that ``transform`` gives back.
+        """Names of the columns that ``transform`` gives back, one per column.
 
         Parameters
         ----------
@@ -268,7 +268,7 @@ class MNARClassifier(ClassifierMixin, SupervisedEstimator):
         return np.asarray(probability / probability.sum(1, keepdims=True), dtype=np.float64)
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
-        """The most probable class of each row, shape (n,); parameters and errors as for ``predict_proba``."""
+        """The most probable class of each row of ``X``, shape (n,); errors as for ``predict_proba``."""
         check_is_fitted(self)
         labels: npt.NDArray[Any] = self.classes_[self.predict_proba(X).argmax(1)]
         return labels

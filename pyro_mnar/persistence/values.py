@@ -161,8 +161,9 @@ class Unpacker:
                 return _indicator(*self.unpack(parts))
             case {"record": str(name), "fields": dict(values), **rest} if not rest and name in RECORDS:
                 cls = RECORDS[name]
-                if list(values) != fields(cls):
+                if not set(values) <= set(fields(cls)):
                     raise FileFormatError(f"{name} in the manifest has the fields {list(values)}, not {fields(cls)}")
+                # A field that is newer than the file has its default; one without a default is a TypeError.
                 return cls(**{field: self.unpack(value) for field, value in values.items()})
         raise FileFormatError(f"the manifest holds {_short(packed)}, which is no value of this format")
 
