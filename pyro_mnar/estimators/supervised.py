@@ -32,7 +32,6 @@ class SupervisedEstimator(TransformerMixin, JointEstimator):
         **JointEstimator._parameter_constraints,
         # Images have no supervised form yet.
         "decoder": [StrOptions({"mlp", "linear"})],
-        "likelihood": [StrOptions({"auto"})],
         "head": [StrOptions({"linear", "mlp"})],
         "head_hidden_units": ["array-like"],
         "head_dropout": [Interval(Real, 0, 1, closed="left")],
@@ -50,7 +49,6 @@ class SupervisedEstimator(TransformerMixin, JointEstimator):
         categorical: Sequence[Sequence[str | int]] | None = None,
         binary: Literal["auto"] | Sequence[str | int] = "auto",
         decoder: Literal["mlp", "linear"] = "mlp",
-        likelihood: Literal["auto"] = "auto",
         latent_dim: int | None = None,
         hidden_units: Sequence[int] = (128, 128),
         min_scale: float = 0.1,
@@ -77,7 +75,6 @@ class SupervisedEstimator(TransformerMixin, JointEstimator):
             categorical=categorical,
             binary=binary,
             decoder=decoder,
-            likelihood=likelihood,
             latent_dim=latent_dim,
             hidden_units=hidden_units,
             min_scale=min_scale,
@@ -179,7 +176,7 @@ class MNARClassifier(ClassifierMixin, SupervisedEstimator):
 
     Parameters
     ----------
-    mechanism, categorical, binary, decoder, likelihood, latent_dim, hidden_units, min_scale
+    mechanism, categorical, binary, decoder, latent_dim, hidden_units, min_scale
         As for :class:`~pyro_mnar.MNARImputer`.
     head : {"linear", "mlp"}
         Softmax of a linear function of the completed row, or of a tanh network.
@@ -285,7 +282,7 @@ class MNARRegressor(RegressorMixin, SupervisedEstimator):
     ----------
     head : {"linear", "mlp"}
         Mean of y given the completed row: linear, or a tanh network.
-    mechanism, head_hidden_units, head_dropout, head_weight_decay, categorical, binary, decoder, likelihood
+    mechanism, head_hidden_units, head_dropout, head_weight_decay, categorical, binary, decoder
         As for :class:`MNARClassifier`.
     latent_dim, hidden_units, min_scale, n_draws, n_draws_posterior, max_iter, batch_size, learning_rate, final_rate
         As for :class:`MNARClassifier`.
