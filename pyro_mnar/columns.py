@@ -10,6 +10,11 @@ from pyro_mnar.errors import InvalidInputError
 
 FloatArray = npt.NDArray[np.float64]
 
+#: Standard deviations below the mean at which a new value of a log column is cut off: zeros and negative values too.
+LOWEST_LOG = 10.0
+#: exp of more than this is no finite number.
+LARGEST_LOG = 700.0
+
 
 class Group(NamedTuple):
     """One-hot columns that are one categorical variable.
@@ -48,23 +53,28 @@ class Layout(NamedTuple):
 
 
 class ColumnInfo(NamedTuple):
-    """What a mechanism may know of the table: standardised value = (original - center) / scale.
+    """What a mechanism may know of the table: standardised value = (value - center) / scale.
+
+    The value is the original one, or its logarithm in the columns ``logged``.
 
     Attributes
     ----------
     names : tuple of str
         Column names, p of them.
     center, scale : ndarray
-        Mean and standard deviation of the OBSERVED values, original units, shape (p,); 0 and 1 for columns that hold
-        0 and 1.
+        Mean and standard deviation, shape (p,): of the observed values, or of all as the linear start completed them;
+        0 and 1 for columns that hold 0 and 1.
     missing_rate : ndarray
         Share of missing cells in training, shape (p,).
+    logged : tuple of int
+        Positions of the columns that are modelled by their logarithm.
     """
 
     names: tuple[str, ...]
     center: FloatArray
     scale: FloatArray
     missing_rate: FloatArray
+    logged: tuple[int, ...] = ()
 
 
 def find_layout(table: FloatArray, groups: Sequence[Sequence[int]] = (), binary: Sequence[int] | None = None) -> Layout:
@@ -199,9 +209,24 @@ def describe(table: FloatArray, names: Sequence[str], discrete: Sequence[int] = 
 
 def standardise(table: FloatArray, info: ColumnInfo) -> FloatArray:
     """The table on the model's scale, with 0 in missing cells, shape (n, p)."""
+    table = logarithms(table, info.logged, np.exp(info.center - LOWEST_LOG * info.scale) if info.logged else 0.0)
     return np.where(np.isnan(table), 0.0, (table - info.center) / info.scale)
+
+
+def logarithms(table: FloatArray, logged: Sequence[int], lowest: FloatArray | float = 0.0) -> FloatArray:
+    """The table with the logarithm in some columns; values below ``lowest`` count as that. A copy, if any."""
+    if not logged:
+        return table
+    columns, result = list(logged), table.copy()
+    least = np.broadcast_to(np.asarray(lowest), table.shape[1:])[columns]
+    result[:, columns] = np.log(np.maximum(table[:, columns], least))
+    return result
 
 
 def original(values: FloatArray, info: ColumnInfo) -> FloatArray:
     """Values on the model's scale in original units; the last axis is the column."""
-    return values * info.scale + info.center
+    result = values * info.scale + info.center
+    if info.logged:
+        columns = list(info.logged)
+        result[..., columns] = np.exp(np.minimum(result[..., columns], LARGEST_LOG))
+    return result

@@ -215,7 +215,6 @@ class SelfMasking(Mechanism):
         per_unit = 1.0 if self.link == "logistic" else 1 / LOGISTIC_PER_PROBIT
         values = torch.tensor([per_unit * (value or 0.0) for value in fixed], dtype=signs.dtype)
         self.register_buffer("fixed_slope", values, persistent=False)
-        self._all_free = not bool((signs != 0).any() or is_fixed.any())
         start = inverse_cdf(rates.clamp(0.02, 0.98), self.link)
         # Known sign: (log |w|, b); free sign: (w, intercept), since a wrong sign in (w, b) can never turn round.
         self.slope_parameter = nn.Parameter(torch.zeros_like(signs))
@@ -223,10 +222,41 @@ class SelfMasking(Mechanism):
         threshold = torch.zeros_like(start) if self.shared else -start * signs
         self.offset_parameter = nn.Parameter(torch.where(signs == 0, start, threshold))
 
+    @torch.no_grad()
+    def lean(self, direction: Tensor) -> None:
+        """Start columns of unknown direction from a slope of that sign, which stays free; call it after :meth:`setup`.
+
+        Parameters
+        ----------
+        direction : Tensor
+            +1, -1, or 0 for columns to leave as they are, shape (p,).
+        """
+        free = (self.sign == 0) & (direction.to(self.sign) != 0) & ~self.slope_is_fixed
+        self.slope_parameter.copy_(torch.where(free, direction.to(self.sign), self.slope_parameter))
+
+    @torch.no_grad()
+    def start_at(self, where: Tensor, slope: Tensor, threshold: Tensor) -> None:
+        """Start some columns at a slope and threshold (standardised), and keep their direction.
+
+        A network can bend far enough to turn a direction round, so one that was found by other means is held.
+
+        Parameters
+        ----------
+        where : Tensor
+            bool, shape (p,): the columns to start.
+        slope : Tensor
+            Shape (p,), per standard deviation.
+        threshold : Tensor
+            Shape (p,), standardised scale.
+        """
+        slope, threshold = slope.to(self.sign), threshold.to(self.sign)
+        where = where.to(self.sign.device) & ~self.slope_is_fixed
+        self.sign.copy_(torch.where(where, slope.sign(), self.sign))
+        self.slope_parameter.copy_(torch.where(where, slope.abs().clamp(min=1e-2).log(), self.slope_parameter))
+        self.offset_parameter.copy_(torch.where(where, threshold, self.offset_parameter))
+
     def curve(self) -> Curve:
         """See :class:`Mechanism`."""
-        if self._all_free:
-            return Curve(self.slope_parameter, self.offset_parameter, self.link)
         known = self.sign != 0
         slope = torch.where(known, self.sign * self.slope_parameter.exp(), self.slope_parameter)
         slope = torch.where(self.slope_is_fixed, self.fixed_slope, slope)

@@ -57,14 +57,17 @@ def mechanism_table(joint: Joint, columns: ColumnInfo, x: torch.Tensor) -> pd.Da
     with np.errstate(divide="ignore", invalid="ignore"):
         standard = -intercept / slope
     threshold = standard * columns.scale + columns.center
-    table["slope"] = np.where(has_term, per_sd / columns.scale, np.nan)
+    center, scale = columns.center.copy(), columns.scale.copy()
+    # Columns that are modelled by their logarithm: in original units, the scale where half of the cells are missing.
+    logged = list(columns.logged)
+    threshold[logged], center[logged] = np.exp(threshold[logged]), np.exp(center[logged])
+    scale[logged] *= threshold[logged]
+    table["slope"] = np.where(has_term, per_sd / scale, np.nan)
     table["slope_per_sd"] = np.where(has_term, per_sd, np.nan)
     table["threshold"] = np.where(has_term, threshold, np.nan)
     table["direction"] = np.where(has_term, np.array(["low", "", "high"])[np.sign(per_sd).astype(int) + 1], "")
     table["words"] = [
-        words_for_curve(
-            columns.names[j], per_sd[j], threshold[j], columns.center[j], columns.scale[j], columns.missing_rate[j]
-        )
+        words_for_curve(columns.names[j], per_sd[j], threshold[j], center[j], scale[j], columns.missing_rate[j])
         if has_term[j]
         else _complete(columns.names[j])
         for j in range(p)

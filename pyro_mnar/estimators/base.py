@@ -5,6 +5,7 @@ import os
 import threading
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
@@ -24,6 +25,7 @@ from pyro_mnar.columns import (
     check_discrete,
     describe,
     find_layout,
+    logarithms,
     standardise,
 )
 from pyro_mnar.encoders import Encoder, MLPEncoder
@@ -39,6 +41,8 @@ from pyro_mnar.estimators.images import (
 )
 from pyro_mnar.estimators.kinds import Kinds, Labels
 from pyro_mnar.estimators.parameters import check_parameters, checked_device, drawn_seed
+from pyro_mnar.estimators.scales import check_positive, find_log_columns
+from pyro_mnar.estimators.start import Start, best_start, passes
 from pyro_mnar.estimators.tables import BoolArray, category_labels, marks_with_number, read_table, reject_far
 from pyro_mnar.heads import Head
 from pyro_mnar.importance import Gradient
@@ -49,12 +53,18 @@ from pyro_mnar.posterior import Posterior
 from pyro_mnar.progress import training_bar
 from pyro_mnar.training import History, TrainingSettings, fit
 
+#: Steps of training where ``max_iter`` is None.
+STEPS = 2000
 # torch initialises layers from its global generator: it is forked, seeded and put back, one thread at a time.
 _INITIALISATION = threading.Lock()
 
 
 class JointEstimator(Explained, BaseEstimator):
     """Base of the estimators: the constructor's parameters and the fitted pair ``joint_``."""
+
+    # Parameters of the imputer alone; the others have these values.
+    log_columns: Literal["auto"] | Sequence[str | int] | None = None
+    start: Literal["neutral", "cliff"] = "neutral"
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "mechanism": [str, mechanisms.Mechanism],
@@ -64,9 +74,11 @@ class JointEstimator(Explained, BaseEstimator):
         "latent_dim": [Interval(Integral, 1, None, closed="left"), None],
         "hidden_units": ["array-like"],
         "min_scale": [Interval(Real, 0, None, closed="left")],
+        "log_columns": [StrOptions({"auto"}), "array-like", None],
+        "start": [StrOptions({"neutral", "cliff"})],
         "n_draws": [Interval(Integral, 1, None, closed="left")],
         "n_draws_posterior": [Interval(Integral, 1, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left"), None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "final_rate": [Interval(Real, 0, 1, closed="right")],
@@ -95,7 +107,7 @@ class JointEstimator(Explained, BaseEstimator):
         min_scale: float = 0.1,
         n_draws: int = 20,
         n_draws_posterior: int = 1000,
-        max_iter: int = 500,
+        max_iter: int | None = 500,
         batch_size: int = 128,
         learning_rate: float = 1e-3,
         final_rate: float = 1.0,
@@ -268,18 +280,26 @@ class JointEstimator(Explained, BaseEstimator):
         self.layout_ = (
             find_layout(table, [], []) if images else self._kinds().layout(table, self.categorical, self.binary)
         )
+        start = None
         if images:
             self.columns_ = describe_pixels(table, self._names())
         else:
-            self.columns_ = describe(table, self._names(), self.layout_.discrete)
+            logged = self._log_columns(table)
+            modelled = logarithms(table, logged)
+            self.columns_ = describe(modelled, self._names(), self.layout_.discrete)._replace(logged=logged)
+            if self.start == "cliff" and self.collapse is not False:
+                start = self._best_start(modelled)
+                self.columns_ = self.columns_ if start is None else start.columns
         # A mechanism of images belongs to all pixels, those included that happened to be seen each time.
         active = np.isnan(table).any(0) | images
         data = Batch(*self._batch(table)[:2], target).to(self.device, torch.float32)
         self.joint_ = self._new_joint(torch.as_tensor(active))
         if images:
             set_noise_floor(self.joint_.likelihood, self.min_scale, table)
+        if start is not None:
+            self.joint_.mechanism.load_state_dict(start.mechanism.state_dict())
         settings = TrainingSettings(
-            max_iter=self.max_iter,
+            max_iter=self._passes(len(table)),
             batch_size=self.batch_size,
             n_draws=self.n_draws,
             learning_rate=self.learning_rate,
@@ -298,6 +318,27 @@ class JointEstimator(Explained, BaseEstimator):
                 fit(self.joint_, data, settings, report, self.history_, self.checkpoint_dir)
         finally:
             self.n_iter_ = self.history_.n_iter
+
+    def _passes(self, n_rows: int) -> int:
+        return passes(STEPS, n_rows, self.batch_size) if self.max_iter is None else self.max_iter
+
+    def _log_columns(self, table: FloatArray) -> tuple[int, ...]:
+        if self.log_columns is None:
+            return ()
+        if isinstance(self.log_columns, str):
+            return find_log_columns(table, self.layout_.continuous, mechanisms.by_name(self.mechanism))
+        positions = tuple(sorted(self._kinds().positions(self.log_columns, "log_columns")))
+        check_positive(table, positions, self.layout_.discrete, self._names())
+        return positions
+
+    def _best_start(self, modelled: FloatArray) -> Start | None:
+        steps = self._passes(len(modelled)) * -(-len(modelled) // self.batch_size)
+        law = partial(self._likelihood, scale="feature")
+        with _INITIALISATION, torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._seed)
+            given, device = mechanisms.by_name(self.mechanism), checked_device(self.device)
+            at = self.layout_.continuous
+            return best_start(modelled, self.columns_, given, at, law, self._seed, device, steps)
 
     def _new_joint(self, active: torch.Tensor) -> Joint:
         """An untrained pair for ``columns_``, the same for the same seed; ``active`` as in Joint."""
@@ -320,11 +361,7 @@ class JointEstimator(Explained, BaseEstimator):
         decoder: nn.Module = nn.Identity() if linear else mlp(latent_dim, hidden)
         width = latent_dim if linear or not hidden else hidden[-1]
         scale: Literal["shared", "free"] = "shared" if linear else "free"
-        likelihood: Likelihood
-        if self.layout_.discrete:
-            likelihood = MixedLikelihood(width, self.layout_, scale, self.min_scale)
-        else:
-            likelihood = GaussianLikelihood(width, p, scale, self.min_scale)
+        likelihood = self._likelihood(width, scale)
         encoder: Encoder = MLPEncoder(p, latent_dim, hidden)
         if self.decoder == "conv":
             parameters = self.get_params(deep=False)
@@ -341,6 +378,11 @@ class JointEstimator(Explained, BaseEstimator):
             n_inner=self.n_inner,
             one_cell_groups=[group.columns for group in self.layout_.groups if group.one_cell],
         )
+
+    def _likelihood(self, width: int, scale: Literal["free", "feature", "shared"]) -> Likelihood:
+        if self.layout_.discrete:
+            return MixedLikelihood(width, self.layout_, scale, self.min_scale)
+        return GaussianLikelihood(width, len(self.columns_.names), scale, self.min_scale)
 
     def _batch(self, table: FloatArray) -> Batch:
         x = torch.as_tensor(standardise(table, self.columns_))

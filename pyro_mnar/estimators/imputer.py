@@ -49,9 +49,19 @@ class MNARImputer(TransformerMixin, JointEstimator):
         which both sides of the images must be divisible by 2 once for each.
     min_scale : float
         Floor under the noise scale of p(x|z), in observed standard deviations (for images: that of all pixels).
+    log_columns : "auto", sequence of str or int, or None
+        Positive columns that are modelled by their logarithm; "auto" takes those of which the observed cells, and the
+        number of missing ones, are better explained so. Means, quantiles and draws are in original units either way.
+    start : {"cliff", "neutral"}
+        "cliff" looks, for a self-masking mechanism, for columns whose observed values end at a cliff: they are
+        standardised by the mean and spread that a normal law with the rest cut off would have, and the mechanism starts
+        there; unknown directions are those from which a linear model reaches the highest bound. "neutral" starts from
+        the observed mean and spread, and no slope.
     n_draws, n_draws_posterior : int
         Importance draws K per row in training and when asking.
-    max_iter, batch_size, learning_rate, final_rate, mechanism_learning_rate, gradient, validation_fraction, tol
+    max_iter : int or None
+        Passes over the data; None takes as many as make 2,000 steps.
+    batch_size, learning_rate, final_rate, mechanism_learning_rate, gradient, validation_fraction, tol
         See :class:`~pyro_mnar.training.TrainingSettings`; so too ``n_iter_no_change``.
     collapse : {"auto", True, False}
         Integrate x_mis out of the mask term exactly, where that is possible.
@@ -135,9 +145,11 @@ class MNARImputer(TransformerMixin, JointEstimator):
         latent_dim: int | None = None,
         hidden_units: Sequence[int] = (128, 128),
         min_scale: float = 0.1,
+        log_columns: Literal["auto"] | Sequence[str | int] | None = None,
+        start: Literal["neutral", "cliff"] = "neutral",
         n_draws: int = 20,
         n_draws_posterior: int = 1000,
-        max_iter: int = 500,
+        max_iter: int | None = 500,
         batch_size: int = 128,
         learning_rate: float = 1e-3,
         final_rate: float = 1.0,
@@ -186,6 +198,8 @@ class MNARImputer(TransformerMixin, JointEstimator):
             verbose=verbose,
         )
         self.strategy = strategy
+        self.log_columns = log_columns
+        self.start = start
         self.discrete_output = discrete_output
         self.likelihood = likelihood
         self.pixel_noise = pixel_noise

@@ -87,7 +87,7 @@ class Kinds:
             Unknown columns, columns of two kinds, and values that the kind does not have.
         """
         names = self.model_names()
-        groups = [self._positions(group, "categorical") for group in (categorical or ())]
+        groups = [self.positions(group, "categorical") for group in (categorical or ())]
         members = [column for group in groups for column in group]
         twice = {column for column in members if members.count(column) > 1}
         if twice:
@@ -97,7 +97,7 @@ class Kinds:
         short = [group for group in groups if len(group) < 2]
         if short:
             raise InvalidInputError(f"a group of 'categorical' has {len(short[0])} columns; it needs at least two")
-        flags = None if isinstance(binary, str) else self._positions(binary, "binary")
+        flags = None if isinstance(binary, str) else self.positions(binary, "binary")
         if flags is not None and set(flags) & set(members):
             name = names[min(set(flags) & set(members))]
             raise InvalidInputError(f"column {name!r} is in 'binary' and in 'categorical'; give it one kind")
@@ -123,7 +123,7 @@ class Kinds:
             start += len(self.labels[int(j)]) if int(j) in self.labels else 1
         return starts
 
-    def _positions(self, columns: Sequence[object], parameter: str) -> list[int]:
+    def positions(self, columns: Sequence[object], parameter: str) -> list[int]:
         """Positions among the model's columns of columns given by name, or by position in the table."""
         names: list[object] = list(self.names)
         if isinstance(columns, str):

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.utils import check_array
 
-from pyro_mnar.columns import ColumnInfo, FloatArray
+from pyro_mnar.columns import ColumnInfo, FloatArray, standardise
 from pyro_mnar.errors import InvalidInputError, InvalidTypeError
 
 BoolArray = npt.NDArray[np.bool_]
@@ -94,7 +94,7 @@ def reject_far(values: FloatArray, columns: ColumnInfo) -> None:
     InvalidInputError
         A value so far off that its density is no number; the message names the column and the row.
     """
-    distance = np.abs(values - columns.center) / columns.scale
+    distance = np.abs(standardise(values, columns))
     row, column = _first(distance > FARTHEST)
     if row is not None:
         raise InvalidInputError(

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from pyro_mnar.batch import Batch
 from pyro_mnar.columns import ColumnInfo, FloatArray, original
-from pyro_mnar.diagnostics import ess, normalised, pareto_k, pareto_k_limit, psis_smooth
+from pyro_mnar.diagnostics import ess, pareto_k, pareto_k_limit, psis_smooth
 from pyro_mnar.errors import InvalidInputError, UnreliableWeightsWarning, UnsupportedModelError
 from pyro_mnar.importance import log_mean
 from pyro_mnar.joint import Joint
 from pyro_mnar.noise import BlockNoise
+from pyro_mnar.posterior.averages import average, mean_of_draws, mean_of_originals
 from pyro_mnar.posterior.draws import BYTE_BUDGET, Values, WeightedDraws, code_carries_weight, draw_missing
 from pyro_mnar.posterior.refine import Refinement
 from pyro_mnar.posterior.sampler import Sampler
@@ -182,7 +183,7 @@ class Posterior:
         """
 
         def chunk(draws: WeightedDraws) -> Tensor:
-            return _average(draws.log_weights, function(self._unstandardised(draws)))
+            return average(draws.log_weights, function(self._unstandardised(draws)))
 
         result = self._collect(chunk, "draw")
         self._warn()
@@ -212,9 +213,9 @@ class Posterior:
             assert draws.x is not None and head is not None
             distribution = head(draws.x)
             if function is not None:
-                return _average(draws.log_weights, function(distribution))
+                return average(draws.log_weights, function(distribution))
             probabilities = isinstance(distribution, Categorical)
-            return _average(draws.log_weights, distribution.probs if probabilities else distribution.mean)
+            return average(draws.log_weights, distribution.probs if probabilities else distribution.mean)
 
         result = self._collect(chunk, "draw", batch=self.batch.without_target())
         self._warn()
@@ -330,7 +331,9 @@ class Posterior:
             rows = draws.rows.cpu().numpy()
             for name, value in _diagnose(draws.log_weights).items():
                 self._diagnostics[name][rows] = value
-            self._means[rows] = _average(psis_smooth(draws.log_weights), draws.x).cpu().numpy()
+            smooth = draws._replace(log_weights=psis_smooth(draws.log_weights))
+            means = mean_of_originals if self.columns.logged and values == "mean" else mean_of_draws
+            self._means[rows] = means(smooth, self.joint, self.batch, self.columns).cpu().numpy()
             self._known[rows] = True
 
     @torch.no_grad()
@@ -381,13 +384,6 @@ class Posterior:
     def _original(self, values: FloatArray) -> FloatArray:
         result = original(values, self.columns)
         return result if self._table is None else np.where(np.isnan(self._table), result, self._table)
-
-
-def _average(log_weights: Tensor, values: Tensor | None) -> Tensor:
-    """sum_k a_k values_k, shape (r, ...)."""
-    assert values is not None
-    share = normalised(log_weights)
-    return torch.einsum("kr,kr...->r...", share.to(values.device), values)
 
 
 def _diagnose(log_weights: Tensor) -> dict[str, FloatArray]:

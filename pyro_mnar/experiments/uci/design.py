@@ -1,0 +1,181 @@
+"""What is run: data sets, methods and their settings, as rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+DATASETS = ("banknote", "concrete", "wine_red", "wine_white", "breast_cancer")
+SEEDS = (0, 1, 2, 3, 4)
+#: Their imputations do not depend on a seed.
+DETERMINISTIC = ("mean", "knn", "mice")
+ABLATION_DATASETS = ("banknote",)
+PARITY_DATASETS = ("banknote", "breast_cancer")
+PARITY_STEPS = 100_000
+STEPS = 1_000
+ABLATION_STEPS = 800
+POSTERIOR_DRAWS = 200
+
+Part = Literal["methods", "ablation", "parity"]
+Settings = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class UCIRow:
+    """One fit.
+
+    Attributes
+    ----------
+    dataset : str
+        Name for :func:`pyro_mnar.datasets.load`.
+    method : str
+        A baseline's name, or what the imputer is called in the tables.
+    seed : int
+        Of the fit; the masks are the same for all seeds.
+    part : str
+        Which table the row is for.
+    settings : dict
+        Parameters of ``MNARImputer`` where they are not its defaults; ``direction`` is that of the self-masking
+        mechanism, ``link`` its link, ``steps`` stands for as many passes, and ``imputation`` is the posterior's.
+        Empty for baselines.
+    rows : int or None
+        Only the first rows of the table, for the quick form.
+    """
+
+    dataset: str
+    method: str
+    seed: int
+    part: Part = "methods"
+    settings: Settings = field(default_factory=dict)
+    rows: int | None = None
+
+
+# What the published methods are run with: the package's training from a neutral start.
+_COMMON: Settings = {"start": "neutral", "log_columns": None, "n_draws": 5, "steps": STEPS}
+
+BASELINES = ("mean", "knn", "mice", "missforest")
+MODELS: dict[str, Settings] = {
+    "miwae": {**_COMMON, "mechanism": "ignorable"},
+    "self-masking": {**_COMMON, "mechanism": "self-masking"},
+    "self-masking-known": {**_COMMON, "mechanism": "self-masking", "direction": "high"},
+    "agnostic": {**_COMMON, "mechanism": "linear"},
+    "nonlinear": {**_COMMON, "mechanism": "nonlinear"},
+    "miwae-ppca": {**_COMMON, "mechanism": "ignorable", "decoder": "linear"},
+    "self-masking-ppca": {**_COMMON, "mechanism": "self-masking", "decoder": "linear"},
+    "self-masking-known-ppca": {**_COMMON, "mechanism": "self-masking", "direction": "high", "decoder": "linear"},
+}
+CLIFF_AND_LOG: Settings = {
+    "mechanism": "self-masking",
+    "start": "cliff",
+    "log_columns": "auto",
+    "n_draws": 5,
+    "max_iter": None,
+    "final_rate": 0.05,
+    "gradient": "dreg",
+}
+DEFAULTS: dict[str, Settings] = {
+    "cliff-and-log": CLIFF_AND_LOG,
+    "cliff-and-log-known": {**CLIFF_AND_LOG, "direction": "high"},
+    "default": {},
+}
+
+_BASE: Settings = {
+    **_COMMON,
+    "mechanism": "self-masking",
+    "direction": "high",
+    "steps": ABLATION_STEPS,
+    "n_draws": 20,
+    "batch_size": 128,
+    "learning_rate": 1e-3,
+    "mechanism_learning_rate": 1e-2,
+    "collapse": True,
+    "gradient": "standard",
+}
+ABLATION: dict[str, Settings] = {
+    "base": _BASE,
+    "sampled x_mis": {**_BASE, "collapse": False},
+    "mechanism rate x1": {**_BASE, "mechanism_learning_rate": 1e-3},
+    "mechanism rate x3": {**_BASE, "mechanism_learning_rate": 3e-3},
+    "mechanism rate x30": {**_BASE, "mechanism_learning_rate": 3e-2},
+    "K = 5": {**_BASE, "n_draws": 5},
+    "K = 100": {**_BASE, "n_draws": 100},
+    "batch 16": {**_BASE, "batch_size": 16},
+    "DReG": {**_BASE, "gradient": "dreg"},
+    "start at the cliff": {**_BASE, "start": "cliff"},
+    "log columns": {**_BASE, "log_columns": "auto"},
+    "cliff and log": {**_BASE, "start": "cliff", "log_columns": "auto"},
+}
+
+# Settings of the authors' code: their rates, likelihood, link and averaging of decoder means.
+PARITY: Settings = {
+    "mechanism": "self-masking",
+    "direction": "high",
+    "link": "logistic",
+    "start": "neutral",
+    "log_columns": None,
+    "min_scale": 1e-3,
+    "collapse": False,
+    "n_draws": 20,
+    "batch_size": 16,
+    "steps": PARITY_STEPS,
+    "learning_rate": 1e-3,
+    "mechanism_learning_rate": 1e-3,
+    "final_rate": 1.0,
+    "gradient": "standard",
+    "imputation": "decoder-mean",
+}
+
+
+def study_rows(seeds: int = len(SEEDS)) -> tuple[UCIRow, ...]:
+    """All rows but parity: the first seed of every method, the ablation, then further seeds.
+
+    Whenever a run is stopped, the seeds that are finished are the same for (almost) all methods.
+    """
+    rows = [
+        UCIRow(dataset, method, 0, settings=settings)
+        for settings_of in (DEFAULTS, MODELS)
+        for method, settings in settings_of.items()
+        for dataset in reversed(DATASETS)
+    ]
+    rows += [UCIRow(dataset, method, 0) for method in reversed(BASELINES) for dataset in reversed(DATASETS)]
+    rows += [
+        UCIRow(dataset, variant, 0, "ablation", settings)
+        for dataset in ABLATION_DATASETS
+        for variant, settings in ABLATION.items()
+    ]
+    for seed in SEEDS[1:seeds]:
+        rows += [
+            UCIRow(dataset, method, seed, settings=settings)
+            for settings_of in (DEFAULTS, MODELS)
+            for method, settings in settings_of.items()
+            for dataset in reversed(DATASETS)
+        ]
+        rows += [UCIRow(dataset, "missforest", seed) for dataset in reversed(DATASETS)]
+    return tuple(rows)
+
+
+def parity_rows(seeds: int = 1) -> tuple[UCIRow, ...]:
+    """The authors' settings."""
+    return tuple(
+        UCIRow(dataset, "official settings", seed, "parity", PARITY)
+        for seed in SEEDS[:seeds]
+        for dataset in PARITY_DATASETS
+    )
+
+
+def quick_rows() -> tuple[UCIRow, ...]:
+    """One seed, few steps, few rows: whether everything works, not how well."""
+    few: Settings = {"steps": 20, "start": "neutral"}
+    methods: tuple[tuple[str, Part, Settings], ...] = (
+        ("mean", "methods", {}),
+        ("mice", "methods", {}),
+        ("miwae", "methods", {**MODELS["miwae"], **few}),
+        ("cliff-and-log", "methods", {**CLIFF_AND_LOG, "steps": 20}),
+        ("base", "ablation", {**ABLATION["base"], **few}),
+        ("official settings", "parity", {**PARITY, **few}),
+    )
+    return tuple(
+        UCIRow(dataset, method, 0, part, settings, 150)
+        for dataset in ("breast_cancer", "banknote")
+        for method, part, settings in methods
+    )

@@ -1,0 +1,132 @@
+"""Where training starts: which columns take the log scale, where a tail was lost, and from which side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pyro_mnar import MNARImputer
+from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.estimators.scales import find_log_columns, lost_tail
+from pyro_mnar.mechanisms import Ignorable, Linear, SelfMasking
+
+Floats = np.ndarray
+SHORT: dict[str, Any] = {
+    "start": "cliff",
+    "log_columns": "auto",
+    "max_iter": 30,
+    "n_draws": 5,
+    "hidden_units": (16,),
+    "n_draws_posterior": 99,
+    "random_state": 0,
+}
+
+
+def cut(x: Floats, high: bool = True) -> Floats:
+    return np.where((x > x.mean()) if high else (x < x.mean()), np.nan, x)
+
+
+def test_the_lost_half_of_a_normal_column_is_found() -> None:
+    x = np.random.default_rng(0).normal(3.0, 2.0, size=4000)
+    for high in (True, False):
+        found, wrong = lost_tail(cut(x, high), high), lost_tail(cut(x, high), not high)
+        assert found is not None and wrong is not None
+        assert found.gain > 100 and found.gain > wrong.gain
+        assert found.center == pytest.approx(3.0, abs=0.15) and found.scale == pytest.approx(2.0, abs=0.15)
+        assert found.cut == pytest.approx(x.mean(), abs=0.02)
+
+
+def test_cells_lost_at_random_leave_no_cliff() -> None:
+    generator = np.random.default_rng(1)
+    x = np.where(generator.random(2000) < 0.3, np.nan, generator.normal(size=2000))
+    found = lost_tail(x, high=True)
+    assert found is not None and found.gain < 0
+    assert lost_tail(generator.normal(size=100), high=True) is None
+
+
+def test_nothing_is_lost_beyond_a_pile_of_zeros() -> None:
+    generator = np.random.default_rng(2)
+    x = cut(np.maximum(generator.normal(size=1000), 0.0))
+    assert lost_tail(x, high=False) is None
+    found = lost_tail(x, high=True)
+    assert found is not None and found.gain > 0
+
+
+def test_log_columns_follow_the_law_of_what_is_seen() -> None:
+    generator = np.random.default_rng(3)
+    normal = generator.normal(10.0, 1.0, size=3000)
+    skewed = np.exp(generator.normal(size=3000))
+    signed = generator.normal(size=3000)
+    table = np.column_stack([cut(normal), cut(skewed), cut(signed)])
+    assert find_log_columns(table, (0, 1, 2), SelfMasking()) == (1,)
+    assert find_log_columns(table, (0, 2), SelfMasking()) == ()
+    assert find_log_columns(table, (0, 1, 2), Linear()) == ()
+    assert 1 in find_log_columns(np.column_stack([normal, skewed]), (0, 1), Ignorable())
+
+
+def test_the_imputer_starts_on_the_right_side_of_each_column() -> None:
+    generator = np.random.default_rng(4)
+    z = generator.normal(size=(600, 1))
+    x = z @ np.array([[1.0, 1.0, 1.0, 1.0]]) + 0.4 * generator.normal(size=(600, 4))
+    table = np.column_stack([cut(x[:, 0]), cut(x[:, 1], high=False), x[:, 2:]])
+    imputer = MNARImputer(
+        start="cliff",
+        log_columns="auto",
+        max_iter=30,
+        n_draws=5,
+        hidden_units=(16,),
+        batch_size=64,
+        n_draws_posterior=99,
+        random_state=0,
+    ).fit(table)
+    report = imputer.mechanism_report()
+    assert list(report["direction"][:2]) == ["high", "low"]
+    assert report["threshold"][0] == pytest.approx(x[:, 0].mean(), abs=0.2)
+    missing = np.isnan(table)
+    completed = imputer.transform(table)
+    assert completed[missing[:, 0], 0].mean() > x[:, 0].mean() > completed[missing[:, 1], 1].mean()
+
+
+def test_log_columns_keep_the_units_and_the_observed_cells() -> None:
+    generator = np.random.default_rng(5)
+    z = generator.normal(size=(400, 1))
+    x = np.exp(z + 0.5 * generator.normal(size=(400, 3)))
+    table = np.column_stack([cut(x[:, 0]), x[:, 1:]])
+    imputer = MNARImputer(
+        start="cliff",
+        log_columns="auto",
+        max_iter=30,
+        n_draws=5,
+        hidden_units=(16,),
+        batch_size=64,
+        n_draws_posterior=99,
+        random_state=0,
+    ).fit(table)
+    assert 0 in imputer.columns_.logged
+    seen = ~np.isnan(table)
+    completed = imputer.transform(table)
+    assert np.array_equal(completed[seen], table[seen])
+    # Below 100 draws nothing is said of reliability: a short fit is not the subject here.
+    posterior = imputer.posterior(table, n_draws=99)
+    low, middle, high = posterior.quantile([0.05, 0.5, 0.95])
+    lost = ~seen[:, 0]
+    assert (low[lost, 0] < middle[lost, 0]).all() and (middle[lost, 0] < high[lost, 0]).all()
+    assert imputer.mechanism_report()["threshold"][0] == pytest.approx(x[:, 0].mean(), rel=0.2)
+    # The closed form against draws of the same posterior: a mean of exponentials, not the exponential of a mean.
+    drawn = posterior.sample(400)[:, lost, 0].mean()
+    assert posterior.mean()[lost, 0].mean() == pytest.approx(drawn, rel=0.03)
+    # A value that has no logarithm is at the lower end of the scale, not an error.
+    new = table.copy()
+    new[0, 1] = 0.0
+    assert np.isfinite(imputer.transform(new)).all()
+
+
+def test_log_columns_can_be_named() -> None:
+    x = np.random.default_rng(6).normal(size=(50, 2)) + 10
+    x[:5, 0] = np.nan
+    assert MNARImputer(log_columns=[1], max_iter=1, random_state=0).fit(x).columns_.logged == (1,)
+    assert MNARImputer(log_columns=None, max_iter=1, random_state=0).fit(x).columns_.logged == ()
+    with pytest.raises(InvalidInputError, match=r"x1.*not positive"):
+        MNARImputer(log_columns=[1], max_iter=1).fit(x - 10)
