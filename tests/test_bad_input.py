@@ -17,6 +17,7 @@ from estimators import MAKERS, SMALL, small_imputer, table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.exceptions import NotFittedError
+from validation import record
 
 from pyro_mnar.batch import Batch
 from pyro_mnar.errors import DataWarning, InvalidInputError, InvalidTypeError, MNARError
@@ -480,3 +481,4 @@ def test_random_tables(X: Any, keep: bool, mechanism: str) -> None:
 @odd
 def test_500_random_tables(X: Any, keep: bool, mechanism: str) -> None:
     check_odd_table(X, keep, mechanism)
+    record("random tables (Hypothesis)", "500 tables: finite output or an error by name", "500 tables", True)
