@@ -74,8 +74,6 @@ class JointEstimator(Explained, BaseEstimator):
         "latent_dim": [Interval(Integral, 1, None, closed="left"), None],
         "hidden_units": ["array-like"],
         "min_scale": [Interval(Real, 0, None, closed="left")],
-        "log_columns": [StrOptions({"auto"}), "array-like", None],
-        "start": [StrOptions({"neutral", "cliff"})],
         "n_draws": [Interval(Integral, 1, None, closed="left")],
         "n_draws_posterior": [Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left"), None],

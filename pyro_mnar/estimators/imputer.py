@@ -123,6 +123,8 @@ class MNARImputer(TransformerMixin, JointEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **JointEstimator._parameter_constraints,
+        "log_columns": [StrOptions({"auto"}), "array-like", None],
+        "start": [StrOptions({"neutral", "cliff"})],
         "strategy": [StrOptions({"mean", "median", "sample"})],
         "discrete_output": [StrOptions({"value", "probability"})],
         "likelihood": [StrOptions({"auto", "truncated"})],
