@@ -136,6 +136,24 @@ def test_binary_columns_and_groups(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(loaded.transform(frame), fitted.transform(frame), check_exact=True)
 
 
+def test_labels_logarithms_and_a_start(tmp_path: Path) -> None:
+    frame = FRAME.assign(city=pd.Categorical(["Oslo", "Lima", None, "Oslo"] * 10), pay=np.exp(FRAME["a"]))
+    fitted = small_imputer(log_columns=["pay"], start="cliff").fit(frame)
+    save(fitted, tmp_path / "model")
+    loaded = load(tmp_path / "model")
+    pd.testing.assert_frame_equal(loaded.transform(frame), fitted.transform(frame), check_exact=True)
+    pd.testing.assert_frame_equal(loaded.mechanism_report(), fitted.mechanism_report(), check_exact=True)
+
+
+def test_images(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).uniform(size=(20, 8, 8))
+    images[images > 0.8] = np.nan
+    mechanism = SelfMasking(direction="high", shared=True)
+    fitted = small_imputer(mechanism=mechanism, decoder="conv", latent_dim=3, hidden_units=(4, 4)).fit(images)
+    save(fitted, tmp_path / "model")
+    assert np.array_equal(load(tmp_path / "model").transform(images), fitted.transform(images))
+
+
 def test_further_parameters_and_attributes(tmp_path: Path) -> None:
     frame = FRAME.assign(e=np.nan, f=pd.array(range(40), "Int64"))
     imputer = small_imputer(
