@@ -197,6 +197,11 @@ class Joint(nn.Module):
             s = Bernoulli(logits=logits, validate_args=False)
         return MaskGivenRow(s, self.active, self.n_inner if n_inner is None else n_inner, x.dtype, self.one_cell_groups)
 
+    def forget(self) -> None:
+        """Drop what belongs to a pass, which may have been broken off: its generator and its codes."""
+        self.generator = None
+        self._last = None
+
     def completed(self, x_mis: Tensor, batch: Batch) -> Tensor:
         """Rows with the observed cells as they are and ``x_mis`` elsewhere, shape of ``x_mis``."""
         x, observed = (batch.x, batch.observed) if self.n_inner == 1 else (batch.x[:, None], batch.observed[:, None])

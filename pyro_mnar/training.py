@@ -163,7 +163,7 @@ def fit(
     finally:
         if run.best:
             joint.load_state_dict(run.best)
-        joint.generator = None
+        joint.forget()
         joint.eval()
     if not math.isfinite(history.bound[-1]):
         raise FitDivergedError(

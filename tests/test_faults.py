@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 import subprocess
@@ -386,6 +387,18 @@ def test_a_rate_that_is_far_too_high(make: Any) -> None:
         pass
     for parameter in estimator.joint_.parameters():
         assert torch.isfinite(parameter).all()
+
+
+def test_an_interrupt_between_guide_and_model_leaves_a_pair_that_can_be_copied() -> None:
+    def interrupt(call: int) -> bool:
+        if call == 3:
+            raise KeyboardInterrupt
+        return False
+
+    joint = small_joint(Failing(interrupt), dtype=torch.float32)
+    with pytest.raises(KeyboardInterrupt):
+        fit(joint, small_batch(32, dtype=torch.float32), TrainingSettings(max_iter=10, batch_size=8, n_draws=2))
+    assert weights(copy.deepcopy(joint)) == weights(joint)
 
 
 INTERRUPTED = """
