@@ -17,7 +17,7 @@ def demo(
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Methods that run side by side (default 2).")] = None,
 ) -> None:
-    """Impute a real table of which the true values are known, by six methods, and show what each makes of it.
+    """Impute a real table of which the true values are known, by seven methods, and show what each makes of it.
 
     Breast cancer, 569 x 30: the first half of the features lose every value above their mean.
     """
@@ -36,7 +36,7 @@ def demo(
             console.print(f"    warning: {warning}", highlight=False, markup=False, soft_wrap=True)
 
     with console.status(f"{len(METHODS)} methods, a few minutes in all"):
-        result = run(DemoSettings(random_state, max_iter, workers), out, finished)
+        result = run(DemoSettings(random_state, max_iter=max_iter, workers=workers), out, finished)
     summary = result.summary.rename(columns={"rmse": "RMSE on missing cells (sd)"})
     print_table(summary.sort_values("RMSE on missing cells (sd)", ascending=False), "Imputation of the missing cells")
     learned = result.mechanism[result.mechanism["model"] == KNOWN]

@@ -25,11 +25,16 @@ from pyro_mnar.atomic import check_destination, replacing
 from pyro_mnar.errors import MNARWarning, StudyError
 from pyro_mnar.experiments.environment import available_cores, children_without_interrupts, limit_threads
 from pyro_mnar.experiments.records import versions
+from pyro_mnar.experiments.uci.design import CLIFF_AND_LOG
 from pyro_mnar.metrics import imputation_rmse
 
 MEAN, KNN, MICE, MIWAE = "mean", "KNN", "MICE", "MIWAE"
 KNOWN, UNKNOWN = "not-MIWAE, direction known", "not-MIWAE, direction unknown"
-METHODS = (MEAN, KNN, MICE, MIWAE, UNKNOWN, KNOWN)
+PLAIN = "not-MIWAE, direction known, plain defaults"
+METHODS = (MEAN, KNN, MICE, MIWAE, PLAIN, UNKNOWN, KNOWN)
+DEEP = (MIWAE, PLAIN, UNKNOWN, KNOWN)
+#: Of the deep models but the plain one: the options that the UCI study records, the same for every table.
+OPTIONS = {name: value for name, value in CLIFF_AND_LOG.items() if name != "mechanism"}
 FILES = ("summary.csv", "mechanism.csv", "settings.json", "distributions.png")
 #: Shown in the figure: a size, a texture, and two shapes.
 SHOWN = ("mean radius", "mean texture", "mean smoothness", "mean concavity")
@@ -44,7 +49,7 @@ class DemoSettings:
     random_state : int
         Of every method.
     max_iter : int or None
-        Passes over the data of the three deep models; None is the package's default.
+        Passes over the data of the deep models; None leaves them at 2,000 steps, or the package's default.
     workers : int or None
         Methods that run side by side; None is two, or one on a single core: more would need more than 2 GB.
     """
@@ -164,7 +169,7 @@ def impute_with(method: str, holed: pd.DataFrame, settings: DemoSettings) -> Out
     mechanism = None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        if method in (MIWAE, UNKNOWN, KNOWN):
+        if method in DEEP:
             imputer = _deep_imputer(method, settings).fit(holed)
             completed = imputer.transform(holed)
             mechanism = None if method == MIWAE else imputer.mechanism_report()
@@ -216,8 +221,10 @@ def _deep_imputer(method: str, settings: DemoSettings) -> Any:
     from pyro_mnar.estimators import MNARImputer
     from pyro_mnar.mechanisms import Ignorable, SelfMasking
 
-    mechanism = {MIWAE: Ignorable(), UNKNOWN: SelfMasking(), KNOWN: SelfMasking(direction="high")}[method]
+    mechanism = {MIWAE: Ignorable(), UNKNOWN: SelfMasking()}.get(method, SelfMasking(direction="high"))
     imputer = MNARImputer(mechanism, random_state=settings.random_state)
+    if method != PLAIN:
+        imputer.set_params(**OPTIONS)
     return imputer if settings.max_iter is None else imputer.set_params(max_iter=settings.max_iter)
 
 
@@ -266,12 +273,15 @@ def _start_worker() -> None:
 
 
 def _record(settings: DemoSettings, seconds: float) -> dict[str, Any]:
-    parameters = _deep_imputer(KNOWN, settings).get_params(deep=False)
+    parameters = {name: _deep_imputer(name, settings).get_params(deep=False) for name in (KNOWN, PLAIN)}
     return {
         "data": "breast cancer (scikit-learn), 569 x 30",
         "missing": "the first 15 features lose every value above their mean",
         "demo": asdict(settings),
-        "estimator": {name: _plain(value) for name, value in parameters.items() if name != "mechanism"},
+        "estimators": {
+            name: {key: _plain(value) for key, value in found.items() if key != "mechanism"}
+            for name, found in parameters.items()
+        },
         "versions": versions(),
         "cores": available_cores(),
         "seconds": round(seconds, 1),
