@@ -79,3 +79,9 @@ def test_its_commands_exist() -> None:
 def test_its_local_links_exist() -> None:
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
     assert links and all((ROOT / link).exists() for link in links)
+
+
+def test_each_section_is_there_once_and_has_a_text() -> None:
+    headings = re.findall(r"^#+ .*$", re.sub(r"```.*?```", "", README, flags=re.DOTALL), re.MULTILINE)
+    assert len(headings) == len(set(headings))
+    assert not re.search(r"^## .*\n\n## ", README, re.MULTILINE)
