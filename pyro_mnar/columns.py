@@ -209,7 +209,7 @@ def describe(table: FloatArray, names: Sequence[str], discrete: Sequence[int] = 
 
 def standardise(table: FloatArray, info: ColumnInfo) -> FloatArray:
     """The table on the model's scale, with 0 in missing cells, shape (n, p)."""
-    table = logarithms(table, info.logged, np.exp(info.center - LOWEST_LOG * info.scale) if info.logged else 0.0)
+    table = logarithms(table, info.logged, _lowest(info))
     return np.where(np.isnan(table), 0.0, (table - info.center) / info.scale)
 
 
@@ -230,3 +230,26 @@ def original(values: FloatArray, info: ColumnInfo) -> FloatArray:
         columns = list(info.logged)
         result[..., columns] = np.exp(np.minimum(result[..., columns], LARGEST_LOG))
     return result
+
+
+def log_density_factor(table: FloatArray, info: ColumnInfo) -> FloatArray:
+    """What turns the log density of a row's standardised values into that of its original ones, shape (n,), nats.
+
+    The sum over the observed cells of log |d standardised / d original|: -log scale_j, and -log x_j more for columns
+    that are modelled by their logarithm.
+
+    Examples
+    --------
+    >>> info = ColumnInfo(("a", "b"), np.zeros(2), np.array([1.0, np.e]), np.zeros(2))
+    >>> log_density_factor(np.array([[5.0, 1.0], [5.0, np.nan]]), info).tolist()
+    [-1.0, 0.0]
+    """
+    factor = np.broadcast_to(-np.log(info.scale), table.shape).copy()
+    logged = list(info.logged)
+    factor[:, logged] -= logarithms(table, info.logged, _lowest(info))[:, logged]
+    return np.asarray(np.where(np.isnan(table), 0.0, factor).sum(1))
+
+
+def _lowest(info: ColumnInfo) -> FloatArray | float:
+    """Below this, values of columns that are modelled by their logarithm count as this, shape (p,)."""
+    return np.exp(info.center - LOWEST_LOG * info.scale) if info.logged else 0.0

@@ -11,7 +11,7 @@ from arviz.stats.stats_utils import ELPDData
 from sklearn.model_selection import KFold
 
 from pyro_mnar.at_random import fit_mask_at_random
-from pyro_mnar.columns import ColumnInfo, FloatArray
+from pyro_mnar.columns import ColumnInfo, FloatArray, log_density_factor
 from pyro_mnar.diagnostics import pareto_k_limit
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.base import JointEstimator
@@ -59,8 +59,7 @@ def compare(
         One row per model, the best first:
 
         bound, bound_se
-            Mean over the rows and its standard error, nats per row, values in units of the first model's observed
-            standard deviations.
+            Mean over the rows and its standard error, nats per row, of values as the first model standardises them.
         difference, difference_se
             To the best model, per row: zero or negative; the standard error is that of the paired differences.
         verdict
@@ -195,17 +194,13 @@ def _evidence(
 ) -> FloatArray:
     """The bound on log p(x_obs, s) of each row, shape (n,), nats, x in units of the first model."""
     first = next(iter(models.values()))
-    rows: FloatArray = posterior.log_evidence + _change_of_units(table, model.columns_, first.columns_)
+    units = log_density_factor(table, model.columns_) - log_density_factor(table, first.columns_)
+    rows: FloatArray = posterior.log_evidence + units
     return rows if model.joint_.has_mask_term else rows + _log_score(at_random, table)[:, active].sum(1)
 
 
 def _standard_error(values: FloatArray) -> float:
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else np.nan
-
-
-def _change_of_units(table: FloatArray, own: ColumnInfo, common: ColumnInfo) -> FloatArray:
-    """Log density per unit of ``common`` minus that per unit of ``own``, shape (n,)."""
-    return np.asarray((~np.isnan(table)) @ np.log(common.scale / own.scale))
 
 
 def _log_score(chance_observed: FloatArray, table: FloatArray) -> FloatArray:

@@ -14,6 +14,8 @@ from pyro_mnar.mechanisms import logistic_slope
 
 #: Logits per standard deviation under which a value is said not to matter: the odds change by less than a quarter.
 _WEAK = 0.2
+#: Logits per standard deviation under which no threshold is named.
+_MILD = 0.5
 #: Observed standard deviations from the observed mean beyond which a threshold is called out of range.
 _FAR = 4.0
 
@@ -135,9 +137,10 @@ def words_for_curve(
     """
     if abs(slope_per_sd) < _WEAK:
         what = "missing whatever its value"
-    elif abs(threshold - center) > _FAR * scale:
+    elif abs(slope_per_sd) < _MILD or abs(threshold - center) > _FAR * scale:
         ends = ("high", "low") if slope_per_sd > 0 else ("low", "high")
-        what = f"{ends[0]} values are missing more often than {ends[1]} ones"
+        how = "slightly more" if abs(slope_per_sd) < _MILD else "more"
+        what = f"{ends[0]} values are missing {how} often than {ends[1]} ones"
     else:
         side = "above" if slope_per_sd > 0 else "below"
         what = f"values {side} {readable(threshold, scale)} are likely missing"

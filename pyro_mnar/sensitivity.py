@@ -225,6 +225,9 @@ def _refitted(
 ) -> tuple[list[pd.DataFrame], float]:
     """One imputed table from each of m fits to bootstrap samples, and the mean bound of those fits."""
     model = clone(estimator).set_params(mechanism=mechanism)
+    if "start" in model.get_params(deep=False):
+        # Slopes are per standard deviation of the observed values; another start has another unit for each slope.
+        model.set_params(start="neutral")
     generator = np.random.default_rng(seed)
     completed, bounds = [], []
     for index in range(m):

@@ -7,6 +7,8 @@ import fcntl
 import os
 from pathlib import Path
 
+import pandas as pd
+
 FIELDS = ("check", "figure", "threshold", "passed")
 
 
@@ -39,3 +41,11 @@ def record(check: str, figure: str, threshold: str, passed: bool | None) -> None
             writer.writerows(lines[name] for name in sorted(lines))
         os.replace(partial, path)
     path.with_suffix(".lock").unlink(missing_ok=True)
+
+
+def record_table(name: str, table: pd.DataFrame) -> None:
+    """Keep the rows behind a figure as ``name``.csv in the folder that PYRO_MNAR_RECORD names, if it names one."""
+    folder = os.environ.get("PYRO_MNAR_RECORD")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        table.round(4).to_csv(Path(folder) / f"{name}.csv", index=False, lineterminator="\n")

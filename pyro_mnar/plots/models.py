@@ -116,9 +116,9 @@ def _missing_probability(estimator: JointEstimator, rows: FloatArray, j: int, gr
             f"the model has no mechanism for column {estimator.columns_.names[j]!r}: it is ignorable, or the column "
             "was complete in training"
         )
-    info = estimator.columns_
-    standard = np.repeat(standardise(rows, info)[:, None], len(grid), axis=1)
-    standard[..., j] = (grid - info.center[j]) / info.scale[j]
+    varied = np.repeat(rows[:, None], len(grid), axis=1)
+    varied[..., j] = grid
+    standard = standardise(varied, estimator.columns_)
     with torch.no_grad():
         x = torch.as_tensor(standard).to(next(joint.parameters()))
         missing: FloatArray = (1 - joint.mechanism(x).probs[..., j]).double().cpu().numpy()
