@@ -68,8 +68,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path.startswith("/slow"):
             self.wfile.flush()
             time.sleep(0.5)
-        self.wfile.write(body[half:])
+        # Before the last bytes: with them the client goes on, and may look at once.
         self.server.seen.append(self.path)  # type: ignore[attr-defined]
+        self.wfile.write(body[half:])
 
     def log_message(self, *args: object) -> None:
         """Keep the test's output clean."""
