@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from estimators import small_classifier, small_regressor
 from pairs import info
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.neighbors import KNeighborsRegressor
 from torch import nn
 
 from pyro_mnar import MNARClassifier, MNARRegressor
@@ -19,6 +25,7 @@ from pyro_mnar.heads import CategoricalHead, GaussianHead, Head
 from pyro_mnar.joint import Joint
 from pyro_mnar.likelihoods import GaussianLikelihood
 from pyro_mnar.mechanisms import Ignorable, Mechanism, SelfMasking
+from pyro_mnar.persistence import save
 from pyro_mnar.posterior import Posterior, mixture_quantile
 
 LOADING = torch.tensor([[1.0], [0.8], [-0.6]], dtype=torch.float64)
@@ -246,3 +253,54 @@ def test_weight_decay_shrinks_the_head_alone() -> None:
     plain, decayed = (small_classifier(head_weight_decay=w).fit(X, labels).joint_ for w in (0.0, 3.0))
     large, small = (joint.head.network.last.weight.detach().norm() for joint in (plain, decayed))
     assert float(small) < 0.7 * float(large)
+
+
+SHORT = {"head": "linear", "decoder": "linear", "latent_dim": 1, "random_state": 0, "max_iter": 20, "batch_size": 64}
+SHORT |= {"learning_rate": 1e-2, "n_draws": 5, "n_draws_posterior": 200}
+
+
+@pytest.mark.filterwarnings("ignore::pyro_mnar.errors.UnreliableWeightsWarning")
+def test_a_final_estimator_takes_the_place_of_the_head() -> None:
+    X, y, labels = problem(400)
+    new, y_new, labels_new = problem(500, seed=1)
+    plain = MNARRegressor(**SHORT).fit(X, y)
+    refitted = MNARRegressor(final_estimator=LinearRegression(), **SHORT).fit(X, y)
+    # The same law of x, the same weights, and a model of the head's own family: the same predictions up to noise.
+    assert np.sqrt(np.mean((plain.predict(new) - refitted.predict(new)) ** 2)) < 0.1 * y_new.std()
+    low, high = refitted.predict_interval(new, 0.9).T
+    assert 0.85 < np.mean((low < y_new) & (y_new < high)) < 0.97
+    assert refitted.predict(new, return_std=True)[1].mean() == pytest.approx(
+        plain.predict(new, return_std=True)[1].mean(), rel=0.1
+    )
+    losses = [
+        log_loss(labels_new, MNARClassifier(final_estimator=final, **SHORT).fit(X, labels).predict_proba(new))
+        for final in (None, LogisticRegression())
+    ]
+    assert losses[1] == pytest.approx(losses[0], abs=0.03) and losses[1] < 0.6
+
+
+@pytest.mark.filterwarnings("ignore::pyro_mnar.errors.UnreliableWeightsWarning")
+def test_the_noise_of_a_final_regressor_is_that_of_rows_it_has_not_seen() -> None:
+    X = problem(300)[0]
+    noise = np.random.default_rng(5).normal(size=300)
+    nearest = KNeighborsRegressor(1)
+    regressor = MNARRegressor(final_estimator=nearest, **SHORT | {"max_iter": 2}).fit(X, noise)
+    # The nearest of other rows is another draw of the noise: twice its variance, although the fit itself is exact.
+    assert regressor.joint_.head.sigma == pytest.approx(2**0.5, rel=0.1)
+    assert not hasattr(nearest, "n_features_in_")
+
+
+@pytest.mark.filterwarnings("ignore::pyro_mnar.errors.UnreliableWeightsWarning")
+def test_final_estimators_repeat_and_are_checked(tmp_path: Path) -> None:
+    X, y, labels = problem(100)
+    forest = RandomForestClassifier(10, min_samples_leaf=5)
+    settings = SHORT | {"max_iter": 1, "n_completed": 2}
+    first, second = (MNARClassifier(final_estimator=forest, **settings).fit(X, labels) for _ in range(2))
+    np.testing.assert_array_equal(first.predict_proba(X), second.predict_proba(X))
+    assert set(first.predict(X)) <= {"up", "down"} and forest.random_state is None
+    with pytest.raises(InvalidInputError, match="final_estimator is a RandomForestClassifier, which cannot be saved"):
+        save(first, tmp_path / "model")
+    with pytest.raises(InvalidInputError, match="'final_estimator' parameter of MNARClassifier"):
+        MNARClassifier(final_estimator=LinearRegression()).fit(X, labels)
+    with pytest.raises(InvalidInputError, match="'n_completed' parameter of MNARRegressor"):
+        MNARRegressor(n_completed=0).fit(X, y)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -10,19 +10,21 @@ import numpy.typing as npt
 import torch
 from pyro.distributions import Normal, TorchDistribution
 from sklearn.base import ClassifierMixin, RegressorMixin, TransformerMixin
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
+from pyro_mnar.batch import Batch
 from pyro_mnar.columns import FloatArray, most_likely
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.base import JointEstimator
+from pyro_mnar.estimators.final import final_head
 from pyro_mnar.estimators.parameters import check_widths
 from pyro_mnar.estimators.tables import has_text_names, write_table
 from pyro_mnar.estimators.targets import ClassCodes, read_classes, read_values
 from pyro_mnar.heads import CategoricalHead, GaussianHead, Head
 from pyro_mnar.importance import Gradient
 from pyro_mnar.mechanisms import Mechanism
-from pyro_mnar.posterior import mixture_quantile
+from pyro_mnar.posterior import Posterior, mixture_quantile
 
 
 class SupervisedEstimator(TransformerMixin, JointEstimator):
@@ -36,6 +38,8 @@ class SupervisedEstimator(TransformerMixin, JointEstimator):
         "head_hidden_units": ["array-like"],
         "head_dropout": [Interval(Real, 0, 1, closed="left")],
         "head_weight_decay": [Interval(Real, 0, None, closed="left")],
+        "final_estimator": [HasMethods(["fit", "predict"]), None],
+        "n_completed": [Interval(Integral, 1, None, closed="left")],
     }
 
     def __init__(
@@ -46,6 +50,8 @@ class SupervisedEstimator(TransformerMixin, JointEstimator):
         head_hidden_units: Sequence[int] = (64,),
         head_dropout: float = 0.0,
         head_weight_decay: float = 0.0,
+        final_estimator: Any = None,
+        n_completed: int = 10,
         categorical: Sequence[Sequence[str | int]] | None = None,
         binary: Literal["auto"] | Sequence[str | int] = "auto",
         decoder: Literal["mlp", "linear"] = "mlp",
@@ -100,6 +106,8 @@ class SupervisedEstimator(TransformerMixin, JointEstimator):
         self.head_hidden_units = head_hidden_units
         self.head_dropout = head_dropout
         self.head_weight_decay = head_weight_decay
+        self.final_estimator = final_estimator
+        self.n_completed = n_completed
 
     def transform(self, X: npt.ArrayLike) -> Any:
         """The completed table, as :meth:`pyro_mnar.MNARImputer.transform` gives it: E[x_mis | x_obs, s], without y.
@@ -161,6 +169,15 @@ class SupervisedEstimator(TransformerMixin, JointEstimator):
         average = self._posterior(self._check(X, reset=False)).predictive(function)
         return np.asarray(average.cpu().numpy(), dtype=np.float64)
 
+    def _fit_with_target(self, table: FloatArray, target: torch.Tensor) -> None:
+        """Train the pair, and put the final estimator in its head's place."""
+        self._fit_joint(table, target, self.head_weight_decay)
+        if self.final_estimator is not None:
+            rows = Batch(*self._batch(table)[:2], target)
+            draws = self.n_draws_posterior
+            posterior = Posterior(self.joint_, rows, self.columns_, table=table, n_draws=draws, seed=self._seed)
+            self.joint_.head = final_head(self.final_estimator, posterior, self.n_completed, self._seed)
+
     def _head_widths(self) -> tuple[int, ...]:
         check_widths(self.head_hidden_units, "head_hidden_units", type(self).__name__)
         return tuple(self.head_hidden_units) if self.head == "mlp" else ()
@@ -186,6 +203,12 @@ class MNARClassifier(ClassifierMixin, SupervisedEstimator):
         Share of its hidden units that each draw loses in training.
     head_weight_decay : float
         Decoupled decay of its weights, per step and unit of learning rate.
+    final_estimator : estimator or None
+        A scikit-learn classifier with ``predict_proba`` that takes the head's place once the joint model is trained, a
+        random forest say: fitted to completed rows, original units, drawn from p(x_mis | x_obs, s, y); predictions are
+        its probabilities averaged over draws from p(x_mis | x_obs, s). Such a classifier cannot be saved.
+    n_completed : int
+        Draws of each row that it is fitted to. A leaf of 10 rows then holds one row of the table, or a few.
     n_draws, n_draws_posterior : int
         Importance draws per row in training, and in predictions: 100 or more of these.
     max_iter, batch_size, learning_rate, final_rate, mechanism_learning_rate, gradient, validation_fraction, tol
@@ -202,7 +225,8 @@ class MNARClassifier(ClassifierMixin, SupervisedEstimator):
 
     References
     ----------
-    Ipsen, Mattei & Frellsen 2022, "How to deal with missing data in supervised deep learning?", ICLR.
+    Ipsen, Mattei & Frellsen 2022, "How to deal with missing data in supervised deep learning?", ICLR. Wei & Tanner
+    1990 (Monte Carlo EM, for ``final_estimator``).
 
     Examples
     --------
@@ -213,6 +237,11 @@ class MNARClassifier(ClassifierMixin, SupervisedEstimator):
     >>> MNARClassifier(max_iter=2, random_state=0).fit(X, y).predict_proba(X).shape
     (60, 2)
     """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **SupervisedEstimator._parameter_constraints,
+        "final_estimator": [HasMethods(["fit", "predict_proba"]), None],
+    }
 
     classes_: npt.NDArray[Any]
 
@@ -240,7 +269,7 @@ class MNARClassifier(ClassifierMixin, SupervisedEstimator):
         self._head_widths()
         codes: ClassCodes = read_classes(y, len(table))
         self.classes_ = codes.classes
-        self._fit_joint(table, torch.as_tensor(codes.codes), self.head_weight_decay)
+        self._fit_with_target(table, torch.as_tensor(codes.codes))
         return self
 
     def _new_head(self, n_features: int) -> Head:
@@ -282,7 +311,10 @@ class MNARRegressor(RegressorMixin, SupervisedEstimator):
     ----------
     head : {"linear", "mlp"}
         Mean of y given the completed row: linear, or a tanh network.
-    mechanism, head_hidden_units, head_dropout, head_weight_decay, categorical, binary, decoder
+    final_estimator : estimator or None
+        A scikit-learn regressor in the head's place, as for :class:`MNARClassifier`; sigma is then that of its
+        cross-validated residuals.
+    mechanism, head_hidden_units, head_dropout, head_weight_decay, n_completed, categorical, binary, decoder
         As for :class:`MNARClassifier`.
     latent_dim, hidden_units, min_scale, n_draws, n_draws_posterior, max_iter, batch_size, learning_rate, final_rate
         As for :class:`MNARClassifier`.
@@ -300,7 +332,8 @@ class MNARRegressor(RegressorMixin, SupervisedEstimator):
 
     References
     ----------
-    Ipsen, Mattei & Frellsen 2022, "How to deal with missing data in supervised deep learning?", ICLR.
+    Ipsen, Mattei & Frellsen 2022, "How to deal with missing data in supervised deep learning?", ICLR. Wei & Tanner
+    1990 (Monte Carlo EM, for ``final_estimator``).
 
     Examples
     --------
@@ -339,7 +372,7 @@ class MNARRegressor(RegressorMixin, SupervisedEstimator):
         self.y_center_, spread = float(values.mean()), float(values.std())
         self.y_scale_ = spread if spread > 0 else 1.0
         target = torch.as_tensor((values - self.y_center_) / self.y_scale_)
-        self._fit_joint(table, target, self.head_weight_decay)
+        self._fit_with_target(table, target)
         return self
 
     def _new_head(self, n_features: int) -> Head:
