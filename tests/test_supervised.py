@@ -255,8 +255,8 @@ def test_weight_decay_shrinks_the_head_alone() -> None:
     assert float(small) < 0.7 * float(large)
 
 
-SHORT = {"head": "linear", "decoder": "linear", "latent_dim": 1, "random_state": 0, "max_iter": 20, "batch_size": 64}
-SHORT |= {"learning_rate": 1e-2, "n_draws": 5, "n_draws_posterior": 200}
+SHORT = {"head": "linear", "decoder": "linear", "latent_dim": 1, "random_state": 0, "max_iter": 15, "batch_size": 64}
+SHORT |= {"learning_rate": 3e-2, "n_draws": 5, "n_draws_posterior": 200}
 
 
 @pytest.mark.filterwarnings("ignore::pyro_mnar.errors.UnreliableWeightsWarning")
@@ -276,7 +276,7 @@ def test_a_final_estimator_takes_the_place_of_the_head() -> None:
         log_loss(labels_new, MNARClassifier(final_estimator=final, **SHORT).fit(X, labels).predict_proba(new))
         for final in (None, LogisticRegression())
     ]
-    assert losses[1] == pytest.approx(losses[0], abs=0.03) and losses[1] < 0.6
+    assert losses[1] < min(losses[0] + 0.02, 0.55)
 
 
 @pytest.mark.filterwarnings("ignore::pyro_mnar.errors.UnreliableWeightsWarning")

@@ -13,7 +13,6 @@ from sklearn.base import ClassifierMixin, RegressorMixin, TransformerMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
-from pyro_mnar.batch import Batch
 from pyro_mnar.columns import FloatArray, most_likely
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.base import JointEstimator
@@ -173,7 +172,7 @@ class SupervisedEstimator(TransformerMixin, JointEstimator):
         """Train the pair, and put the final estimator in its head's place."""
         self._fit_joint(table, target, self.head_weight_decay)
         if self.final_estimator is not None:
-            rows = Batch(*self._batch(table)[:2], target)
+            rows = self._batch(table)._replace(y=target)
             draws = self.n_draws_posterior
             posterior = Posterior(self.joint_, rows, self.columns_, table=table, n_draws=draws, seed=self._seed)
             self.joint_.head = final_head(self.final_estimator, posterior, self.n_completed, self._seed)

@@ -7,7 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer, SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -23,6 +28,9 @@ from pyro_mnar.experiments.supervised.tasks import FloatArray, Task
 BOOSTING_RATE = 0.03
 BOOSTING_ROUNDS = (100, 200, 300)
 BOOSTING_LEAVES = (15, 31)
+#: Least rows in a leaf of a forest on the table with NaN; chosen by the rows that each tree did not see.
+FOREST_LEAF = (1, 2, 5, 10)
+FOREST_TREES = 100
 
 
 def imputation_baselines(task: Task, seed: int) -> dict[str, Metrics]:
@@ -40,9 +48,12 @@ def imputation_baselines(task: Task, seed: int) -> dict[str, Metrics]:
     return found | {"oracle, linear": scored(task, oracle, task.train_complete, task.test_complete)}
 
 
-def boosting_baselines(task: Task, seed: int) -> dict[str, Metrics]:
-    """Tuned boosted trees on the table with NaN, and on complete data."""
-    found = {}
+def tree_baselines(task: Task, seed: int) -> dict[str, Metrics]:
+    """Tuned boosted trees and a tuned random forest on the table with NaN, and boosted trees on complete data."""
+    start = time.perf_counter()
+    leaf = tuned_leaf(task, seed)
+    name = "random forest on NaN"
+    found = {name: scored(task, forest(task, seed, leaf), task.train, task.test, start) | {"min_samples_leaf": leaf}}
     for name, train, test in (
         ("boosted trees on NaN", task.train, task.test),
         ("oracle, boosted trees", task.train_complete, task.test_complete),
@@ -98,6 +109,23 @@ def tuned_boosting(task: Task, train: pd.DataFrame, seed: int) -> dict[str, int]
                     loss[rounds, leaves] += _loss(task, y[check], predicted, model)
     rounds, leaves = min(loss, key=lambda setting: loss[setting])
     return {"max_iter": rounds, "max_leaf_nodes": leaves}
+
+
+def forest(task: Task, seed: int, leaf: int, **settings: Any) -> Any:
+    """A random forest."""
+    make: Callable[..., Any] = RandomForestClassifier if task.classifies else RandomForestRegressor
+    return make(FOREST_TREES, max_features=0.4, min_samples_leaf=leaf, random_state=seed, **settings)
+
+
+def tuned_leaf(task: Task, seed: int) -> int:
+    """The least number of rows in a leaf with the least loss on rows of the training part that a tree did not see."""
+    X, y = task.train.to_numpy(), task.y_train
+    loss = {}
+    for leaf in FOREST_LEAF:
+        model = forest(task, seed, leaf, oob_score=True).fit(X, y)
+        unseen = model.oob_decision_function_ if task.classifies else model.oob_prediction_
+        loss[leaf] = _loss(task, y, unseen, model)
+    return min(loss, key=lambda leaf: loss[leaf])
 
 
 def _loss(task: Task, y: npt.NDArray[np.int64], predicted: FloatArray, model: Any) -> float:

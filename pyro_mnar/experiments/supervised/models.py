@@ -5,19 +5,26 @@ import warnings
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pyro_mnar.errors import UnreliableWeightsWarning
 from pyro_mnar.estimators import MNARClassifier, MNARImputer, MNARRegressor
-from pyro_mnar.experiments.supervised.baselines import linear_model
+from pyro_mnar.estimators.final import final_head
+from pyro_mnar.experiments.supervised.baselines import forest, linear_model
 from pyro_mnar.experiments.supervised.metrics import Metrics, class_metrics, value_metrics
 from pyro_mnar.experiments.supervised.tasks import FloatArray, Task
+from pyro_mnar.posterior import Posterior
 
 N_IMPUTATIONS = 10
+#: Importance draws of each row for the forest, which takes far longer than a network to predict from one.
+FOREST_DRAWS = 100
 
 
-def joint_model(task: Task, name: str, settings: dict[str, Any]) -> dict[str, Metrics]:
+def joint_model(
+    task: Task, name: str, settings: dict[str, Any], forest_name: str = "", leaf: int | None = None
+) -> dict[str, Metrics]:
     """One fit of the classifier or the regressor, and its figures on the test part.
 
     Parameters
@@ -28,6 +35,10 @@ def joint_model(task: Task, name: str, settings: dict[str, Any]) -> dict[str, Me
         Under which the figures are given.
     settings : dict
         The estimator's parameters.
+    forest_name : str
+        Under which those with a random forest in the head's place are given.
+    leaf : int or None
+        The forest's least number of completed rows in a leaf; None fits none.
     """
     start = time.perf_counter()
     estimator: Any = (MNARClassifier if task.classifies else MNARRegressor)(categorical=task.groups, **settings)
@@ -36,20 +47,45 @@ def joint_model(task: Task, name: str, settings: dict[str, Any]) -> dict[str, Me
         warnings.simplefilter("ignore", UnreliableWeightsWarning)
         estimator.fit(task.train, task.y_train)
         trained = time.perf_counter() - start
-        if task.classifies:
-            metrics = class_metrics(task.y_test, estimator.predict_proba(task.test), estimator.classes_)
-        else:
-            mean, deviation = estimator.predict(task.test, return_std=True)
-            metrics = value_metrics(task.y_test, mean, deviation)
-    seconds = time.perf_counter() - start
-    return {name: metrics | {"seconds": seconds, "train_seconds": trained, "bound": estimator.history_.bound[-1]}}
+        found = {name: predicted(task, estimator)}
+        seconds = time.perf_counter() - start
+        found[name] |= {"seconds": seconds, "train_seconds": trained, "bound": estimator.history_.bound[-1]}
+        if leaf is not None:
+            begin = time.perf_counter()
+            # What final_estimator does, without training the joint model a second time.
+            put_forest(task, estimator, leaf)
+            estimator.set_params(n_draws_posterior=FOREST_DRAWS)
+            found[forest_name] = predicted(task, estimator)
+            found[forest_name]["seconds"] = trained + time.perf_counter() - begin
+    return found
 
 
-def two_stage(task: Task, settings: dict[str, Any]) -> dict[str, Metrics]:
+def predicted(task: Task, estimator: Any) -> Metrics:
+    """Figures of a fitted classifier or regressor on the test part."""
+    if task.classifies:
+        return class_metrics(task.y_test, estimator.predict_proba(task.test), estimator.classes_)
+    mean, deviation = estimator.predict(task.test, return_std=True)
+    return value_metrics(task.y_test, mean, deviation)
+
+
+def put_forest(task: Task, estimator: Any, leaf: int) -> None:
+    """Put a random forest in the place of the head of a fitted estimator."""
+    if task.classifies:
+        target = torch.as_tensor(np.searchsorted(estimator.classes_, task.y_train))
+    else:
+        target = torch.as_tensor((task.y_train - estimator.y_center_) / estimator.y_scale_)
+    rows = estimator.batch(task.train)._replace(y=target)
+    table, seed = estimator.table(task.train), int(estimator.random_state)
+    posterior = Posterior(estimator.joint_, rows, estimator.columns_, table=table, n_draws=FOREST_DRAWS, seed=seed)
+    estimator.joint_.head = final_head(forest(task, seed, leaf), posterior, N_IMPUTATIONS, seed)
+
+
+def two_stage(task: Task, settings: dict[str, Any], leaf: int) -> dict[str, Metrics]:
     """not-MIWAE imputation, then the linear model: on the conditional mean, and on multiple imputations.
 
     With multiple imputations one linear model is fitted to each completed training part and asked about each completed
-    test part of the same number; their predictions are averaged.
+    test part of the same number; their predictions are averaged. A random forest, with at least ``leaf`` rows in a
+    leaf, is fitted to all completed training parts together.
     """
     start = time.perf_counter()
     imputer = MNARImputer(categorical=task.groups, discrete_output="probability", **settings)
@@ -64,7 +100,21 @@ def two_stage(task: Task, settings: dict[str, Any]) -> dict[str, Metrics]:
     for name, tables in (("two-stage + linear", point), ("multiple imputation + linear", several)):
         begin = time.perf_counter()
         found[name] = averaged(task, tables) | {"seconds": shared + time.perf_counter() - begin}
+    begin = time.perf_counter()
+    found["multiple imputation + forest"] = stacked(task, several, int(settings["random_state"]), leaf)
+    found["multiple imputation + forest"]["seconds"] = shared + time.perf_counter() - begin
     return found
+
+
+def stacked(task: Task, tables: list[tuple[FloatArray, FloatArray]], seed: int, leaf: int) -> Metrics:
+    """One random forest fitted to all completed training parts; predictions averaged over the completed test parts."""
+    model = forest(task, seed, leaf).fit(np.concatenate([t for t, _ in tables]), np.tile(task.y_train, len(tables)))
+    if task.classifies:
+        probability = np.mean([model.predict_proba(test) for _, test in tables], axis=0)
+        return class_metrics(task.y_test, probability, model.classes_)
+    outputs = [model.predict(test) for _, test in tables]
+    residual = np.tile(task.y_train, len(tables)) - model.predict(np.concatenate([t for t, _ in tables]))
+    return value_metrics(task.y_test, np.mean(outputs, axis=0), np.sqrt(np.var(residual) + np.var(outputs, axis=0)))
 
 
 def averaged(task: Task, tables: list[tuple[FloatArray, FloatArray]]) -> Metrics:

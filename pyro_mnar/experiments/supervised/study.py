@@ -19,23 +19,27 @@ from pyro_mnar.datasets.files import FOLDER_VARIABLE
 from pyro_mnar.experiments.records import write_whole
 from pyro_mnar.experiments.runner import run_study
 from pyro_mnar.experiments.study import Record, Study
-from pyro_mnar.experiments.supervised.baselines import boosting_baselines, imputation_baselines
+from pyro_mnar.experiments.supervised.baselines import imputation_baselines, tree_baselines
 from pyro_mnar.experiments.supervised.models import joint_model, two_stage
 from pyro_mnar.experiments.supervised.tasks import make_task
 
 #: A sample of Covertype's rows, used when the data folder has it.
 COVERTYPE_SAMPLE = "covtype-sample.data.gz"
 LINEAR, MLP, IGNORABLE = "sup-not-MIWAE, linear head", "sup-not-MIWAE, MLP head", "supMIWAE, MLP head"
+FOREST = "sup-not-MIWAE, forest head"
 METHODS = (
     "mean + linear",
     "MICE + linear",
     "mean, indicators + linear",
     "boosted trees on NaN",
+    "random forest on NaN",
     "two-stage + linear",
     "multiple imputation + linear",
+    "multiple imputation + forest",
     IGNORABLE,
     LINEAR,
     MLP,
+    FOREST,
     "oracle, linear",
     "oracle, boosted trees",
 )
@@ -70,28 +74,39 @@ WINE: dict[str, Any] = {
 }
 RED: dict[str, Any] = {**WINE, "batch_size": 64, "max_iter": 100}
 WHITE: dict[str, Any] = {**WINE, "batch_size": 128, "max_iter": 60}
-SMALL_HEAD: dict[str, Any] = {"head_hidden_units": [32], "head_dropout": 0.2, "head_weight_decay": 0.1}
+SMALL_HEAD: dict[str, Any] = {"head_hidden_units": [128], "head_dropout": 0.5, "head_weight_decay": 0.1}
+DEEP_HEAD: dict[str, Any] = {"head_hidden_units": [256, 256], "head_dropout": 0.3, "head_weight_decay": 0.03}
+#: Least number of completed rows, ten of each row of the table, in a leaf of a forest.
+LEAF = {"forest_leaf": 5}
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "covertype": {
-        "two-stage": {**COVERTYPE, "max_iter": 20, "n_draws_posterior": 100},
+        "two-stage": {**COVERTYPE, **LEAF, "max_iter": 20, "n_draws_posterior": 100},
         IGNORABLE: {**COVERTYPE, "mechanism": "ignorable", "max_iter": 20, "head_hidden_units": [64]},
         LINEAR: {**COVERTYPE, "max_iter": 20, "head": "linear"},
-        MLP: {**COVERTYPE, "max_iter": 60, "head_hidden_units": [64], "n_draws_posterior": 1000},
+        MLP: {
+            **COVERTYPE,
+            **LEAF,
+            "max_iter": 100,
+            "learning_rate": 5e-3,
+            "head_hidden_units": [128, 128],
+            "head_dropout": 0.1,
+            "head_weight_decay": 0.01,
+        },
     },
     "wine_red": {
-        "two-stage": RED,
+        "two-stage": {**RED, **LEAF},
         IGNORABLE: {**RED, **SMALL_HEAD, "mechanism": "ignorable"},
         LINEAR: {**RED, "head": "linear"},
-        MLP: {**RED, **SMALL_HEAD},
+        MLP: {**RED, **SMALL_HEAD, **LEAF},
     },
     "wine_white": {
-        "two-stage": WHITE,
-        IGNORABLE: {**WHITE, **SMALL_HEAD, "mechanism": "ignorable"},
+        "two-stage": {**WHITE, **LEAF},
+        IGNORABLE: {**WHITE, **DEEP_HEAD, "mechanism": "ignorable", "learning_rate": 3e-3},
         LINEAR: {**WHITE, "head": "linear"},
-        MLP: {**WHITE, **SMALL_HEAD},
+        MLP: {**WHITE, **DEEP_HEAD, **LEAF, "learning_rate": 3e-3, "max_iter": 150},
     },
 }
-SEEDS = {"covertype": (0, 1, 2), "wine_red": (0, 1, 2, 3, 4), "wine_white": (0, 1, 2)}
+SEEDS = dict.fromkeys(("covertype", "wine_red", "wine_white"), (0, 1, 2, 3, 4))
 
 
 PROTOCOL = """# Predicting with values missing not at random
@@ -124,11 +139,12 @@ class Row:
     Attributes
     ----------
     task, part : str
-        Which table, and which methods: "baselines", "boosting", "two-stage", or a joint model.
+        Which table, and which methods: "baselines", "trees", "two-stage", or a joint model.
     seed : int
         Of rows, split, missing cells and training.
     settings : dict
-        Parameters of the package's estimator; empty for the others.
+        Parameters of the package's estimator, and ``forest_leaf`` where a random forest is fitted to what it completes;
+        empty for the others.
     """
 
     task: str
@@ -148,7 +164,7 @@ def supervised_study(quick: bool = False) -> Study[Row]:
     if quick:
         short = {"max_iter": 2, "n_draws": 2, "n_draws_posterior": 20}
         models = [Row("wine_red", part, 0, settings | short) for part, settings in SETTINGS["wine_red"].items()]
-        return Study("supervised", (*models, Row("wine_red", "boosting", 0), Row("wine_red", "baselines", 0)), run_row)
+        return Study("supervised", (*models, Row("wine_red", "trees", 0), Row("wine_red", "baselines", 0)), run_row)
     found = []
     for seed in range(max(len(seeds) for seeds in SEEDS.values())):
         for task, seeds in SEEDS.items():
@@ -156,7 +172,7 @@ def supervised_study(quick: bool = False) -> Study[Row]:
                 parts = SETTINGS[task]
                 slowest_first = sorted(parts, key=lambda part, parts=parts: -parts[part]["max_iter"])  # type: ignore[misc]
                 found += [Row(task, part, seed, parts[part]) for part in slowest_first]
-                found += [Row(task, part, seed) for part in ("boosting", "baselines")]
+                found += [Row(task, part, seed) for part in ("trees", "baselines")]
     return Study("supervised", tuple(found), run_row)
 
 
@@ -205,14 +221,15 @@ def run_row(spec: Row, data_home: Path | None) -> dict[str, Any]:
     sample = find_sample(data_home) if spec.task == "covertype" else None
     task = make_task(spec.task, spec.seed, data_home, sample)
     settings = {**spec.settings, "random_state": spec.seed}
+    leaf = settings.pop("forest_leaf", None)
     if spec.part == "baselines":
         methods = imputation_baselines(task, spec.seed)
-    elif spec.part == "boosting":
-        methods = boosting_baselines(task, spec.seed)
+    elif spec.part == "trees":
+        methods = tree_baselines(task, spec.seed)
     elif spec.part == "two-stage":
-        methods = two_stage(task, settings)
+        methods = two_stage(task, settings, leaf)
     else:
-        methods = joint_model(task, spec.part, settings)
+        methods = joint_model(task, spec.part, settings, FOREST, leaf)
     return {"methods": methods, "from_sample": sample is not None}
 
 
