@@ -38,6 +38,7 @@ from pyro_mnar.estimators.images import (
     image_parts,
     image_rows,
     set_noise_floor,
+    shared_curve,
 )
 from pyro_mnar.estimators.kinds import Kinds, Labels
 from pyro_mnar.estimators.parameters import check_parameters, checked_device, drawn_seed
@@ -312,6 +313,9 @@ class JointEstimator(Explained, BaseEstimator):
         )
         self.history_ = History()
         try:
+            if images and self.start == "cliff":
+                found = shared_curve(self.joint_, data, settings, self.history_)
+                self.joint_.mechanism.load_state_dict(found)
             with training_bar(self.verbose) as report:
                 fit(self.joint_, data, settings, report, self.history_, self.checkpoint_dir)
         finally:

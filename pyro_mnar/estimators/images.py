@@ -1,18 +1,27 @@
 """Images as rows of pixels: read, checked against the model's size, and the networks for them."""
 
+import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from torch import nn
+from torch import Tensor, nn
 
+from pyro_mnar.batch import Batch
 from pyro_mnar.columns import ColumnInfo, FloatArray
 from pyro_mnar.encoders import ConvEncoder
 from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.estimators.start import passes
+from pyro_mnar.joint import Joint
 from pyro_mnar.likelihoods import Likelihood
 from pyro_mnar.likelihoods.pixels import CENTER, PixelScale, SigmoidGaussianLikelihood
 from pyro_mnar.networks import ConvUp, coarsest_side
+from pyro_mnar.training import History, TrainingSettings, fit, is_shared
+
+#: Steps in which the curve that all pixels share is found; on faces it is there after 150.
+_CURVE_STEPS = 500
 
 ImageShape = tuple[int, int]
 
@@ -129,3 +138,34 @@ def set_noise_floor(likelihood: Likelihood, min_scale: float, table: FloatArray)
     """The floor under a pixel's noise scale: ``min_scale`` standard deviations of all observed pixels together."""
     assert isinstance(likelihood, SigmoidGaussianLikelihood)
     likelihood.floor.fill_(min_scale * float(np.nanstd(table)))
+
+
+def shared_curve(joint: Joint, data: Batch, settings: TrainingSettings, history: History) -> dict[str, Tensor]:
+    """The state of a mechanism that all pixels share, found from a neutral start by networks that are thrown away.
+
+    Networks that learn beside a flat curve fill lost pixels with dark values, and keep a part of that when the curve
+    has become steep: the curve is found first, in a few passes, and the networks of ``joint`` then learn beside it.
+
+    Parameters
+    ----------
+    joint : Joint
+        The untrained pair, which is not changed.
+    data : Batch
+        All rows.
+    settings : TrainingSettings
+        Of the fit that will follow.
+    history : History
+        Gets the path of the curve.
+
+    Returns
+    -------
+    dict
+        State of the mechanism; the given one where no curve is learned that all pixels share.
+    """
+    if not (joint.has_mask_term and is_shared(joint.mechanism.curve())):
+        return joint.mechanism.state_dict()
+    pilot, path = copy.deepcopy(joint), History()
+    n_passes = min(settings.max_iter, passes(_CURVE_STEPS, data.n_rows, settings.batch_size))
+    fit(pilot, data, replace(settings, max_iter=n_passes, validation_fraction=0.0, n_iter_no_change=None), None, path)
+    history.shared_curve.extend(path.shared_curve)
+    return pilot.mechanism.state_dict()

@@ -56,7 +56,8 @@ class MNARImputer(TransformerMixin, JointEstimator):
         "cliff" looks, for a self-masking mechanism, for columns whose observed values end at a cliff: they are
         standardised by the mean and spread that a normal law with the rest cut off would have, and the mechanism starts
         there; unknown directions are those from which a linear model reaches the highest bound. "neutral" starts from
-        the observed mean and spread, and no slope.
+        the observed mean and spread, and no slope. For images with a shared mechanism "cliff" finds the curve first,
+        with networks that are thrown away, since networks that have learned beside a wrong curve keep a part of that.
     n_draws, n_draws_posterior : int
         Importance draws K per row in training and when asking.
     max_iter : int or None

@@ -55,7 +55,7 @@ class ImageRow:
         Training images among which KNN looks.
     min_seen : float
         Share of pixels that an image must have left, training and test; the others say next to nothing.
-    latent_dim, channels, pixel_noise, min_scale, n_draws, max_iter, batch_size, learning_rate, \
+    latent_dim, channels, pixel_noise, likelihood, min_scale, start, n_draws, max_iter, batch_size, learning_rate, \
     mechanism_learning_rate, final_rate
         Of :class:`~pyro_mnar.MNARImputer`; ``channels`` are its ``hidden_units``.
     n_draws_posterior : int
@@ -72,12 +72,14 @@ class ImageRow:
     n_test: int | None = None
     n_donors: int = 2000
     min_seen: float = 0.25
-    latent_dim: int = 128
-    channels: tuple[int, ...] = (16, 32, 64)
+    latent_dim: int = 256
+    channels: tuple[int, ...] = (32, 64, 128)
     pixel_noise: str = "shared"
+    likelihood: str = "auto"
     min_scale: float = 0.1
+    start: str = "cliff"
     n_draws: int = 1
-    max_iter: int = 12
+    max_iter: int = 30
     batch_size: int = 64
     learning_rate: float = 2e-3
     mechanism_learning_rate: float = 1e-1
@@ -214,7 +216,9 @@ def fitted(row: ImageRow, holed: FloatImages, device: str) -> MNARImputer:
         latent_dim=row.latent_dim,
         hidden_units=row.channels,
         pixel_noise=row.pixel_noise,  # type: ignore[arg-type]
+        likelihood=row.likelihood,  # type: ignore[arg-type]
         min_scale=row.min_scale,
+        start=row.start,  # type: ignore[arg-type]
         n_draws=row.n_draws,
         n_draws_posterior=row.n_draws_posterior,
         max_iter=row.max_iter,
