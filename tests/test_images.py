@@ -17,9 +17,10 @@ from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.importance import ImportanceBound
 from pyro_mnar.joint import Joint
 from pyro_mnar.likelihoods.pixels import SigmoidGaussianLikelihood, TruncatedRows
-from pyro_mnar.mechanisms import Curve, SelfMasking
+from pyro_mnar.mechanisms import Curve, Fixed, SelfMasking
 from pyro_mnar.networks import ConvUp
 from pyro_mnar.persistence import load, save
+from pyro_mnar.training import fit
 from tests.pairs import info
 
 
@@ -181,6 +182,34 @@ def test_the_path_starts_from_a_neutral_value() -> None:
     mechanism.setup(info(5))
     curve = mechanism.curve()
     assert curve.slope.tolist() == [1.0] and curve.intercept.tolist() == [0.0]
+
+
+def test_the_curve_is_found_first_and_the_networks_begin_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = clipped(blobs(40))
+    begun = []
+
+    def watched(joint: Joint, *rest: object) -> object:
+        begun.append({name: value.clone() for name, value in joint.state_dict().items()})
+        return fit(joint, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("pyro_mnar.estimators.images.fit", watched)
+    monkeypatch.setattr("pyro_mnar.estimators.base.fit", watched)
+    imputer = tiny(start="cliff", batch_size=10, max_iter=3, mechanism_learning_rate=0.1).fit(images)
+    pilot, own = begun
+    for name, value in pilot.items():
+        assert name.startswith("mechanism.") or torch.equal(value, own[name])
+    assert pilot["mechanism.slope_parameter"].item() == 0 and own["mechanism.slope_parameter"].item() != 0
+    # Both parts of the path are kept: 4 steps a pass, 3 passes each.
+    path = np.array(imputer.history_.shared_curve)
+    assert len(path) == 24 and imputer.n_iter_ == 3
+    assert np.exp(own["mechanism.slope_parameter"].item()) == pytest.approx(path[11, 0], rel=1e-6)
+
+
+def test_nothing_is_found_first_where_no_curve_is_learned() -> None:
+    images = clipped(blobs(20))
+    for mechanism in (Fixed(slope=50.0, threshold=0.75), "ignorable"):
+        plain, first = (tiny(start=start).set_params(mechanism=mechanism).fit(images) for start in ("neutral", "cliff"))
+        np.testing.assert_array_equal(plain.transform(images), first.transform(images))
 
 
 @pytest.mark.parametrize(
