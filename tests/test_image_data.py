@@ -131,7 +131,7 @@ def test_size(copy: Path) -> None:
 
 
 def test_patches_of_the_parts_share_no_pixel() -> None:
-    data = photo_patches(size=32, stride=8)
+    data = photo_patches(size=32, stride=16)
     assert data.train.shape[1:] == (32, 32) and min(map(len, (data.train, data.validation, data.test))) >= 400
     flat = {part: {p.tobytes() for p in getattr(data, part)} for part in ("train", "test")}
     # Equal patches can only be plain ones.
@@ -141,6 +141,10 @@ def test_patches_of_the_parts_share_no_pixel() -> None:
         data.scaled("all")
     with pytest.raises(InvalidInputError, match="size is 65"):
         photo_patches(size=65)
+    assert photo_patches(size=16, stride=8, zoom=1).train.shape == photo_patches(size=32, stride=16).train.shape[:1] + (
+        16,
+        16,
+    )
 
 
 def test_grey_is_what_pillow_gives() -> None:
