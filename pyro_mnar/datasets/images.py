@@ -106,7 +106,8 @@ def photo_patches(size: int = 32, stride: int = 16, zoom: int = 2) -> ImageData:
     """
     if min(stride, zoom) < 1 or not 1 <= size <= 64:
         raise InvalidInputError(
-            f"size is {size}, stride {stride} and zoom {zoom}; a side of 1 to 64, and a stride and a zoom of 1 or more fit"
+            f"size is {size}, stride {stride} and zoom {zoom}; a side of 1 to 64, and a stride and a zoom of 1 or more, "
+            "fit"
         )
     Image = pillow()
     from sklearn.datasets import load_sample_images
