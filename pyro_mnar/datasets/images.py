@@ -106,8 +106,7 @@ def photo_patches(size: int = 32, stride: int = 16, zoom: int = 2) -> ImageData:
     """
     if min(stride, zoom) < 1 or not 1 <= size <= 64:
         raise InvalidInputError(
-            f"size is {size}, stride {stride} and zoom {zoom}; a side of 1 to 64, and a stride and a zoom of 1 or more, "
-            "fit"
+            f"size is {size}, stride {stride} and zoom {zoom}; size must be 1 to 64, stride and zoom at least 1"
         )
     Image = pillow()
     from sklearn.datasets import load_sample_images
