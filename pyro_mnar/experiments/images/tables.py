@@ -201,7 +201,7 @@ def page(records: list[Record], table: pd.DataFrame, pictures: bool) -> str:
         f"{table['peak_memory_mb'].max() / 1024:.1f} GiB. Seconds are of one thread, loading and imputing included.",
         "",
         "`mechanism.png`: W and b over training, with a jump where the networks begin anew; `histograms.png`: true and "
-        "imputed values of the missing pixels; `settings.json`: every setting, with seconds and versions; `rows.jsonl`: "
+        "imputed values of the missing pixels; `settings.json`: settings, seconds and versions; `rows.jsonl`: "
         "the rows as they finished.",
         "",
         "![W and b over training](mechanism.png)",
