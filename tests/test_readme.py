@@ -67,6 +67,15 @@ def test_the_demos_table_is_the_recorded_one() -> None:
     assert rows == [[row.method, f"{row.rmse:.2f}", f"{row.seconds:.0f}"] for row in summary.itertuples()]
 
 
+def test_the_images_errors_are_the_recorded_ones() -> None:
+    section = README.split("## Images")[1].split("## ")[0]
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if line.startswith("| ")]
+    for column, folder in ((1, "celeba"), (4, "images")):
+        summary = pd.read_csv(ROOT / "results" / folder / "summary.csv")
+        recorded = {row.method: f"{row.rmse_mean:.4f}" for row in summary.itertuples()}
+        assert {line[0]: line[column] for line in lines[1:] if line[column]} == recorded
+
+
 def test_its_commands_exist() -> None:
     for command, options in re.findall(r"^pyro-mnar (\w+)(.*)$", README, re.MULTILINE):
         assert command in {function.__name__ for function in COMMANDS}
