@@ -139,6 +139,11 @@ training were as good as ten per second spent, and a larger latent space did not
 cores: the linear head, supMIWAE and the first stage have fewer passes than the MLP head, and seconds are only
 indicative.
 
+Beside the published figures: rows without a joint model agree within two standard errors of the split or so; the linear
+oracle on red wine is one split's luck. The joint models are far above their published rows on Covertype, since nothing
+of x_mis is sampled in the mask term here (worth about seven points of accuracy in a trial), one-hot groups are one
+variable each, and training is longer; on red wine they are better by 0.01 to 0.03.
+
 Settings:
 """
 
