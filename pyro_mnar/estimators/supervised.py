@@ -205,8 +205,8 @@ class MNARClassifier(ClassifierMixin, SupervisedEstimator):
     final_estimator : estimator or None
         A scikit-learn classifier with ``predict_proba`` that takes the head's place once the joint model is trained, a
         random forest say: fitted to completed rows, original units, drawn from p(x_mis | x_obs, s, y); predictions are
-        its probabilities averaged over draws from p(x_mis | x_obs, s). ``joint_.head.model`` is the fitted clone.
-        It cannot be saved.
+        its probabilities averaged over draws from p(x_mis | x_obs, s). ``joint_.head.model`` is the fitted clone. It
+        cannot be saved.
     n_completed : int
         Draws of each row that it is fitted to. A leaf of 10 rows then holds one row of the table, or a few.
     n_draws, n_draws_posterior : int

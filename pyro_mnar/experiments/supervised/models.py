@@ -80,12 +80,11 @@ def put_forest(task: Task, estimator: Any, leaf: int) -> None:
     estimator.joint_.head = final_head(forest(task, seed, leaf), posterior, N_IMPUTATIONS, seed)
 
 
-def two_stage(task: Task, settings: dict[str, Any], leaf: int) -> dict[str, Metrics]:
+def two_stage(task: Task, settings: dict[str, Any]) -> dict[str, Metrics]:
     """not-MIWAE imputation, then the linear model: on the conditional mean, and on multiple imputations.
 
     With multiple imputations one linear model is fitted to each completed training part and asked about each completed
-    test part of the same number; their predictions are averaged. A random forest, with at least ``leaf`` rows in a
-    leaf, is fitted to all completed training parts together.
+    test part of the same number; their predictions are averaged.
     """
     start = time.perf_counter()
     imputer = MNARImputer(categorical=task.groups, discrete_output="probability", **settings)
@@ -100,21 +99,7 @@ def two_stage(task: Task, settings: dict[str, Any], leaf: int) -> dict[str, Metr
     for name, tables in (("two-stage + linear", point), ("multiple imputation + linear", several)):
         begin = time.perf_counter()
         found[name] = averaged(task, tables) | {"seconds": shared + time.perf_counter() - begin}
-    begin = time.perf_counter()
-    found["multiple imputation + forest"] = stacked(task, several, int(settings["random_state"]), leaf)
-    found["multiple imputation + forest"]["seconds"] = shared + time.perf_counter() - begin
     return found
-
-
-def stacked(task: Task, tables: list[tuple[FloatArray, FloatArray]], seed: int, leaf: int) -> Metrics:
-    """One random forest fitted to all completed training parts; predictions averaged over the completed test parts."""
-    model = forest(task, seed, leaf).fit(np.concatenate([t for t, _ in tables]), np.tile(task.y_train, len(tables)))
-    if task.classifies:
-        probability = np.mean([model.predict_proba(test) for _, test in tables], axis=0)
-        return class_metrics(task.y_test, probability, model.classes_)
-    outputs = [model.predict(test) for _, test in tables]
-    residual = np.tile(task.y_train, len(tables)) - model.predict(np.concatenate([t for t, _ in tables]))
-    return value_metrics(task.y_test, np.mean(outputs, axis=0), np.sqrt(np.var(residual) + np.var(outputs, axis=0)))
 
 
 def averaged(task: Task, tables: list[tuple[FloatArray, FloatArray]]) -> Metrics:
