@@ -328,7 +328,12 @@ class JointEstimator(Explained, BaseEstimator):
         if self.log_columns is None:
             return ()
         if isinstance(self.log_columns, str):
-            return find_log_columns(table, self.layout_.continuous, mechanisms.by_name(self.mechanism))
+            mechanism, known = mechanisms.by_name(self.mechanism), np.zeros(table.shape[1])
+            if isinstance(mechanism, mechanisms.SelfMasking):
+                mechanism = copy.deepcopy(mechanism)
+                mechanism.setup(describe(table, self._names(), self.layout_.discrete))
+                known = mechanism.sign.cpu().numpy()
+            return find_log_columns(table, self.layout_.continuous, mechanism, known)
         positions = tuple(sorted(self._kinds().positions(self.log_columns, "log_columns")))
         check_positive(table, positions, self.layout_.discrete, self._names())
         return positions

@@ -18,16 +18,16 @@ from torch import nn
 
 from pyro_mnar.batch import Batch
 from pyro_mnar.columns import ColumnInfo, FloatArray, standardise
+from pyro_mnar.estimators.tables import BoolArray
 from pyro_mnar.encoders import MLPEncoder
-from pyro_mnar.estimators.scales import LostTail, lost_tail
+from pyro_mnar.estimators.scales import likely_directions
+from pyro_mnar.estimators.tails import LostTail, lost_tail
 from pyro_mnar.importance import ImportanceBound
 from pyro_mnar.joint import Joint
 from pyro_mnar.likelihoods import Likelihood
 from pyro_mnar.mechanisms import Mechanism, SelfMasking
 from pyro_mnar.training import TrainingSettings, fit, held_out_bound
 
-#: Slope at the cliff, per standard deviation of the complete column; the data then make it steeper.
-SLOPE = 2.0
 BATCH_SIZE = 128
 _SCREENING = TrainingSettings(
     max_iter=1,
@@ -118,13 +118,13 @@ def best_start(
         for sign in (1.0, -1.0)
         if known[j] in (0, sign)
     }
-    candidates = _directions(known, tails)
+    candidates = _directions(known, likely_directions(table, continuous, known), with_holes)
     chosen = candidates[0]
     if len(candidates) > 1:
         # One scale for all of them: a floor under the noise in different units would rule the comparison.
         widest = columns.scale.copy()
         for (j, _), tail in tails.items():
-            if tail is not None and tail.gain > 0:
+            if tail is not None and tail.found:
                 widest[j] = max(widest[j], tail.scale)
         common = columns._replace(scale=widest)
         bounds = [
@@ -141,21 +141,19 @@ def best_start(
     return Start(columns, _started(columns, mechanism, chosen, tails))
 
 
-def _directions(known: FloatArray, tails: dict[tuple[int, float], LostTail | None]) -> list[FloatArray]:
-    """Sets of directions to try: all high, all low, and each column by itself; what is known stays."""
-    by_itself = known.copy()
-    for j in np.flatnonzero(known == 0):
-        gains = {sign: tail.gain for sign in (1.0, -1.0) if (tail := tails.get((int(j), sign))) is not None}
-        if gains and max(gains.values()) > 0:
-            by_itself[j] = max(gains, key=lambda sign: gains[sign])
-    sets = [np.where(known == 0, 1.0, known), np.where(known == 0, -1.0, known), by_itself]
+def _directions(known: FloatArray, likely: FloatArray, with_holes: BoolArray) -> list[FloatArray]:
+    """Sets of directions to try: the likely one, and where columns disagree all high and all low too."""
+    shown = likely[with_holes & (likely != 0)]
+    if len(shown) and (shown == shown[0]).all():
+        return [likely]
+    sets = [np.where(known == 0, 1.0, known), np.where(known == 0, -1.0, known), likely]
     return [s for i, s in enumerate(sets) if not any(np.array_equal(s, before) for before in sets[:i])]
 
 
 def _cliffs(directions: FloatArray, tails: dict[tuple[int, float], LostTail | None]) -> dict[int, LostTail]:
     """The columns whose observed values end at a cliff on the side that ``directions`` says."""
     found = {j: tails.get((j, float(sign))) for j, sign in enumerate(directions)}
-    return {j: tail for j, tail in found.items() if tail is not None and tail.gain > 0}
+    return {j: tail for j, tail in found.items() if tail is not None and tail.found}
 
 
 def _started(
@@ -168,8 +166,8 @@ def _started(
     started = copy.deepcopy(mechanism)
     at_cliff, slope, threshold = (np.zeros(len(directions)) for _ in range(3))
     for j, tail in _cliffs(directions, tails).items():
-        at_cliff[j], slope[j] = 1, SLOPE * directions[j]
-        threshold[j] = (tail.cut - columns.center[j]) / columns.scale[j]
+        at_cliff[j], slope[j] = 1, tail.slope * columns.scale[j] / tail.scale
+        threshold[j] = (tail.threshold - columns.center[j]) / columns.scale[j]
     started.lean(torch.as_tensor(directions))
     started.start_at(*(torch.as_tensor(v) for v in (at_cliff > 0, slope, threshold)))
     return started
