@@ -98,6 +98,60 @@ def mlp(n_inputs: int, hidden_units: Sequence[int]) -> nn.Sequential:
     return SlicedSequential(*layers)
 
 
+class Residual(nn.Module):
+    """A tanh network's output with its input beside it: what a linear layer makes of it is a line and a bend.
+
+    Beyond the observed values a tanh network bends to a constant, where a line goes on.
+
+    Parameters
+    ----------
+    n_inputs, hidden_units
+        as for :func:`mlp`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> network = Residual(3, (8, 4))
+    >>> network(torch.zeros(5, 3)).shape, network.n_outputs
+    (torch.Size([5, 7]), 7)
+    """
+
+    def __init__(self, n_inputs: int, hidden_units: Sequence[int]) -> None:
+        super().__init__()
+        self.network = mlp(n_inputs, hidden_units)
+        self.n_outputs = n_inputs + (hidden_units[-1] if hidden_units else 0)
+        self.bends = bool(hidden_units)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From (*, n_inputs) to (*, n_outputs)."""
+        return torch.cat([self.network(x), x], -1) if self.bends else x
+
+
+def decoder_network(kind: str, latent_dim: int, hidden_units: Sequence[int]) -> tuple[nn.Module, int]:
+    """What stands between z and the likelihood's linear layer, and how many features it gives.
+
+    Parameters
+    ----------
+    kind
+        "mlp", "residual", or anything else for none.
+    latent_dim
+        L.
+    hidden_units
+        widths.
+
+    Examples
+    --------
+    >>> decoder_network("residual", 3, (8, 4))[1], decoder_network("linear", 3, (8, 4))[1]
+    (7, 3)
+    """
+    if kind == "residual":
+        residual = Residual(latent_dim, hidden_units)
+        return residual, residual.n_outputs
+    if kind == "mlp" and hidden_units:
+        return mlp(latent_dim, hidden_units), hidden_units[-1]
+    return nn.Identity(), latent_dim
+
+
 def coarsest_side(side: int, channels: Sequence[int]) -> int:
     """Side of an image after one stride-2 convolution for each of ``channels``.
 

@@ -52,9 +52,7 @@ def test_what_it_writes_and_says(tmp_path: Path, small_table: pd.DataFrame, monk
     np.testing.assert_allclose(mechanism["true_threshold"][:5], small_table[COLUMNS[:5]].mean(), rtol=1e-5)
     assert (folder / "distributions.png").read_bytes().startswith(b"\x89PNG")
     settings = json.loads((folder / "settings.json").read_text())
-    assert (
-        settings["estimators"][demo.KNOWN]["max_iter"] == 1 and settings["estimators"][demo.PLAIN]["start"] == "neutral"
-    )
+    assert settings["estimator"]["max_iter"] == 1 and settings["estimator"]["start"] == "cliff"
     assert "torch" in settings["versions"]
     for method in demo.METHODS:
         assert method in result.stdout

@@ -15,7 +15,6 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import nn
 
 from pyro_mnar import mechanisms
 from pyro_mnar.batch import Batch
@@ -49,13 +48,13 @@ from pyro_mnar.heads import Head
 from pyro_mnar.importance import Gradient
 from pyro_mnar.joint import Joint
 from pyro_mnar.likelihoods import GaussianLikelihood, Likelihood, MixedLikelihood
-from pyro_mnar.networks import mlp
+from pyro_mnar.networks import decoder_network
 from pyro_mnar.posterior import Posterior
 from pyro_mnar.progress import training_bar
 from pyro_mnar.training import History, TrainingSettings, fit
 
 #: Steps of training where ``max_iter`` is None.
-STEPS = 2000
+STEPS = 3000
 # torch initialises layers from its global generator: it is forked, seeded and put back, one thread at a time.
 _INITIALISATION = threading.Lock()
 
@@ -71,7 +70,7 @@ class JointEstimator(Explained, BaseEstimator):
         "mechanism": [str, mechanisms.Mechanism],
         "categorical": ["array-like", None],
         "binary": [StrOptions({"auto"}), "array-like"],
-        "decoder": [StrOptions({"mlp", "linear", "conv"})],
+        "decoder": [StrOptions({"mlp", "residual", "linear", "conv"})],
         "latent_dim": [Interval(Integral, 1, None, closed="left"), None],
         "hidden_units": ["array-like"],
         "min_scale": [Interval(Real, 0, None, closed="left")],
@@ -100,7 +99,7 @@ class JointEstimator(Explained, BaseEstimator):
         *,
         categorical: Sequence[Sequence[str | int]] | None = None,
         binary: Literal["auto"] | Sequence[str | int] = "auto",
-        decoder: Literal["mlp", "linear", "conv"] = "mlp",
+        decoder: Literal["mlp", "residual", "linear", "conv"] = "mlp",
         latent_dim: int | None = None,
         hidden_units: Sequence[int] = (128, 128),
         min_scale: float = 0.1,
@@ -365,8 +364,7 @@ class JointEstimator(Explained, BaseEstimator):
         mechanism.setup(columns)
         hidden = tuple(self.hidden_units)
         linear = self.decoder == "linear"
-        decoder: nn.Module = nn.Identity() if linear else mlp(latent_dim, hidden)
-        width = latent_dim if linear or not hidden else hidden[-1]
+        decoder, width = decoder_network(self.decoder, latent_dim, hidden)
         scale: Literal["shared", "free"] = "shared" if linear else "free"
         likelihood = self._likelihood(width, scale)
         encoder: Encoder = MLPEncoder(p, latent_dim, hidden)

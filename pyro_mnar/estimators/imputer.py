@@ -33,9 +33,11 @@ class MNARImputer(TransformerMixin, JointEstimator):
         Groups of one-hot columns, by name or position, that are one categorical variable each.
     binary : "auto" or sequence of str or int
         Columns that hold 0 and 1; "auto" takes those of which the observed values are just these two.
-    decoder : {"mlp", "linear", "conv"}
-        "linear" with one noise scale is probabilistic PCA. "conv" is for grey images: ``X`` has the shape (n, h, w),
-        pixels in [0, 1], and so has what ``transform`` gives; pixels share one centre and unit.
+    decoder : {"residual", "mlp", "linear", "conv"}
+        "residual" is a tanh network ("mlp") with a linear map beside it, which goes on where values were lost and the
+        network alone would bend to a constant. "linear" with one noise scale is probabilistic PCA. "conv" is for grey
+        images: ``X`` has the shape (n, h, w), pixels in [0, 1], and so has what ``transform`` gives; pixels share one
+        centre and unit.
     likelihood : {"auto", "truncated"}
         "auto" takes what each column holds (a normal for continuous columns and for pixels); "truncated" cuts the
         normal of pixels to [0, 1].
@@ -53,15 +55,17 @@ class MNARImputer(TransformerMixin, JointEstimator):
         Positive columns that are modelled by their logarithm; "auto" takes those of which the observed cells, and the
         number of missing ones, are better explained so. Means, quantiles and draws are in original units either way.
     start : {"cliff", "neutral"}
-        "cliff" looks, for a self-masking mechanism, for columns whose observed values end at a cliff: they are
-        standardised by the mean and spread that a normal law with the rest cut off would have, and the mechanism starts
-        there; unknown directions are those from which a linear model reaches the highest bound. "neutral" starts from
-        the observed mean and spread, and no slope. For images with a shared mechanism "cliff" finds the curve first,
-        with networks that are thrown away, since networks that have learned beside a wrong curve keep a part of that.
+        Where a self-masking mechanism starts. "cliff": each column from the normal law that, having lost values on one
+        side, best explains the values that are left and the number of missing ones; it is standardised by the mean
+        and spread of that law. Columns of unknown direction take the side on which three quarters of those with a
+        clear one agree; where columns disagree, the sets of directions are compared by the bound of a linear model.
+        "neutral": the observed mean and spread, and no slope.
+        For images with a shared mechanism "cliff" finds the curve first, with networks that are thrown away, since
+        networks that have learned beside a wrong curve keep a part of that.
     n_draws, n_draws_posterior : int
         Importance draws K per row in training and when asking.
     max_iter : int or None
-        Passes over the data; None takes as many as make 2,000 steps.
+        Passes over the data; None takes as many as make 3,000 steps.
     batch_size, learning_rate, final_rate, mechanism_learning_rate, gradient, validation_fraction, tol
         See :class:`~pyro_mnar.training.TrainingSettings`; so too ``n_iter_no_change``.
     collapse : {"auto", True, False}
@@ -142,24 +146,24 @@ class MNARImputer(TransformerMixin, JointEstimator):
         *,
         categorical: Sequence[Sequence[str | int]] | None = None,
         binary: Literal["auto"] | Sequence[str | int] = "auto",
-        decoder: Literal["mlp", "linear", "conv"] = "mlp",
+        decoder: Literal["mlp", "residual", "linear", "conv"] = "residual",
         likelihood: Literal["auto", "truncated"] = "auto",
         pixel_noise: Literal["shared", "image"] = "shared",
         latent_dim: int | None = None,
         hidden_units: Sequence[int] = (128, 128),
         min_scale: float = 0.1,
-        log_columns: Literal["auto"] | Sequence[str | int] | None = None,
-        start: Literal["neutral", "cliff"] = "neutral",
-        n_draws: int = 20,
+        log_columns: Literal["auto"] | Sequence[str | int] | None = "auto",
+        start: Literal["neutral", "cliff"] = "cliff",
+        n_draws: int = 5,
         n_draws_posterior: int = 1000,
-        max_iter: int | None = 500,
+        max_iter: int | None = None,
         batch_size: int = 128,
         learning_rate: float = 1e-3,
-        final_rate: float = 1.0,
+        final_rate: float = 0.05,
         mechanism_learning_rate: float = 3e-2,
         collapse: bool | Literal["auto"] = "auto",
         n_inner: int = 1,
-        gradient: Gradient = "standard",
+        gradient: Gradient = "dreg",
         validation_fraction: float = 0.0,
         tol: float = 1e-3,
         n_iter_no_change: int | None = None,

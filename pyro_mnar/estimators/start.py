@@ -18,9 +18,9 @@ from torch import nn
 
 from pyro_mnar.batch import Batch
 from pyro_mnar.columns import ColumnInfo, FloatArray, standardise
-from pyro_mnar.estimators.tables import BoolArray
 from pyro_mnar.encoders import MLPEncoder
 from pyro_mnar.estimators.scales import likely_directions
+from pyro_mnar.estimators.tables import BoolArray
 from pyro_mnar.estimators.tails import LostTail, lost_tail
 from pyro_mnar.importance import ImportanceBound
 from pyro_mnar.joint import Joint

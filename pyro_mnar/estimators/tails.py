@@ -93,7 +93,9 @@ def lost_tail(column: FloatArray, high: bool) -> LostTail | None:
     else:
         log_l, mean, sd, slope, threshold = _selected(z, n_missing)
         gain = log_l - lost_at_random(len(z), n_missing)
-    return LostTail(middle + sign * spread * mean, spread * sd, sign * slope * sd, middle + sign * spread * threshold, gain)
+    return LostTail(
+        middle + sign * spread * mean, spread * sd, sign * slope * sd, middle + sign * spread * threshold, gain
+    )
 
 
 def piles_up(seen: FloatArray, high: bool) -> bool:

@@ -25,16 +25,12 @@ from pyro_mnar.atomic import check_destination, replacing
 from pyro_mnar.errors import MNARWarning, StudyError
 from pyro_mnar.experiments.environment import available_cores, children_without_interrupts, limit_threads
 from pyro_mnar.experiments.records import versions
-from pyro_mnar.experiments.uci.design import CLIFF_AND_LOG
 from pyro_mnar.metrics import imputation_rmse
 
 MEAN, KNN, MICE, MIWAE = "mean", "KNN", "MICE", "MIWAE"
 KNOWN, UNKNOWN = "not-MIWAE, direction known", "not-MIWAE, direction unknown"
-PLAIN = "not-MIWAE, direction known, plain defaults"
-METHODS = (MEAN, KNN, MICE, MIWAE, PLAIN, UNKNOWN, KNOWN)
-DEEP = (MIWAE, PLAIN, UNKNOWN, KNOWN)
-#: Of the deep models but the plain one: the options that the UCI study records, the same for every table.
-OPTIONS = {name: value for name, value in CLIFF_AND_LOG.items() if name != "mechanism"}
+METHODS = (MEAN, KNN, MICE, MIWAE, UNKNOWN, KNOWN)
+DEEP = (MIWAE, UNKNOWN, KNOWN)
 FILES = ("summary.csv", "mechanism.csv", "settings.json", "distributions.png")
 #: Shown in the figure: a size, a texture, and two shapes.
 SHOWN = ("mean radius", "mean texture", "mean smoothness", "mean concavity")
@@ -49,7 +45,7 @@ class DemoSettings:
     random_state : int
         Of every method.
     max_iter : int or None
-        Passes over the data of the deep models; None leaves them at 2,000 steps, or the package's default.
+        Passes over the data of the deep models; None leaves them at the package's default.
     workers : int or None
         Methods that run side by side; None is two, or one on a single core: more would need more than 2 GB.
     """
@@ -223,8 +219,6 @@ def _deep_imputer(method: str, settings: DemoSettings) -> Any:
 
     mechanism = {MIWAE: Ignorable(), UNKNOWN: SelfMasking()}.get(method, SelfMasking(direction="high"))
     imputer = MNARImputer(mechanism, random_state=settings.random_state)
-    if method != PLAIN:
-        imputer.set_params(**OPTIONS)
     return imputer if settings.max_iter is None else imputer.set_params(max_iter=settings.max_iter)
 
 
@@ -273,15 +267,12 @@ def _start_worker() -> None:
 
 
 def _record(settings: DemoSettings, seconds: float) -> dict[str, Any]:
-    parameters = {name: _deep_imputer(name, settings).get_params(deep=False) for name in (KNOWN, PLAIN)}
+    parameters = _deep_imputer(KNOWN, settings).get_params(deep=False)
     return {
         "data": "breast cancer (scikit-learn), 569 x 30",
         "missing": "the first 15 features lose every value above their mean",
         "demo": asdict(settings),
-        "estimators": {
-            name: {key: _plain(value) for key, value in found.items() if key != "mechanism"}
-            for name, found in parameters.items()
-        },
+        "estimator": {name: _plain(value) for name, value in parameters.items() if name != "mechanism"},
         "versions": versions(),
         "cores": available_cores(),
         "seconds": round(seconds, 1),

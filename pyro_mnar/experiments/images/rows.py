@@ -239,6 +239,7 @@ def fitted(row: ImageRow, holed: FloatImages, device: str) -> MNARImputer:
         learning_rate=row.learning_rate,
         mechanism_learning_rate=row.mechanism_learning_rate,
         final_rate=row.final_rate,
+        gradient="standard",
         random_state=row.seed,
         device=device,
     )

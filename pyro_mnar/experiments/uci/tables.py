@@ -11,7 +11,15 @@ import pandas as pd
 
 from pyro_mnar.experiments.records import write_whole
 from pyro_mnar.experiments.study import Record
-from pyro_mnar.experiments.uci.design import ABLATION, BASELINES, DATASETS, DEFAULTS, DETERMINISTIC, MODELS
+from pyro_mnar.experiments.uci.design import (
+    ABLATION,
+    BASELINES,
+    DATASETS,
+    DEFAULT_ABLATION,
+    DEFAULTS,
+    DETERMINISTIC,
+    MODELS,
+)
 from pyro_mnar.experiments.uci.published import AIM, BEST_PUBLISHED, FLOOR, PUBLISHED, SOURCE
 
 METHODS = (*BASELINES, *MODELS, *DEFAULTS, "official settings")
@@ -76,7 +84,7 @@ def summary(records: Sequence[Record]) -> pd.DataFrame:
         seconds_mean=("seconds", "mean"),
         n_seeds=("rmse", "size"),
     ).reset_index()
-    order = {name: i for i, name in enumerate((*METHODS, *ABLATION))}
+    order = {name: i for i, name in enumerate((*METHODS, *ABLATION, *DEFAULT_ABLATION))}
     table["position"] = table["dataset"].map({name: i for i, name in enumerate(DATASETS)})
     table["rank"] = table["method"].map(order)
     return table.sort_values(["position", "rank"])[SUMMARY_COLUMNS].reset_index(drop=True)
