@@ -9,7 +9,8 @@ import pytest
 
 from pyro_mnar import MNARImputer
 from pyro_mnar.errors import InvalidInputError
-from pyro_mnar.estimators.scales import find_log_columns, lost_tail
+from pyro_mnar.estimators.scales import find_log_columns, likely_directions
+from pyro_mnar.estimators.tails import CLIFF, lost_tail
 from pyro_mnar.mechanisms import Ignorable, Linear, SelfMasking
 
 Floats = np.ndarray
@@ -35,14 +36,15 @@ def test_the_lost_half_of_a_normal_column_is_found() -> None:
         assert found is not None and wrong is not None
         assert found.gain > 100 and found.gain > wrong.gain
         assert found.center == pytest.approx(3.0, abs=0.15) and found.scale == pytest.approx(2.0, abs=0.15)
-        assert found.cut == pytest.approx(x.mean(), abs=0.02)
+        assert found.threshold == pytest.approx(x.mean(), abs=0.05)
+        assert found.slope * (1 if high else -1) > 20
 
 
 def test_cells_lost_at_random_leave_no_cliff() -> None:
     generator = np.random.default_rng(1)
     x = np.where(generator.random(2000) < 0.3, np.nan, generator.normal(size=2000))
     found = lost_tail(x, high=True)
-    assert found is not None and found.gain < 0
+    assert found is not None and not found.found and found.gain == pytest.approx(0.0, abs=3.0)
     assert lost_tail(generator.normal(size=100), high=True) is None
 
 
@@ -51,7 +53,67 @@ def test_nothing_is_lost_beyond_a_pile_of_zeros() -> None:
     x = cut(np.maximum(generator.normal(size=1000), 0.0))
     assert lost_tail(x, high=False) is None
     found = lost_tail(x, high=True)
-    assert found is not None and found.gain > 0
+    assert found is not None and found.found
+
+
+def test_a_soft_slope_is_found_too() -> None:
+    """Against the truth: values lost with probability Phi(2 (x - 0.5))."""
+    generator = np.random.default_rng(7)
+    x = generator.normal(size=20_000)
+    holed = np.where(2.0 * (x - 0.5) > generator.normal(size=x.size), np.nan, x)
+    found = lost_tail(3.0 * holed + 1.0, high=True)
+    assert found is not None and found.found
+    assert found.center == pytest.approx(1.0, abs=0.3) and found.scale == pytest.approx(3.0, rel=0.05)
+    assert found.slope == pytest.approx(2.0, rel=0.3) and found.threshold == pytest.approx(2.5, abs=0.3)
+    # The same column upside down loses low values.
+    mirrored = lost_tail(-3.0 * holed - 1.0, high=False)
+    assert mirrored is not None and mirrored.slope == pytest.approx(-found.slope, rel=1e-3)
+    assert mirrored.center == pytest.approx(-found.center, abs=1e-3)
+
+
+def test_the_fit_is_at_the_top_of_the_likelihood() -> None:
+    """Against a numerical integral: the likelihood of the best fit, and its neighbours are worse."""
+    from scipy.integrate import quad
+    from scipy.stats import norm
+
+    generator = np.random.default_rng(8)
+    x = generator.normal(size=400)
+    holed = np.where(1.5 * (x - 0.3) > generator.normal(size=x.size), np.nan, x)
+    found = lost_tail(holed, high=True)
+    assert found is not None and 0.5 < found.slope < CLIFF
+    seen = holed[~np.isnan(holed)]
+
+    def log_l(center: float, scale: float, slope: float, threshold: float) -> float:
+        def lost(v: float) -> float:
+            return float(norm.pdf(v, center, scale) * norm.cdf(slope / scale * (v - threshold)))
+
+        share = quad(lost, center - 10 * scale, center + 10 * scale, limit=200)[0]
+        seen_part = norm.logpdf(seen, center, scale) + norm.logcdf(-slope / scale * (seen - threshold))
+        return float(seen_part.sum() + (len(x) - len(seen)) * np.log(share))
+
+    n_missing, n = int(np.isnan(holed).sum()), len(x)
+    by_chance = norm.logpdf(seen, seen.mean(), seen.std()).sum() + len(seen) * np.log(1 - n_missing / n)
+    by_chance += n_missing * np.log(n_missing / n)
+    at = (found.center, found.scale, found.slope, found.threshold)
+    assert found.gain == pytest.approx(log_l(*at) - by_chance, abs=1e-3)
+    for position in range(4):
+        for step in (-0.1, 0.1):
+            moved = list(at)
+            moved[position] += step
+            assert log_l(*moved) < log_l(*at)
+
+
+def test_columns_of_unknown_direction_follow_the_others() -> None:
+    generator = np.random.default_rng(9)
+    normal = generator.normal(size=(2000, 4))
+    # Two peaks show no direction, or the wrong one; the other columns decide.
+    peaks = np.where(generator.random(2000) < 0.5, 0.0, 3.0) + 0.3 * generator.normal(size=2000)
+    table = np.column_stack([*(cut(column) for column in normal.T), cut(peaks)])
+    assert likely_directions(table, range(5), np.zeros(5)).tolist() == [1.0] * 5
+    # What is known stays, and where columns disagree each one speaks for itself.
+    mixed = np.column_stack([cut(normal[:, 0]), cut(normal[:, 1], high=False)])
+    assert likely_directions(mixed, range(2), np.zeros(2)).tolist() == [1.0, -1.0]
+    assert likely_directions(mixed, range(2), np.array([0.0, 1.0])).tolist() == [1.0, 1.0]
 
 
 def test_log_columns_follow_the_law_of_what_is_seen() -> None:
@@ -60,16 +122,20 @@ def test_log_columns_follow_the_law_of_what_is_seen() -> None:
     skewed = np.exp(generator.normal(size=3000))
     signed = generator.normal(size=3000)
     table = np.column_stack([cut(normal), cut(skewed), cut(signed)])
-    assert find_log_columns(table, (0, 1, 2), SelfMasking()) == (1,)
-    assert find_log_columns(table, (0, 2), SelfMasking()) == ()
-    assert find_log_columns(table, (0, 1, 2), Linear()) == ()
-    assert 1 in find_log_columns(np.column_stack([normal, skewed]), (0, 1), Ignorable())
+    assert find_log_columns(table, (0, 1, 2), SelfMasking(), np.zeros(3)) == (1,)
+    assert find_log_columns(table, (0, 2), SelfMasking(), np.zeros(3)) == ()
+    # A column whose logarithm shows no lost tail stays as it is: what lies beyond would be multiplied.
+    by_chance = np.where(generator.random(3000) < 0.3, np.nan, skewed)[:, None]
+    assert find_log_columns(by_chance, (0,), SelfMasking(), np.ones(1)) == ()
+    assert find_log_columns(by_chance, (0,), Ignorable(), np.zeros(1)) == (0,)
+    assert find_log_columns(table, (0, 1, 2), Linear(), np.zeros(3)) == ()
+    assert 1 in find_log_columns(np.column_stack([normal, skewed]), (0, 1), Ignorable(), np.zeros(2))
 
 
 def test_the_imputer_starts_on_the_right_side_of_each_column() -> None:
     generator = np.random.default_rng(4)
     z = generator.normal(size=(600, 1))
-    x = z @ np.array([[1.0, 1.0, 1.0, 1.0]]) + 0.4 * generator.normal(size=(600, 4))
+    x = 5 + z @ np.array([[1.0, 1.0, 1.0, 1.0]]) + 0.4 * generator.normal(size=(600, 4))
     table = np.column_stack([cut(x[:, 0]), cut(x[:, 1], high=False), x[:, 2:]])
     imputer = MNARImputer(
         start="cliff",

@@ -5,7 +5,6 @@ import os
 import threading
 import warnings
 from collections.abc import Sequence
-from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
@@ -42,7 +41,7 @@ from pyro_mnar.estimators.images import (
 from pyro_mnar.estimators.kinds import Kinds, Labels
 from pyro_mnar.estimators.parameters import check_parameters, checked_device, drawn_seed
 from pyro_mnar.estimators.scales import check_positive, find_log_columns
-from pyro_mnar.estimators.start import Start, best_start, passes
+from pyro_mnar.estimators.start import passes, start_from_tails
 from pyro_mnar.estimators.tables import BoolArray, category_labels, marks_with_number, read_table, reject_far
 from pyro_mnar.heads import Head
 from pyro_mnar.importance import Gradient
@@ -286,7 +285,8 @@ class JointEstimator(Explained, BaseEstimator):
             modelled = logarithms(table, logged)
             self.columns_ = describe(modelled, self._names(), self.layout_.discrete)._replace(logged=logged)
             if self.start == "cliff" and self.collapse is not False:
-                start = self._best_start(modelled)
+                mechanism = mechanisms.by_name(self.mechanism)
+                start = start_from_tails(modelled, self.columns_, mechanism, self.layout_.continuous)
                 self.columns_ = self.columns_ if start is None else start.columns
         # A mechanism of images belongs to all pixels, those included that happened to be seen each time.
         active = np.isnan(table).any(0) | images
@@ -337,15 +337,6 @@ class JointEstimator(Explained, BaseEstimator):
         check_positive(table, positions, self.layout_.discrete, self._names())
         return positions
 
-    def _best_start(self, modelled: FloatArray) -> Start | None:
-        steps = self._passes(len(modelled)) * -(-len(modelled) // self.batch_size)
-        law = partial(self._likelihood, scale="feature")
-        with _INITIALISATION, torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self._seed)
-            given, device = mechanisms.by_name(self.mechanism), checked_device(self.device)
-            at = self.layout_.continuous
-            return best_start(modelled, self.columns_, given, at, law, self._seed, device, steps)
-
     def _new_joint(self, active: torch.Tensor) -> Joint:
         """An untrained pair for ``columns_``, the same for the same seed; ``active`` as in Joint."""
         with _INITIALISATION, torch.random.fork_rng(devices=[]):
@@ -384,7 +375,7 @@ class JointEstimator(Explained, BaseEstimator):
             one_cell_groups=[group.columns for group in self.layout_.groups if group.one_cell],
         )
 
-    def _likelihood(self, width: int, scale: Literal["free", "feature", "shared"]) -> Likelihood:
+    def _likelihood(self, width: int, scale: Literal["free", "shared"]) -> Likelihood:
         if self.layout_.discrete:
             return MixedLikelihood(width, self.layout_, scale, self.min_scale)
         return GaussianLikelihood(width, len(self.columns_.names), scale, self.min_scale)

@@ -58,7 +58,7 @@ class MNARImputer(TransformerMixin, JointEstimator):
         Where a self-masking mechanism starts. "cliff": each column from the normal law that, having lost values on one
         side, best explains the values that are left and the number of missing ones; it is standardised by the mean
         and spread of that law. Columns of unknown direction take the side on which three quarters of those with a
-        clear one agree; where columns disagree, the sets of directions are compared by the bound of a linear model.
+        clear one agree, else each its own.
         "neutral": the observed mean and spread, and no slope.
         For images with a shared mechanism "cliff" finds the curve first, with networks that are thrown away, since
         networks that have learned beside a wrong curve keep a part of that.
