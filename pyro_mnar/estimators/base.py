@@ -63,7 +63,7 @@ class JointEstimator(Explained, BaseEstimator):
 
     # Parameters of the imputer alone; the others have these values.
     log_columns: Literal["auto"] | Sequence[str | int] | None = None
-    start: Literal["neutral", "cliff"] = "neutral"
+    start: Literal["cliff", "neutral", "unscaled"] = "neutral"
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "mechanism": [str, mechanisms.Mechanism],
@@ -284,6 +284,9 @@ class JointEstimator(Explained, BaseEstimator):
             logged = self._log_columns(table)
             modelled = logarithms(table, logged)
             self.columns_ = describe(modelled, self._names(), self.layout_.discrete)._replace(logged=logged)
+            if self.start == "unscaled":
+                zeros = np.zeros(len(self.columns_.names))
+                self.columns_ = self.columns_._replace(center=zeros, scale=zeros + 1)
             if self.start == "cliff" and self.collapse is not False:
                 mechanism = mechanisms.by_name(self.mechanism)
                 start = start_from_tails(modelled, self.columns_, mechanism, self.layout_.continuous)

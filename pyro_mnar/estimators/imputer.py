@@ -54,12 +54,13 @@ class MNARImputer(TransformerMixin, JointEstimator):
     log_columns : "auto", sequence of str or int, or None
         Positive columns that are modelled by their logarithm; "auto" takes those of which the observed cells, and the
         number of missing ones, are better explained so. Means, quantiles and draws are in original units either way.
-    start : {"cliff", "neutral"}
+    start : {"cliff", "neutral", "unscaled"}
         Where a self-masking mechanism starts. "cliff": each column from the normal law that, having lost values on one
         side, best explains the values that are left and the number of missing ones; it is standardised by the mean
         and spread of that law. Columns of unknown direction take the side on which three quarters of those with a
         clear one agree, else each its own.
-        "neutral": the observed mean and spread, and no slope.
+        "neutral": the observed mean and spread, and no slope. "unscaled": no slope either, and columns are not
+        standardised at all, for a table whose columns have means and spreads near 0 and 1 already.
         For images with a shared mechanism "cliff" finds the curve first, with networks that are thrown away, since
         networks that have learned beside a wrong curve keep a part of that.
     n_draws, n_draws_posterior : int
@@ -129,7 +130,7 @@ class MNARImputer(TransformerMixin, JointEstimator):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **JointEstimator._parameter_constraints,
         "log_columns": [StrOptions({"auto"}), "array-like", None],
-        "start": [StrOptions({"neutral", "cliff"})],
+        "start": [StrOptions({"cliff", "neutral", "unscaled"})],
         "strategy": [StrOptions({"mean", "median", "sample"})],
         "discrete_output": [StrOptions({"value", "probability"})],
         "likelihood": [StrOptions({"auto", "truncated"})],
@@ -153,7 +154,7 @@ class MNARImputer(TransformerMixin, JointEstimator):
         hidden_units: Sequence[int] = (128, 128),
         min_scale: float = 0.1,
         log_columns: Literal["auto"] | Sequence[str | int] | None = "auto",
-        start: Literal["neutral", "cliff"] = "cliff",
+        start: Literal["cliff", "neutral", "unscaled"] = "cliff",
         n_draws: int = 5,
         n_draws_posterior: int = 1000,
         max_iter: int | None = None,

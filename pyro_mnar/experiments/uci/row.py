@@ -38,6 +38,11 @@ class Masked(NamedTuple):
         sd: FloatArray = self.complete.std(0)
         return sd
 
+    def standardised(self) -> Masked:
+        """The same with every column standardised by its COMPLETE values, as the published protocol has it."""
+        mean = self.complete.mean(0)
+        return Masked((self.complete - mean) / self.sd, (self.holed - mean) / self.sd, self.observed)
+
 
 def masked_table(dataset: str, data_home: Path | None = None, rows: int | None = None) -> Masked:
     """The published protocol: the first half of the columns lose every value above their mean.
@@ -63,6 +68,8 @@ def run_row(spec: UCIRow, data_home: Path | None) -> Mapping[str, Any]:
     if spec.method in BASELINES:
         imputed = _baseline(spec, masked)
         return _errors(masked, imputed)
+    if spec.settings.get("start") == "unscaled":
+        masked = masked.standardised()
     imputer = _imputer(spec, len(masked.complete))
     imputer.fit(masked.holed)
     # Plain draws, as ``transform`` takes them: refining every row would take several times as long as the fits.
