@@ -34,6 +34,7 @@ def imputer(mechanism: str | Mechanism = "self-masking", seed: int = 0, **settin
     """Settings under which the survey is fitted well within a second."""
     chosen = {
         "decoder": "linear",
+        "log_columns": None,
         "latent_dim": 2,
         "hidden_units": (32,),
         "max_iter": 60,

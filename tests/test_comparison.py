@@ -16,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pyro_mnar.errors.UnreliableWeig
 
 def test_the_wrong_mechanism_is_worse_and_the_true_one_is_not() -> None:
     _, held_out = survey(HELD_OUT)
-    models = {"ignorable": fitted("ignorable"), "self-masking": fitted()}
+    models = {"self-masking": fitted(), "ignorable": fitted("ignorable")}
     table = compare(models, held_out)
     assert list(table.index) == ["self-masking", "ignorable"]
     assert table["verdict"].tolist() == ["best", "worse"]

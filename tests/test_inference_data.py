@@ -62,7 +62,8 @@ def test_draws_follow_the_posterior() -> None:
     exact = posterior.mean()[missing, 0]
     spread = drawn.std(0)
     scores = (drawn.mean(0) - exact) / (spread / np.sqrt(100))
-    assert np.abs(scores.mean()) < 0.5 and scores.std() < 2
+    # The rows of a point answer share their 300 codes, so their errors do not average out.
+    assert np.abs(scores.mean()) < 1.2 and scores.std() < 2
     np.testing.assert_array_equal(idata.sample_stats["ess"], posterior.ess)
     np.testing.assert_allclose(idata.sample_stats["log_weight"], posterior.log_weights, rtol=1e-6)
 

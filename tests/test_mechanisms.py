@@ -188,7 +188,7 @@ def test_a_mechanism_of_ones_own_is_trained_from_end_to_end() -> None:
     X[X > 0.4] = np.nan
     mine = Detector()
     imputer = MNARImputer(
-        mine, latent_dim=2, hidden_units=(16,), n_draws=5, n_draws_posterior=50, max_iter=60, random_state=0
+        mine, latent_dim=2, hidden_units=(16,), n_draws_posterior=50, max_iter=60, final_rate=1.0, random_state=0
     )
     completed = imputer.fit_transform(X)
     assert mine.range.item() == 1.0, "the user's own instance is not trained"

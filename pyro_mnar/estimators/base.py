@@ -334,7 +334,7 @@ class JointEstimator(Explained, BaseEstimator):
             if isinstance(mechanism, mechanisms.SelfMasking):
                 mechanism = copy.deepcopy(mechanism)
                 mechanism.setup(describe(table, self._names(), self.layout_.discrete))
-                known = mechanism.sign.cpu().numpy()
+                known = np.broadcast_to(mechanism.sign.cpu().numpy(), table.shape[1])
             return find_log_columns(table, self.layout_.continuous, mechanism, known)
         positions = tuple(sorted(self._kinds().positions(self.log_columns, "log_columns")))
         check_positive(table, positions, self.layout_.discrete, self._names())

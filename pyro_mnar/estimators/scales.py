@@ -12,7 +12,7 @@ import numpy as np
 
 from pyro_mnar.columns import FloatArray
 from pyro_mnar.errors import InvalidInputError
-from pyro_mnar.estimators.tails import lost_at_random, lost_tail
+from pyro_mnar.estimators.tails import NO_SPREAD, lost_at_random, lost_tail
 from pyro_mnar.mechanisms import Ignorable, Mechanism, SelfMasking
 
 #: Share of the columns with a clear direction that must agree for the others to follow.
@@ -140,7 +140,8 @@ def _prefers_log(column: FloatArray, direction: float) -> bool:
 
 
 def _scales(column: FloatArray) -> list[tuple[FloatArray, float]]:
-    """The column, and its logarithm where it has one that differs, each with the log of its Jacobian."""
+    """The column with a largest value of 1, and its logarithm where that differs, each with the log of its Jacobian."""
+    column = column / (float(np.nanmax(np.abs(column), initial=0.0)) or 1.0)
     seen = column[~np.isnan(column)]
     if len(seen) < 10 or seen.min() <= 0 or seen.max() / seen.min() < 1 + 1e-6:
         return [(column, 0.0)]
@@ -150,6 +151,6 @@ def _scales(column: FloatArray) -> list[tuple[FloatArray, float]]:
 def _at_random(column: FloatArray) -> float:
     """Log likelihood of a normal column that lost values at random, nats."""
     seen = column[~np.isnan(column)]
-    if len(seen) < 2 or np.ptp(seen) == 0:
+    if len(seen) < 2 or seen.std() <= NO_SPREAD:
         return 0.0
     return lost_at_random(len(seen), len(column) - len(seen)) - len(seen) * float(np.log(seen.std()))

@@ -21,6 +21,8 @@ from pyro_mnar.columns import FloatArray
 LEAST_GAIN = 3.0
 #: Steepest slope, per standard deviation of the observed values: a cliff.
 CLIFF = 50.0
+#: Standard deviation, of values of which the largest is 1, that is rounding and no spread.
+NO_SPREAD = 1e-12
 _MOST_VALUES = 1000
 _HALF_LOG_TAU = 0.5 * float(np.log(2 * np.pi))
 
@@ -83,9 +85,14 @@ def lost_tail(column: FloatArray, high: bool) -> LostTail | None:
     """
     seen = column[~np.isnan(column)]
     n_missing = len(column) - len(seen)
-    if n_missing == 0 or len(seen) < 10 or np.ptp(seen) == 0 or piles_up(seen, high):
+    if n_missing == 0 or len(seen) < 10 or piles_up(seen, high):
         return None
+    # Squares of 1e300 or 1e-300 would leave the range of floats.
+    unit = float(np.abs(seen).max()) or 1.0
+    seen = seen / unit
     sign, middle, spread = (1.0 if high else -1.0), seen.mean(), seen.std()
+    if spread <= NO_SPREAD:
+        return None
     z = sign * (seen - middle) / spread
     if piles_up(seen, not high):
         mean, sd = _beyond_cliff(z, n_missing)
@@ -93,9 +100,8 @@ def lost_tail(column: FloatArray, high: bool) -> LostTail | None:
     else:
         log_l, mean, sd, slope, threshold = _selected(z, n_missing)
         gain = log_l - lost_at_random(len(z), n_missing)
-    return LostTail(
-        middle + sign * spread * mean, spread * sd, sign * slope * sd, middle + sign * spread * threshold, gain
-    )
+    center, cut = (unit * (middle + sign * spread * place) for place in (mean, threshold))
+    return LostTail(center, unit * spread * sd, sign * slope * sd, cut, gain)
 
 
 def piles_up(seen: FloatArray, high: bool) -> bool:
