@@ -70,7 +70,7 @@ def test_a_table_of_the_model_itself_passes_and_an_altered_one_does_not() -> Non
     )
     assert not summarise(rest)["flagged"].any()
     altered = own.copy()
-    altered[:200, 0] = np.nan
+    altered[:400, 0] = np.nan
     lines = summarise(rest._replace(table=altered)).set_index(["check", "column"])
     assert lines.loc[("missing rate", "income"), "flagged"].all()
     assert not lines.loc[("mean", "rooms"), "flagged"].any()
