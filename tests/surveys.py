@@ -35,6 +35,7 @@ def imputer(mechanism: str | Mechanism = "self-masking", seed: int = 0, **settin
     chosen = {
         "decoder": "linear",
         "log_columns": None,
+        "final_rate": 1.0,
         "latent_dim": 2,
         "hidden_units": (32,),
         "max_iter": 60,

@@ -64,11 +64,16 @@ def test_posterior_codes_stay_with_their_rows() -> None:
 def test_a_table_of_the_model_itself_passes_and_an_altered_one_does_not() -> None:
     model, (_, holed) = fitted(), survey(0)
     simulated = simulate(model, holed, n_tables=200)
-    own = np.where(simulated.observed[0], simulated.values[0], np.nan)
-    rest = Replicates(
-        simulated.names, own, simulated.values[1:], simulated.observed[1:], simulated.codes[1:], simulated.target
-    )
-    assert not summarise(rest)["flagged"].any()
+
+    def beside_the_others(i: int) -> Replicates:
+        own = np.where(simulated.observed[i], simulated.values[i], np.nan)
+        others = [np.delete(part, i, 0) for part in (simulated.values, simulated.observed, simulated.codes)]
+        return Replicates(simulated.names, own, *others, simulated.target)
+
+    # Each is wrong once in a hundred tables.
+    assert sum(summarise(beside_the_others(i))["flagged"].any() for i in range(20)) <= 1
+    rest = beside_the_others(1)
+    own = rest.table
     altered = own.copy()
     altered[:400, 0] = np.nan
     lines = summarise(rest._replace(table=altered)).set_index(["check", "column"])
