@@ -157,7 +157,7 @@ def test_images_come_back_as_images(dtype: str, likelihood: str, noise: str) -> 
     images = clipped(blobs(20)[:, :, :8]).astype(dtype)
     images[:, 3, 4] = np.nan
     kept = images.copy()
-    imputer = tiny(likelihood=likelihood, pixel_noise=noise)
+    imputer = tiny(likelihood=likelihood, pixel_noise=noise, start="neutral")
     completed = imputer.fit(images).transform(images)
     assert completed.shape == images.shape and completed.dtype == images.dtype
     seen = ~np.isnan(images)
