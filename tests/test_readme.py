@@ -47,6 +47,7 @@ def test_its_python_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pyro_mnar.errors.UnreliableWeightsWarning")
+@pytest.mark.timeout(900)
 def test_what_it_says_of_its_example_is_true() -> None:
     names: dict[str, Any] = {}
     run_python(names)
