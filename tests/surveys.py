@@ -34,8 +34,10 @@ def imputer(mechanism: str | Mechanism = "self-masking", seed: int = 0, **settin
     """Settings under which the survey is fitted well within a second."""
     chosen = {
         "decoder": "linear",
+        "start": "neutral",
         "log_columns": None,
         "final_rate": 1.0,
+        "gradient": "standard",
         "latent_dim": 2,
         "hidden_units": (32,),
         "max_iter": 60,
