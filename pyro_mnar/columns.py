@@ -62,7 +62,7 @@ class ColumnInfo(NamedTuple):
     names : tuple of str
         Column names, p of them.
     center, scale : ndarray
-        Mean and standard deviation, shape (p,): of the observed values, or of all as the linear start completed them;
+        Mean and standard deviation, shape (p,): of the observed values, or of the law that lost a tail of them;
         0 and 1 for columns that hold 0 and 1.
     missing_rate : ndarray
         Share of missing cells in training, shape (p,).

@@ -154,9 +154,8 @@ class SelfMasking(Mechanism):
         one w and b for all columns (images: the same sensor behind each pixel).
     slope
         Slopes to hold fixed while the thresholds are learned, for a sensitivity analysis: one number, or a mapping from
-        column name to number. As in ``mechanism_report()["slope_per_sd"]``: logits per standard deviation of the
-        observed values, positive where high values go missing, 0 where the value does not matter. They overrule
-        ``direction``.
+        column name to number: logits per standard deviation of the observed values, positive where high values go
+        missing, 0 where the value does not matter. They overrule ``direction``.
 
     References
     ----------

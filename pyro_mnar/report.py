@@ -78,7 +78,7 @@ def mechanism_table(joint: Joint, columns: ColumnInfo, x: torch.Tensor) -> pd.Da
 
 
 def sensitivity_matrix(joint: Joint, columns: ColumnInfo, x: torch.Tensor) -> pd.DataFrame:
-    r"""Mean over the rows of d logit P(s_j = 0 | x) / d x_l, in logits per observed standard deviation of column l.
+    r"""Mean over the rows of d logit P(s_j = 0 | x) / d x_l, in logits per standard deviation of column l.
 
     Parameters
     ----------

@@ -62,8 +62,8 @@ def sweep(
     column : str or sequence of str
         The column or columns whose slope is fixed.
     slopes : sequence of float
-        Logits per observed standard deviation, as ``slope_per_sd`` in the mechanism's report; 0 is missing at random,
-        positive where high values go missing, negative where low ones do.
+        Logits per standard deviation of the observed values; 0 is missing at random, positive where high values go
+        missing, negative where low ones do.
     n_imputations : int
         m, at least 2.
     level : float

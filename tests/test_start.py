@@ -196,3 +196,13 @@ def test_log_columns_can_be_named() -> None:
     assert MNARImputer(log_columns=None, max_iter=1, random_state=0).fit(x).columns_.logged == ()
     with pytest.raises(InvalidInputError, match=r"x1.*not positive"):
         MNARImputer(log_columns=[1], max_iter=1).fit(x - 10)
+
+
+def test_a_slope_that_was_given_keeps_its_unit() -> None:
+    """Slopes that are held fixed are per standard deviation of the observed values, whatever the start."""
+    table = cut(np.random.default_rng(10).normal(size=400))[:, None].repeat(2, 1)
+    table[:, 1] = np.arange(400)
+    mechanism = SelfMasking(slope=2.0)
+    imputer = MNARImputer(mechanism, max_iter=1, n_draws_posterior=10, random_state=0).fit(table)
+    assert imputer.columns_.scale[0] == pytest.approx(np.nanstd(table[:, 0]))
+    assert imputer.mechanism_report()["slope_per_sd"][0] == pytest.approx(2.0, rel=1e-3)

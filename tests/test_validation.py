@@ -141,6 +141,7 @@ def test_the_mechanism_is_recovered() -> None:
         decoder="linear",
         latent_dim=3,
         min_scale=0.01,
+        start="neutral",
         max_iter=100,
         batch_size=250,
         learning_rate=5e-3,

@@ -40,9 +40,9 @@ class Explained(ABC):
         -------
         DataFrame
             feature; missing_rate (training); for self-masking mechanisms slope (change of the logit of "missing"
-            per original unit), slope_per_sd (per observed standard deviation), threshold (value at which half of the
-            cells are missing, original units) and direction ("high" values go missing, or "low"); and words, the same
-            as a sentence.
+            per original unit), slope_per_sd (per standard deviation, ``columns_.scale``), threshold (value at which
+            half of the cells are missing, original units) and direction ("high" values go missing, or "low"); and
+            words, the same as a sentence.
 
         Raises
         ------
@@ -64,9 +64,9 @@ class Explained(ABC):
         Returns
         -------
         DataFrame
-            Shape (p, p), logits per observed standard deviation: one row per column that goes missing, one column per
-            column whose value matters; positive where high values make cells go missing. NaN for columns that were
-            complete in training.
+            Shape (p, p), logits per standard deviation (``columns_.scale``): one row per column that goes missing, one
+            column per column whose value matters; positive where high values make cells go missing. NaN for columns
+            that were complete in training.
 
         Raises
         ------

@@ -50,7 +50,7 @@ class MNARImputer(TransformerMixin, JointEstimator):
         Widths of encoder and decoder; for images the channels after each stride-2 convolution, such as (32, 64, 128),
         which both sides of the images must be divisible by 2 once for each.
     min_scale : float
-        Floor under the noise scale of p(x|z), in observed standard deviations (for images: that of all pixels).
+        Floor under the noise scale of p(x|z), in units of ``columns_.scale`` (for images: that of all pixels).
     log_columns : "auto", sequence of str or int, or None
         Positive columns that are modelled by their logarithm; "auto" takes those of which the observed cells, and the
         number of missing ones, are better explained so. Means, quantiles and draws are in original units either way.
@@ -108,7 +108,8 @@ class MNARImputer(TransformerMixin, JointEstimator):
     n_iter_ : int
         Passes over the data that were run.
     columns_ : ColumnInfo
-        Names, observed means and standard deviations, missing rates, of the columns that have observed values.
+        Names, means and standard deviations (observed, or of the complete law that ``start`` found), missing rates, of
+        the columns that have observed values.
     indicator_ : MissingIndicator
         With ``add_indicator`` only.
     n_features_in_, feature_names_in_

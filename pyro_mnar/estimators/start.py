@@ -84,8 +84,10 @@ def start_from_tails(
     directions = likely_directions(table, continuous, known)
     center, scale = columns.center.copy(), columns.scale.copy()
     slope, threshold = np.zeros(len(center)), np.zeros(len(center))
+    held = mechanism.slope_is_fixed.expand(len(center)).tolist()
     for j in continuous:
-        tail = lost_tail(table[:, j], directions[j] > 0) if directions[j] else None
+        # A slope that the caller gave is per standard deviation of the observed values, and stays so.
+        tail = lost_tail(table[:, j], directions[j] > 0) if directions[j] and not held[j] else None
         if tail is not None and tail.found:
             center[j], scale[j], slope[j] = tail.center, tail.scale, tail.slope
             threshold[j] = (tail.threshold - tail.center) / tail.scale
