@@ -106,7 +106,7 @@ class Residual(nn.Module):
     Parameters
     ----------
     n_inputs, hidden_units
-        as for :func:`mlp`.
+        as for :func:`mlp`; at least one of these.
 
     Examples
     --------
@@ -119,12 +119,11 @@ class Residual(nn.Module):
     def __init__(self, n_inputs: int, hidden_units: Sequence[int]) -> None:
         super().__init__()
         self.network = mlp(n_inputs, hidden_units)
-        self.n_outputs = n_inputs + (hidden_units[-1] if hidden_units else 0)
-        self.bends = bool(hidden_units)
+        self.n_outputs = n_inputs + hidden_units[-1]
 
     def forward(self, x: Tensor) -> Tensor:
         """From (*, n_inputs) to (*, n_outputs)."""
-        return torch.cat([self.network(x), x], -1) if self.bends else x
+        return torch.cat([self.network(x), x], -1)
 
 
 def decoder_network(kind: str, latent_dim: int, hidden_units: Sequence[int]) -> tuple[nn.Module, int]:
@@ -133,7 +132,7 @@ def decoder_network(kind: str, latent_dim: int, hidden_units: Sequence[int]) -> 
     Parameters
     ----------
     kind
-        "mlp", "residual", or anything else for none.
+        "mlp" or "residual"; for any other, and without hidden units, there is nothing in between.
     latent_dim
         L.
     hidden_units
@@ -144,7 +143,7 @@ def decoder_network(kind: str, latent_dim: int, hidden_units: Sequence[int]) -> 
     >>> decoder_network("residual", 3, (8, 4))[1], decoder_network("linear", 3, (8, 4))[1]
     (7, 3)
     """
-    if kind == "residual":
+    if kind == "residual" and hidden_units:
         residual = Residual(latent_dim, hidden_units)
         return residual, residual.n_outputs
     if kind == "mlp" and hidden_units:

@@ -20,6 +20,7 @@ SHORT: dict[str, Any] = {
     "max_iter": 30,
     "n_draws": 5,
     "hidden_units": (16,),
+    "batch_size": 64,
     "n_draws_posterior": 99,
     "random_state": 0,
 }
@@ -137,16 +138,7 @@ def test_the_imputer_starts_on_the_right_side_of_each_column() -> None:
     z = generator.normal(size=(600, 1))
     x = 5 + z @ np.array([[1.0, 1.0, 1.0, 1.0]]) + 0.4 * generator.normal(size=(600, 4))
     table = np.column_stack([cut(x[:, 0]), cut(x[:, 1], high=False), x[:, 2:]])
-    imputer = MNARImputer(
-        start="cliff",
-        log_columns="auto",
-        max_iter=30,
-        n_draws=5,
-        hidden_units=(16,),
-        batch_size=64,
-        n_draws_posterior=99,
-        random_state=0,
-    ).fit(table)
+    imputer = MNARImputer(**SHORT).fit(table)
     report = imputer.mechanism_report()
     assert list(report["direction"][:2]) == ["high", "low"]
     assert report["threshold"][0] == pytest.approx(x[:, 0].mean(), abs=0.2)
@@ -160,16 +152,7 @@ def test_log_columns_keep_the_units_and_the_observed_cells() -> None:
     z = generator.normal(size=(400, 1))
     x = np.exp(z + 0.5 * generator.normal(size=(400, 3)))
     table = np.column_stack([cut(x[:, 0]), x[:, 1:]])
-    imputer = MNARImputer(
-        start="cliff",
-        log_columns="auto",
-        max_iter=30,
-        n_draws=5,
-        hidden_units=(16,),
-        batch_size=64,
-        n_draws_posterior=99,
-        random_state=0,
-    ).fit(table)
+    imputer = MNARImputer(**SHORT).fit(table)
     assert 0 in imputer.columns_.logged
     seen = ~np.isnan(table)
     completed = imputer.transform(table)

@@ -1,6 +1,5 @@
 """What the estimators share: reading a table, building the pair, fitting it, and questions to the fitted pair."""
 
-import copy
 import os
 import threading
 import warnings
@@ -41,7 +40,7 @@ from pyro_mnar.estimators.images import (
 from pyro_mnar.estimators.kinds import Kinds, Labels
 from pyro_mnar.estimators.parameters import check_parameters, checked_device, drawn_seed
 from pyro_mnar.estimators.scales import check_positive, find_log_columns
-from pyro_mnar.estimators.start import passes, start_from_tails
+from pyro_mnar.estimators.start import passes, set_up, start_from_tails
 from pyro_mnar.estimators.tables import BoolArray, category_labels, marks_with_number, read_table, reject_far
 from pyro_mnar.heads import Head
 from pyro_mnar.importance import Gradient
@@ -332,8 +331,7 @@ class JointEstimator(Explained, BaseEstimator):
         if isinstance(self.log_columns, str):
             mechanism, known = mechanisms.by_name(self.mechanism), np.zeros(table.shape[1])
             if isinstance(mechanism, mechanisms.SelfMasking):
-                mechanism = copy.deepcopy(mechanism)
-                mechanism.setup(describe(table, self._names(), self.layout_.discrete))
+                mechanism = set_up(mechanism, describe(table, self._names(), self.layout_.discrete))
                 known = np.broadcast_to(mechanism.sign.cpu().numpy(), table.shape[1])
             return find_log_columns(table, self.layout_.continuous, mechanism, known)
         positions = tuple(sorted(self._kinds().positions(self.log_columns, "log_columns")))
@@ -354,8 +352,7 @@ class JointEstimator(Explained, BaseEstimator):
     def _build(self, columns: ColumnInfo, active: torch.Tensor) -> Joint:
         p = len(columns.names)
         latent_dim = max(1, p - 1) if self.latent_dim is None else self.latent_dim
-        mechanism = copy.deepcopy(mechanisms.by_name(self.mechanism))
-        mechanism.setup(columns)
+        mechanism = set_up(mechanisms.by_name(self.mechanism), columns)
         hidden = tuple(self.hidden_units)
         linear = self.decoder == "linear"
         decoder, width = decoder_network(self.decoder, latent_dim, hidden)

@@ -8,7 +8,7 @@ the mechanism at its slope and threshold. All of it sees observed cells alone.
 
 import copy
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +17,8 @@ from pyro_mnar.columns import ColumnInfo, FloatArray
 from pyro_mnar.estimators.scales import likely_directions
 from pyro_mnar.estimators.tails import lost_tail
 from pyro_mnar.mechanisms import Mechanism, SelfMasking
+
+AnyMechanism = TypeVar("AnyMechanism", bound=Mechanism)
 
 
 class Start(NamedTuple):
@@ -43,6 +45,20 @@ def passes(steps: int, n_rows: int, batch_size: int) -> int:
     250
     """
     return -(-steps // -(-n_rows // batch_size))
+
+
+def set_up(given: AnyMechanism, columns: ColumnInfo) -> AnyMechanism:
+    """A copy of a mechanism with parameters for these columns; the caller's own is not changed.
+
+    Examples
+    --------
+    >>> from pyro_mnar.columns import describe
+    >>> set_up(SelfMasking(direction="high"), describe(np.zeros((5, 2)), ["a", "b"])).sign
+    tensor([1., 1.])
+    """
+    mechanism = copy.deepcopy(given)
+    mechanism.setup(columns)
+    return mechanism
 
 
 def start_from_tails(
@@ -78,8 +94,7 @@ def start_from_tails(
     """
     if not isinstance(given, SelfMasking) or given.shared or not np.isnan(table).any():
         return None
-    mechanism = copy.deepcopy(given)
-    mechanism.setup(columns)
+    mechanism = set_up(given, columns)
     known = np.asarray(mechanism.sign.cpu().numpy(), dtype=np.float64)
     directions = likely_directions(table, continuous, known)
     center, scale = columns.center.copy(), columns.scale.copy()

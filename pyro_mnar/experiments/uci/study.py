@@ -44,7 +44,7 @@ def reproduce_uci(
         The files written.
     """
     rows = quick_rows() if quick else study_rows(seeds) + (parity_rows() if parity else ())
-    # The longest first would leave the other processes idle at the end otherwise.
+    # The longest first: at the end they would leave the other processes idle.
     rows = tuple(sorted(rows, key=lambda row: row.part != "parity"))
     records = run_study(Study("uci", rows, run_row), folder, data_home=data_home, workers=workers)
     return write_tables(records, folder)
