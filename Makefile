@@ -13,7 +13,7 @@ test test-slow notebooks: export OMP_NUM_THREADS = 1
 .PHONY: help demo test test-slow lint notebooks bench clean
 
 help:
-	@echo "make demo       install, then impute a real data set and print the table (results/demo/)"
+	@echo "make demo       install, then impute a real data set and print the table (demo/)"
 	@echo "make test       install, then lint, types and the fast tests"
 	@echo "make test-slow  the heavy statistical checks and fault loops"
 	@echo "make lint       ruff and mypy only"
@@ -22,7 +22,7 @@ help:
 	@echo "make clean      remove .venv and caches"
 
 demo: $(VENV)/.runtime
-	$(BIN)/pyro-mnar demo
+	$(BIN)/pyro-mnar demo --out demo
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
