@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 
 import numpy as np
 import pyro
 import pytest
 import torch
 from exact import P, as_batch, exact_joint, simulate
+from joblib import Parallel, delayed
 from pairs import info
 from scipy import special, stats
 from sklearn.datasets import load_breast_cancer
@@ -17,6 +19,7 @@ from validation import record
 
 from pyro_mnar import MNARImputer
 from pyro_mnar.batch import Batch
+from pyro_mnar.errors import UnreliableWeightsWarning
 from pyro_mnar.joint import Joint
 from pyro_mnar.mechanisms import SelfMasking
 from pyro_mnar.pooling import pool
@@ -175,7 +178,8 @@ def linear_imputer(mechanism: str | SelfMasking) -> MNARImputer:
         min_scale=0.05,
         n_draws=10,
         n_draws_posterior=90,
-        max_iter=80,
+        # After 80 steps the bound is still rising, and the mean 4 % too low.
+        max_iter=300,
         batch_size=250,
         learning_rate=3e-2,
         mechanism_learning_rate=6e-2,
@@ -183,24 +187,25 @@ def linear_imputer(mechanism: str | SelfMasking) -> MNARImputer:
     )
 
 
-@ignore_warning
+def pooled_repeat(repeat: int, m: int) -> tuple[float, float, float, float]:
+    """Pooled mean of the incomplete column and its 95 % interval on one table, and what the ignorable model gives."""
+    torch.set_num_threads(1)
+    table = linear_table(np.random.default_rng(1000 + repeat))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnreliableWeightsWarning)
+        imputer = linear_imputer(SelfMasking(direction="high", link="probit")).fit(table)
+        columns = [completed[:, 0] for completed in imputer.multiple_impute(table, m, refit="bootstrap")]
+        ignorable = linear_imputer("ignorable").fit(table).multiple_impute(table, 1)[0][:, 0].mean()
+    pooled = pool([x.mean() for x in columns], [x.var(ddof=1) / len(x) for x in columns])
+    return float(pooled.estimate), float(pooled.low), float(pooled.high), float(ignorable)
+
+
 def test_intervals_of_pooled_estimates() -> None:
-    repeats, m = int(os.environ.get("PYRO_MNAR_REPEATS", "200")), 20
-    estimates, covered, ignored = [], [], []
-    for repeat in range(repeats):
-        table = linear_table(np.random.default_rng(1000 + repeat))
-        imputer = linear_imputer(SelfMasking(direction="high")).fit(table)
-        means = np.array(
-            [
-                (t[:, 0].mean(), t[:, 0].var(ddof=1) / len(t))
-                for t in imputer.multiple_impute(table, m, refit="bootstrap")
-            ]
-        )
-        pooled = pool(means[:, 0], means[:, 1])
-        estimates.append(float(pooled.estimate))
-        covered.append(float(pooled.low) <= 2 <= float(pooled.high))
-        ignored.append(linear_imputer("ignorable").fit(table).multiple_impute(table, 1)[0][:, 0].mean())
-    bias, naive, cover = abs(np.mean(estimates) / 2 - 1), abs(np.mean(ignored) / 2 - 1), np.mean(covered)
+    repeats, m, mean = int(os.environ.get("PYRO_MNAR_REPEATS", "200")), 20, 2
+    found = np.array(Parallel(n_jobs=-1)(delayed(pooled_repeat)(repeat, m) for repeat in range(repeats)))
+    estimate, low, high, ignorable = found.T
+    bias, naive = abs(estimate.mean() / mean - 1), abs(ignorable.mean() / mean - 1)
+    cover = np.mean((low <= mean) & (mean <= high))
     of = f", {repeats} repeats x {m} bootstrap refits"
     record("pooled mean: percent bias" + of, f"{100 * bias:.2f}", "<= 5", bias <= 0.05)
     record("pooled mean: cover of the 95 % interval" + of, f"{cover:.3f}", ">= 0.905", cover >= 0.905)

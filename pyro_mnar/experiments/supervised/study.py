@@ -26,7 +26,8 @@ from pyro_mnar.experiments.supervised.tasks import make_task
 #: A sample of Covertype's rows, used when the data folder has it.
 COVERTYPE_SAMPLE = "covtype-sample.data.gz"
 LINEAR, MLP, IGNORABLE = "sup-not-MIWAE, linear head", "sup-not-MIWAE, MLP head", "supMIWAE, MLP head"
-FOREST = "sup-not-MIWAE, forest head"
+#: With a random forest in the place of the MLP head.
+FOREST = {MLP: "sup-not-MIWAE, forest head", IGNORABLE: "supMIWAE, forest head"}
 METHODS = (
     "mean + linear",
     "MICE + linear",
@@ -36,9 +37,10 @@ METHODS = (
     "two-stage + linear",
     "multiple imputation + linear",
     IGNORABLE,
+    FOREST[IGNORABLE],
     LINEAR,
     MLP,
-    FOREST,
+    FOREST[MLP],
     "oracle, linear",
     "oracle, boosted trees",
 )
@@ -55,60 +57,53 @@ PUBLISHED = {
     ("wine_red", LINEAR): 0.6718,
     ("wine_red", "oracle, linear"): 0.6173,
 }
-SHARED: dict[str, Any] = {"final_rate": 0.01, "mechanism_learning_rate": 0.03}
-COVERTYPE: dict[str, Any] = {
-    **SHARED,
-    "latent_dim": 16,
-    "n_draws": 5,
-    "batch_size": 128,
-    "learning_rate": 1e-2,
-    "n_draws_posterior": 300,
-}
-WINE: dict[str, Any] = {
-    **SHARED,
-    "latent_dim": 8,
-    "n_draws": 5,
-    "learning_rate": 1e-2,
-    "n_draws_posterior": 200,
-}
-RED: dict[str, Any] = {**WINE, "batch_size": 64, "max_iter": 100}
-WHITE: dict[str, Any] = {**WINE, "batch_size": 128, "max_iter": 60}
-SMALL_HEAD: dict[str, Any] = {"head_hidden_units": [32], "head_dropout": 0.2, "head_weight_decay": 0.1}
-WIDE_HEAD: dict[str, Any] = {"head_hidden_units": [128], "head_dropout": 0.5, "head_weight_decay": 0.1}
-DEEP_HEAD: dict[str, Any] = {"head_hidden_units": [256, 256], "head_dropout": 0.3, "head_weight_decay": 0.03}
 #: Least number of completed rows, ten of each row of the table, in a leaf of a forest.
 LEAF = {"forest_leaf": 5}
 #: What needs no settings.
 BASELINES = ("boosting", "forest", "baselines")
-SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
+SHARED: dict[str, Any] = {"final_rate": 0.01, "mechanism_learning_rate": 0.03, "n_draws": 5}
+#: Of every joint model of a task, the first stage of two among them.
+JOINT: dict[str, dict[str, Any]] = {
     "covertype": {
-        "two-stage": {**COVERTYPE, "max_iter": 20, "n_draws_posterior": 100},
-        IGNORABLE: {**COVERTYPE, "mechanism": "ignorable", "max_iter": 20, "head_hidden_units": [64]},
-        LINEAR: {**COVERTYPE, "max_iter": 20, "head": "linear"},
-        MLP: {
-            **COVERTYPE,
-            **LEAF,
-            "max_iter": 100,
-            "learning_rate": 5e-3,
-            "head_hidden_units": [128, 128],
-            "head_dropout": 0.1,
-            "head_weight_decay": 0.01,
-        },
+        **SHARED,
+        "latent_dim": 16,
+        "batch_size": 128,
+        "learning_rate": 5e-3,
+        "max_iter": 100,
+        "n_draws_posterior": 300,
     },
     "wine_red": {
-        "two-stage": RED,
-        IGNORABLE: {**RED, **SMALL_HEAD, "mechanism": "ignorable"},
-        LINEAR: {**RED, "head": "linear"},
-        MLP: {**RED, **WIDE_HEAD, **LEAF},
+        **SHARED,
+        "latent_dim": 8,
+        "batch_size": 64,
+        "learning_rate": 1e-2,
+        "max_iter": 100,
+        "n_draws_posterior": 200,
     },
     "wine_white": {
-        "two-stage": WHITE,
-        IGNORABLE: {**WHITE, **SMALL_HEAD, "mechanism": "ignorable"},
-        LINEAR: {**WHITE, "head": "linear"},
-        MLP: {**WHITE, **DEEP_HEAD, **LEAF, "learning_rate": 3e-3, "max_iter": 150},
+        **SHARED,
+        "latent_dim": 8,
+        "batch_size": 128,
+        "learning_rate": 3e-3,
+        "max_iter": 150,
+        "n_draws_posterior": 200,
     },
 }
-SEEDS = {"covertype": (0, 1), "wine_red": (0, 1, 2, 3, 4), "wine_white": (0, 1, 2)}
+MLP_HEAD: dict[str, dict[str, Any]] = {
+    "covertype": {"head_hidden_units": [128, 128], "head_dropout": 0.1, "head_weight_decay": 0.01},
+    "wine_red": {"head_hidden_units": [128], "head_dropout": 0.5, "head_weight_decay": 0.1},
+    "wine_white": {"head_hidden_units": [256, 256], "head_dropout": 0.3, "head_weight_decay": 0.03},
+}
+SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
+    task: {
+        MLP: {**joint, **MLP_HEAD[task], **LEAF},
+        IGNORABLE: {**joint, **MLP_HEAD[task], **LEAF, "mechanism": "ignorable"},
+        LINEAR: {**joint, "head": "linear"},
+        "two-stage": joint,
+    }
+    for task, joint in JOINT.items()
+}
+SEEDS = range(5)
 
 
 PROTOCOL = """# Predicting with values missing not at random
@@ -183,13 +178,10 @@ def supervised_study(quick: bool = False) -> Study[Row]:
         models = [Row("wine_red", part, 0, settings | short) for part, settings in SETTINGS["wine_red"].items()]
         return Study("supervised", (*models, *(Row("wine_red", part, 0) for part in BASELINES)), run_row)
     found = []
-    for seed in range(max(len(seeds) for seeds in SEEDS.values())):
-        for task, seeds in SEEDS.items():
-            if seed in seeds:
-                parts = SETTINGS[task]
-                slowest_first = sorted(parts, key=lambda part, parts=parts: -parts[part]["max_iter"])  # type: ignore[misc]
-                found += [Row(task, part, seed, parts[part]) for part in slowest_first]
-                found += [Row(task, part, seed) for part in BASELINES]
+    for seed in SEEDS:
+        for task, parts in SETTINGS.items():
+            found += [Row(task, part, seed, settings) for part, settings in parts.items()]
+            found += [Row(task, part, seed) for part in BASELINES]
     return Study("supervised", tuple(found), run_row)
 
 
@@ -248,7 +240,7 @@ def run_row(spec: Row, data_home: Path | None) -> dict[str, Any]:
     elif spec.part == "two-stage":
         methods = two_stage(task, settings)
     else:
-        methods = joint_model(task, spec.part, settings, FOREST, leaf)
+        methods = joint_model(task, spec.part, settings, FOREST.get(spec.part, ""), leaf)
     return {"methods": methods, "from_sample": sample is not None}
 
 
