@@ -104,7 +104,7 @@ def to_inference_data(
     completed = np.where(seen, table, original(rows.cpu().numpy(), estimator.columns_))
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(random_state)
-        given = joint.likelihood(joint.decoder(codes))
+        given = joint.rows_given_code(codes)
         likelihood = {"x_obs": given.observed_part(batch.observed).log_prob(batch.x)}
         if joint.has_mask_term:
             likelihood["s"] = joint.mask_given_row(rows, n_inner=1).log_prob(batch.observed)

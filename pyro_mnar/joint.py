@@ -26,6 +26,7 @@ from pyro_mnar.errors import UnsupportedModelError
 from pyro_mnar.heads import Head
 from pyro_mnar.likelihoods import Likelihood, RowDistribution
 from pyro_mnar.mechanisms import Ignorable, Mechanism
+from pyro_mnar.networks import in_slices
 
 
 class GivenCode(NamedTuple):
@@ -157,7 +158,7 @@ class Joint(nn.Module):
         """New complete rows from the prior: sites z, x (n, p), s and y, for prior predictive checks."""
         like = next(self.parameters())
         with RowPlate(n_rows):
-            rows = self.likelihood(self.decoder(pyro.sample("z", self.prior(like))))
+            rows = self.rows_given_code(pyro.sample("z", self.prior(like)))
             x = pyro.sample("x", rows)
             if self.has_mask_term:
                 pyro.sample("s", self.mask_given_row(x, n_inner=1))
@@ -173,6 +174,10 @@ class Joint(nn.Module):
         """p(z) = N(0, I), event (L,), with the dtype and device of ``like``."""
         return StandardNormal(like, self.latent_dim, generator=self.generator)
 
+    def rows_given_code(self, z: Tensor) -> RowDistribution:
+        """p(x|z) for codes z (..., L)."""
+        return self.likelihood.rows(*in_slices(lambda part: self.likelihood.numbers(self.decoder(part)), z))
+
     def given_code(self, z: Tensor, batch: Batch) -> GivenCode:
         """p(x|z) and the distribution of x_mis, for codes z (K, n, L).
 
@@ -181,7 +186,7 @@ class Joint(nn.Module):
         """
         last = self._last
         if last is None or last.z is not z:
-            rows = self.likelihood(self.decoder(z))
+            rows = self.rows_given_code(z)
             last = self._last = GivenCode(z, rows, self._missing_part(rows, batch))
         return last
 
@@ -231,7 +236,7 @@ class Joint(nn.Module):
     def _has_closed_form(self) -> bool:
         like = next(self.parameters())
         with torch.no_grad():
-            rows = self.likelihood(self.decoder(like.new_zeros(1, 1, self.latent_dim)))
+            rows = self.rows_given_code(like.new_zeros(1, 1, self.latent_dim))
             return can_collapse(rows, self.mechanism.curve())
 
 

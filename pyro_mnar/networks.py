@@ -4,7 +4,7 @@ Model and guide both run the decoder, so a network here must give the same outpu
 no dropout and no batch normalisation (a measured 7.5 nats of noise per row otherwise).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -62,22 +62,38 @@ class Tanh(nn.Module):
 _ROWS_AT_ONCE = 1024
 
 
-class SlicedSequential(nn.Sequential):
-    """``nn.Sequential`` that takes many rows slice by slice, on processors and without gradients.
+def in_slices(function: Callable[[Tensor], tuple[Tensor, ...]], x: Tensor) -> tuple[Tensor, ...]:
+    """``function(x)``, on processors and without gradients slice by slice of the rows of ``x``.
 
     Imputation decodes a thousand codes per row of the table; activations of all of them at once would go through main
-    memory in every layer.
+    memory in every layer. So ``function`` should end where few numbers are left.
+
+    Parameters
+    ----------
+    function
+        from (*, inputs) to tensors (*, outputs), each row for itself.
+    x
+        shape (*, inputs).
+
+    Examples
+    --------
+    >>> with torch.no_grad():
+    ...     (double,) = in_slices(lambda x: (2 * x,), torch.ones(3, 5000, 2))
+    >>> double.shape
+    torch.Size([3, 5000, 2])
     """
+    if x.shape[:-1].numel() <= _ROWS_AT_ONCE or torch.is_grad_enabled() or x.device.type != "cpu":
+        return function(x)
+    parts = [function(part) for part in x.reshape(-1, x.shape[-1]).split(_ROWS_AT_ONCE)]
+    return tuple(torch.cat(slices).view(*x.shape[:-1], -1) for slices in zip(*parts, strict=True))
+
+
+class SlicedSequential(nn.Sequential):
+    """``nn.Sequential`` that takes many rows slice by slice: see :func:`in_slices`."""
 
     def forward(self, x: Tensor) -> Tensor:
         """From (*, inputs) to (*, outputs)."""
-        few = len(self) == 0 or x.shape[:-1].numel() <= _ROWS_AT_ONCE
-        if few or torch.is_grad_enabled() or x.device.type != "cpu":
-            result: Tensor = super().forward(x)
-            return result
-        rows = x.reshape(-1, x.shape[-1]).split(_ROWS_AT_ONCE)
-        done = torch.cat([super(SlicedSequential, self).forward(part) for part in rows])
-        return done.view(*x.shape[:-1], -1)
+        return in_slices(lambda part: (nn.Sequential.forward(self, part),), x)[0] if len(self) else x
 
 
 def mlp(n_inputs: int, hidden_units: Sequence[int]) -> nn.Sequential:

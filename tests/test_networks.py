@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.func import hessian, jacfwd, jacrev, vmap
 
-from pyro_mnar.networks import Tanh, _FastTanh, mlp
+from pyro_mnar.networks import Tanh, _FastTanh, in_slices, mlp
 
 
 @pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 3e-7), (torch.float64, 1e-15)])
@@ -46,3 +46,5 @@ def test_slices_change_nothing() -> None:
     with torch.no_grad():
         torch.testing.assert_close(network(rows), whole.detach(), rtol=1e-13, atol=1e-14)
         assert mlp(3, ())(rows) is rows
+        first, second = in_slices(lambda part: (part[..., :1], 2 * part), rows)
+    assert torch.equal(first, rows[..., :1]) and torch.equal(second, 2 * rows)

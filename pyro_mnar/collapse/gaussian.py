@@ -61,7 +61,7 @@ class GaussianMask(TorchDistribution):
         shown = (counted & self.observed).reshape(-1).nonzero()[:, 0]
         seen = self.curve.at(shown % n_features).log_observed(self.x.reshape(-1).index_select(0, shown))
         per_row = seen.new_zeros(self.observed.shape[0]).index_add(0, shown // n_features, seen)
-        return per_row + hidden.new_zeros(self.batch_shape).index_add(-1, cells // n_features, hidden)
+        return per_row.expand(self.batch_shape).index_add(-1, cells // n_features, hidden)
 
     def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
         """The mask itself: it is what the distribution is conditioned on."""

@@ -25,8 +25,19 @@ class RowDistribution(TorchDistribution, ABC):
 
 
 class Likelihood(nn.Module, ABC):
-    """Base of all likelihoods: ``forward(hidden)``, (K, n, h) -> :class:`RowDistribution` over p features."""
+    """Base of all likelihoods: ``forward(hidden)``, (K, n, h) -> :class:`RowDistribution` over p features.
+
+    It has two halves, so that a thousand codes per row can pass through the network and the first half in slices.
+    """
 
     @abstractmethod
+    def numbers(self, hidden: Tensor) -> tuple[Tensor, ...]:
+        """What the last layers make of each row of ``hidden``: tensors (..., q)."""
+
+    @abstractmethod
+    def rows(self, *numbers: Tensor) -> RowDistribution:
+        """p(x | z) from :meth:`numbers`."""
+
     def forward(self, hidden: Tensor) -> RowDistribution:
         """p(x | z) given the last hidden layer of the decoder (or z itself, for a linear decoder)."""
+        return self.rows(*self.numbers(hidden))

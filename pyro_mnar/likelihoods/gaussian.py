@@ -64,7 +64,13 @@ class GaussianLikelihood(Likelihood):
         else:
             self.raw_scale = nn.Parameter(torch.zeros(n_features if scale == "feature" else 1))
 
-    def forward(self, hidden: Tensor) -> GaussianRows:
+    def numbers(self, hidden: Tensor) -> tuple[Tensor, ...]:
         """See :class:`Likelihood`."""
-        raw = self.raw_scale(hidden) if isinstance(self.raw_scale, nn.Module) else self.raw_scale
-        return GaussianRows(self.loc(hidden), nn.functional.softplus(raw) + self.min_scale)
+        loc = self.loc(hidden)
+        return (loc, self.raw_scale(hidden)) if isinstance(self.raw_scale, nn.Module) else (loc,)
+
+    def rows(self, *numbers: Tensor) -> GaussianRows:
+        """See :class:`Likelihood`."""
+        loc, *free = numbers
+        raw = self.raw_scale if isinstance(self.raw_scale, nn.Parameter) else free[0]
+        return GaussianRows(loc, nn.functional.softplus(raw) + self.min_scale)

@@ -123,15 +123,21 @@ class MixedLikelihood(Likelihood):
         for position, columns in enumerate(kinds):
             self.register_buffer(f"columns_{position}", torch.tensor(columns, dtype=torch.int64), persistent=False)
 
-    def forward(self, hidden: Tensor) -> MixedRows:
+    def numbers(self, hidden: Tensor) -> tuple[Tensor, ...]:
         """See :class:`Likelihood`."""
+        continuous = self.continuous.numbers(hidden) if self.layout.continuous else ()
+        return self.logits(hidden), *continuous
+
+    def rows(self, *numbers: Tensor) -> MixedRows:
+        """See :class:`Likelihood`."""
+        logits, *continuous = numbers
         index = [self.get_buffer(f"columns_{position}") for position in range(2 + len(self.layout.groups))]
-        binary, *groups = self.logits(hidden).split(self.sizes, -1)
+        binary, *groups = logits.split(self.sizes, -1)
         blocks = []
         if self.layout.continuous:
-            blocks.append(Block(index[0], self.continuous(hidden)))
+            blocks.append(Block(index[0], self.continuous.rows(*continuous)))
         if self.layout.binary:
             blocks.append(Block(index[1], BernoulliRows(binary)))
-        for columns, logits, group in zip(index[2:], groups, self.layout.groups, strict=True):
-            blocks.append(Block(columns, CategoricalRows(logits), group.one_cell))
+        for columns, of_group, group in zip(index[2:], groups, self.layout.groups, strict=True):
+            blocks.append(Block(columns, CategoricalRows(of_group), group.one_cell))
         return MixedRows(blocks)

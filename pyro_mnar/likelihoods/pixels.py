@@ -72,8 +72,13 @@ class SigmoidGaussianLikelihood(Likelihood):
         """Numbers per pixel that the decoder must give."""
         return 1 if self.raw_scale is not None else 2
 
-    def forward(self, hidden: Tensor) -> "GaussianRows | TruncatedRows":
-        """See :class:`Likelihood`; ``hidden`` has shape (K, n, n_maps * p)."""
+    def numbers(self, hidden: Tensor) -> tuple[Tensor, ...]:
+        """See :class:`Likelihood`; ``hidden`` has shape (K, n, n_maps * p), and nothing is left to do."""
+        return (hidden,)
+
+    def rows(self, *numbers: Tensor) -> "GaussianRows | TruncatedRows":
+        """See :class:`Likelihood`."""
+        (hidden,) = numbers
         loc = torch.sigmoid(hidden[..., : self.n_features]) - CENTER
         if self.raw_scale is None:
             raw = hidden[..., self.n_features :] + RAW_START

@@ -165,7 +165,7 @@ class Posterior:
             joint.generator = noise
             try:
                 part = self.batch.rows(draws.rows)
-                return draw_missing(joint, part, joint.likelihood(joint.decoder(z))).movedim(0, 1)
+                return draw_missing(joint, part, joint.rows_given_code(z)).movedim(0, 1)
             finally:
                 joint.generator = None
 

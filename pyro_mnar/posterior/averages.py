@@ -35,7 +35,7 @@ def mean_of_originals(draws: WeightedDraws, joint: Joint, batch: Batch, columns:
     logs = center + scale * draws.x
     if joint.collapsed and code_carries_weight(joint, batch) and isinstance(joint.likelihood, GaussianLikelihood):
         part = batch.rows(draws.rows.to(batch.x.device))
-        law = joint.missing_given_code(joint.likelihood(joint.decoder(draws.z)), part)
+        law = joint.missing_given_code(joint.rows_given_code(draws.z), part)
         assert isinstance(law, TiltedGaussian)
         logs = torch.where(part.observed, logs, center + law.log_exponential_mean(scale))
     log_mean = average(draws.log_weights, logs.clamp(max=LARGEST_LOG).exp()).log()

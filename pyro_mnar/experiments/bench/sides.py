@@ -15,6 +15,7 @@ from pyro_mnar.batch import Batch
 from pyro_mnar.columns import ColumnInfo
 from pyro_mnar.datasets.uci import wine_white
 from pyro_mnar.encoders import MLPEncoder
+from pyro_mnar.estimators.start import start_from_tails
 from pyro_mnar.importance import ImportanceBound
 from pyro_mnar.joint import Joint
 from pyro_mnar.likelihoods import GaussianLikelihood
@@ -91,6 +92,20 @@ def pair(
             ~data.batch.observed.all(0),
             collapse="auto" if collapsed else False,
         )
+
+
+def with_start(data: Table, direction: Direction | None, seed: int = 0) -> tuple[Table, Joint]:
+    """Table and pair as the imputer starts them: scales and mechanism from the tails that the columns lost."""
+    holed = torch.where(data.batch.observed, data.batch.x, torch.nan).double().numpy()
+    start = start_from_tails(holed, data.columns, SelfMasking(direction, link="probit"), range(holed.shape[1]))
+    assert start is not None
+    center, scale = (torch.as_tensor(v, dtype=torch.float32) for v in (start.columns.center, start.columns.scale))
+    seen = data.batch.observed
+    x = torch.where(seen, (data.batch.x - center) / scale, 0.0)
+    begun = Table(Batch(x, seen), (data.truth - center) / scale, data.unit / scale, data.columns)
+    joint = pair(begun, seed=seed, direction=direction)
+    joint.mechanism.load_state_dict(start.mechanism.state_dict())
+    return begun, joint
 
 
 def package_step(joint: Joint, n_draws: int = N_DRAWS, seed: int = 0) -> Callable[[Batch], None]:
