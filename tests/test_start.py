@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import ndtr
 
 from pyro_mnar import MNARImputer
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.scales import find_log_columns, likely_directions
-from pyro_mnar.estimators.tails import CLIFF, lost_tail
+from pyro_mnar.estimators.tails import CLIFF, LostTail, lost_tail
 from pyro_mnar.mechanisms import Ignorable, Linear, SelfMasking
 
 Floats = np.ndarray
@@ -115,6 +116,32 @@ def test_columns_of_unknown_direction_follow_the_others() -> None:
     mixed = np.column_stack([cut(normal[:, 0]), cut(normal[:, 1], high=False)])
     assert likely_directions(mixed, range(2), np.zeros(2)).tolist() == [1.0, -1.0]
     assert likely_directions(mixed, range(2), np.array([0.0, 1.0])).tolist() == [1.0, 1.0]
+
+
+def test_the_mean_of_what_was_lost() -> None:
+    """Against simulated columns, on both sides."""
+    x = np.random.default_rng(10).normal(3.0, 2.0, size=400_000)
+    for sign in (1.0, -1.0):
+        tail = LostTail(center=3.0, scale=2.0, slope=sign * 1.5, threshold=3.5, gain=0.0)
+        share = ndtr(sign * 0.75 * (x - 3.5))
+        assert tail.lost_mean == pytest.approx(float(share @ x / share.sum()), abs=0.02)
+
+
+def test_a_long_upper_tail_is_not_taken_for_lost_low_values() -> None:
+    """Positive, skewed columns that softly lose high values leave what a normal law explains by lost low ones."""
+    generator = np.random.default_rng(11)
+    gamma = generator.gamma(2.0, size=(1500, 3))
+    normal = generator.normal(size=(1500, 2))
+    standard = (np.column_stack([gamma, normal]) - [2, 2, 2, 0, 0]) / [2**0.5, 2**0.5, 2**0.5, 1, 1]
+    lost = generator.random(standard.shape) < 1 / (1 + np.exp(-3 * (standard - 0.6)))
+    table = np.where(lost, np.nan, np.column_stack([gamma, normal]))
+    fooled = lost_tail(table[:, 0], high=False)
+    assert fooled is not None and fooled.found and fooled.lost_mean < 0
+    assert (likely_directions(table, range(5), np.zeros(5)) >= 0).all()
+    # Away from zero nothing tells skew from a mechanism: where columns disagree, soft slopes decide nothing.
+    away = np.column_stack([table[:, :2] + 20, table[:, 3:]])
+    assert lost_tail(away[:, 0], high=False).found  # type: ignore[union-attr]
+    assert likely_directions(away, range(4), np.zeros(4)).tolist() == [0.0] * 4
 
 
 def test_log_columns_follow_the_law_of_what_is_seen() -> None:

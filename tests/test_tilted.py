@@ -250,7 +250,8 @@ def test_an_unknown_link_is_named():
 def test_the_fused_gradient_is_the_differentiable_one(integral):
     """Value and gradient of one pass, in both precisions, against autograd through the formula's own terms."""
     generator = torch.Generator().manual_seed(5)
-    for dtype, tolerance in ((torch.float64, 1e-11), (torch.float32, 2e-5)):
+    # w (m - b) is as large as 500 here, and known to 3e-5 in float32.
+    for dtype, tolerance in ((torch.float64, 1e-11), (torch.float32, 1e-4)):
         distance = 10 * torch.randn(400, generator=generator, dtype=torch.float64)
         scale = torch.logspace(-1, 1, 400, dtype=torch.float64)
         slope = 20 * torch.randn(400, generator=generator, dtype=torch.float64)

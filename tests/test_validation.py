@@ -200,6 +200,7 @@ def pooled_repeat(repeat: int, m: int) -> tuple[float, float, float, float]:
     return float(pooled.estimate), float(pooled.low), float(pooled.high), float(ignorable)
 
 
+@pytest.mark.timeout(3 * 3600)
 def test_intervals_of_pooled_estimates() -> None:
     repeats, m, mean = int(os.environ.get("PYRO_MNAR_REPEATS", "200")), 20, 2
     found = np.array(Parallel(n_jobs=-1)(delayed(pooled_repeat)(repeat, m) for repeat in range(repeats)))

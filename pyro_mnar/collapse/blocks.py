@@ -52,7 +52,7 @@ def collapsed_mask(
             parts.append(collapsed_mask(b.rows, *at, one_cell=b.one_cell))
         return Blocks(rows.columns, parts)
     if isinstance(rows, GaussianRows):
-        return GaussianMask(rows, curve, x, observed, active.nonzero()[:, 0])
+        return GaussianMask(rows, curve, x, observed, active)
     if isinstance(rows, TruncatedRows):
         return PixelMask(rows, curve, x, observed, active)
     if isinstance(rows, BernoulliRows):

@@ -32,7 +32,7 @@ class GaussianMask(TorchDistribution):
     x, observed : Tensor
         The rows, shape (n, p).
     active : Tensor
-        Indices of the columns that have a mask term, shape (a,).
+        bool, shape (p,): the columns that have a mask term.
     """
 
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
@@ -45,9 +45,8 @@ class GaussianMask(TorchDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """Log p(s | z, x_obs), shape (K, n), in nats."""
         n_features = self.observed.shape[-1]
-        counted = torch.zeros_like(self.observed[0]).index_fill(0, self.active, True)
         # Only the cells that are missing are integrated, and they are the same for all draws.
-        cells = (counted & ~self.observed).reshape(-1).nonzero()[:, 0]
+        cells = (self.active & ~self.observed).reshape(-1).nonzero()[:, 0]
         column = cells % n_features
         slope, threshold = slope_and_threshold(self.curve)
         hidden = log_missing(
@@ -58,7 +57,7 @@ class GaussianMask(TorchDistribution):
             self.curve.link,
         )
         # What the seen cells contribute does not depend on z: once per row, not per draw.
-        shown = (counted & self.observed).reshape(-1).nonzero()[:, 0]
+        shown = (self.active & self.observed).reshape(-1).nonzero()[:, 0]
         seen = self.curve.at(shown % n_features).log_observed(self.x.reshape(-1).index_select(0, shown))
         per_row = seen.new_zeros(self.observed.shape[0]).index_add(0, shown // n_features, seen)
         return per_row.expand(self.batch_shape).index_add(-1, cells // n_features, hidden)
@@ -77,8 +76,10 @@ class TiltedGaussian(WithChoices):
 
     Parameters
     ----------
-    rows, curve, observed, active
+    rows, curve, observed
         As for :class:`GaussianMask`.
+    active : Tensor
+        Indices of the columns that have a mask term, shape (a,).
     generator : torch.Generator or None
         Source of the draws.
     """
@@ -162,8 +163,8 @@ def slope_and_threshold(curve: Curve) -> tuple[Tensor, Tensor]:
     """Slope and threshold of a curve, each of the curve's own shape."""
     slope, intercept, _ = curve
     # A slope that passes through 0 has no threshold: keep it this far away in value, not in gradient.
-    nearest = torch.where(slope < 0, -SMALLEST_SLOPE, SMALLEST_SLOPE).to(slope.dtype)
-    slope = slope + torch.where(slope.abs() < SMALLEST_SLOPE, nearest - slope, torch.zeros_like(slope)).detach()
+    value = slope.detach()
+    slope = slope + (value.abs().clamp(min=SMALLEST_SLOPE).copysign(value) - value)
     return slope, -intercept / slope
 
 

@@ -12,11 +12,13 @@ import numpy as np
 
 from pyro_mnar.columns import FloatArray
 from pyro_mnar.errors import InvalidInputError
-from pyro_mnar.estimators.tails import NO_SPREAD, lost_at_random, lost_tail
+from pyro_mnar.estimators.tails import NO_SPREAD, LostTail, lost_at_random, lost_tail
 from pyro_mnar.mechanisms import Ignorable, Mechanism, SelfMasking
 
 #: Share of the columns with a clear direction that must agree for the others to follow.
 MAJORITY = 0.75
+#: Slope, probits per standard deviation, from which the side is clear from one column alone: no skew ends so abruptly.
+CLEAR_SLOPE = 30.0
 
 
 def check_positive(table: FloatArray, columns: Sequence[int], discrete: Sequence[int], names: Sequence[str]) -> None:
@@ -78,11 +80,12 @@ def find_log_columns(
 
 
 def likely_directions(table: FloatArray, continuous: Sequence[int], known: FloatArray) -> FloatArray:
-    """Which way each column goes missing: as known, as most columns do, or as it looks by itself.
+    """Which way each column goes missing: as known, as most columns do, or as its cliff says.
 
     A column by itself shows a direction where a lost tail explains it, on either scale, better than loss at random.
     Where three quarters of the columns that show one agree, all unknown ones take it: a lone dissenter is more often a
-    column whose law is not normal than one with a mechanism of its own.
+    column whose law is not normal than one with a mechanism of its own. Where they do not agree, only cliffs count: to
+    a normal law, a long upper tail looks like lower values that are softly missing.
 
     Parameters
     ----------
@@ -102,26 +105,39 @@ def likely_directions(table: FloatArray, continuous: Sequence[int], known: Float
     """
     directions = known.astype(np.float64)
     free = [j for j in continuous if known[j] == 0 and np.isnan(table[:, j]).any()]
-    for j in free:
-        directions[j] = _shown_direction(table[:, j])
+    shown_slope = {j: _shown_slope(table[:, j]) for j in free}
+    for j, slope in shown_slope.items():
+        directions[j] = np.sign(slope)
     shown = [direction for j in continuous if (direction := directions[j]) != 0]
     for common in (1.0, -1.0):
         if shown and np.mean(np.array(shown) == common) >= MAJORITY:
             directions[free] = common
+            return directions
+    for j, slope in shown_slope.items():
+        if abs(slope) < CLEAR_SLOPE:
+            directions[j] = 0.0
     return directions
 
 
-def _shown_direction(column: FloatArray) -> float:
-    best, direction = -np.inf, 0.0
-    for values, jacobian in _scales(column):
+def _shown_slope(column: FloatArray) -> float:
+    """Slope of the tail that explains a column best, probits per standard deviation; 0 for loss at random."""
+    best, slope = -np.inf, 0.0
+    for place, (values, jacobian) in enumerate(_scales(column)):
         base = _at_random(values) + jacobian
         if base > best:
-            best, direction = base, 0.0
-        for sign in (1.0, -1.0):
-            tail = lost_tail(values, sign > 0)
-            if tail is not None and tail.found and base + tail.gain > best:
-                best, direction = base + tail.gain, sign
-    return direction
+            best, slope = base, 0.0
+        for tail in _plausible_tails(values, (1.0, -1.0), place == 0):
+            if base + tail.gain > best:
+                best, slope = base + tail.gain, tail.slope
+    return slope
+
+
+def _plausible_tails(values: FloatArray, signs: Sequence[float], original: bool) -> list[LostTail]:
+    """What was clearly lost on these sides, but for tails of negative values where all that are seen are positive."""
+    positive = original and bool(np.nanmin(values, initial=np.inf) >= 0)
+    tails = (lost_tail(values, sign > 0) for sign in signs)
+    found = [tail for tail in tails if tail is not None and tail.found]
+    return [tail for tail in found if tail.slope > 0 or not positive or tail.lost_mean >= 0]
 
 
 def _prefers_log(column: FloatArray, direction: float) -> bool:
@@ -130,9 +146,11 @@ def _prefers_log(column: FloatArray, direction: float) -> bool:
     if len(scales) == 1:
         return False
     explained = []
-    for values, jacobian in scales:
-        tails = [lost_tail(values, sign > 0) for sign in (1.0, -1.0) if direction in (0, sign)]
-        gains = [tail.gain for tail in tails if tail is not None and tail.found]
+    for place, (values, jacobian) in enumerate(scales):
+        signs = [direction] if direction else [1.0, -1.0]
+        # A direction that is known, or that all columns share, needs no further check.
+        tails = _plausible_tails(values, signs, place == 0 and not direction)
+        gains = [tail.gain for tail in tails]
         explained.append((_at_random(values) + jacobian + max(gains, default=0.0), bool(gains)))
     (plain, _), (log, identified) = explained
     must_show = direction != 0 and bool(np.isnan(column).any())

@@ -53,6 +53,13 @@ class LostTail(NamedTuple):
         """Whether it is clearly better than loss at random."""
         return self.gain >= LEAST_GAIN
 
+    @property
+    def lost_mean(self) -> float:
+        """Mean of the lost values, E[x | lost]."""
+        steepness = self.slope / np.hypot(1.0, self.slope)
+        t = steepness * (self.center - self.threshold) / self.scale
+        return float(self.center + self.scale * steepness * np.exp(norm.logpdf(t) - log_ndtr(t)))
+
 
 def lost_tail(column: FloatArray, high: bool) -> LostTail | None:
     """Fit a normal law that lost values on one side to a column with NaN in missing cells.
