@@ -18,7 +18,7 @@ from pyro_mnar.mechanisms import Ignorable, Mechanism, SelfMasking
 #: Share of the columns with a clear direction that must agree for the others to follow.
 MAJORITY = 0.75
 #: Slope, probits per standard deviation, from which the side is clear from one column alone: no skew ends so abruptly.
-CLEAR_SLOPE = 30.0
+CLEAR_SLOPE = 20.0
 
 
 def check_positive(table: FloatArray, columns: Sequence[int], discrete: Sequence[int], names: Sequence[str]) -> None:
