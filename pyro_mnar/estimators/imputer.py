@@ -57,8 +57,8 @@ class MNARImputer(TransformerMixin, JointEstimator):
     start : {"cliff", "neutral", "unscaled"}
         Where a self-masking mechanism starts. "cliff": each column from the normal law that, having lost values on one
         side, best explains the values that are left and the number of missing ones; it is standardised by the mean
-        and spread of that law. Columns of unknown direction take the side on which three quarters of those with a
-        clear one agree, else each its own.
+        and spread of that law. A column of unknown direction takes the side of its cliff, or the one on which most
+        columns' cliffs agree; without one it starts like "neutral".
         "neutral": the observed mean and spread, and no slope. "unscaled": no slope either, and columns are not
         standardised at all, for a table whose columns have means and spreads near 0 and 1 already.
         For images with a shared mechanism "cliff" finds the curve first, with networks that are thrown away, since

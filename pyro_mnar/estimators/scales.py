@@ -12,13 +12,11 @@ import numpy as np
 
 from pyro_mnar.columns import FloatArray
 from pyro_mnar.errors import InvalidInputError
-from pyro_mnar.estimators.tails import NO_SPREAD, LostTail, lost_at_random, lost_tail
+from pyro_mnar.estimators.tails import CLEAR_SLOPE, NO_SPREAD, LostTail, lost_at_random, lost_tail
 from pyro_mnar.mechanisms import Ignorable, Mechanism, SelfMasking
 
-#: Share of the columns with a clear direction that must agree for the others to follow.
+#: Share of the columns with a cliff that must agree for the others to follow.
 MAJORITY = 0.75
-#: Slope, probits per standard deviation, from which the side is clear from one column alone: no skew ends so abruptly.
-CLEAR_SLOPE = 20.0
 
 
 def check_positive(table: FloatArray, columns: Sequence[int], discrete: Sequence[int], names: Sequence[str]) -> None:
@@ -80,12 +78,12 @@ def find_log_columns(
 
 
 def likely_directions(table: FloatArray, continuous: Sequence[int], known: FloatArray) -> FloatArray:
-    """Which way each column goes missing: as known, as most columns do, or as its cliff says.
+    """Which way each column goes missing: as known, as its cliff says, or as most columns do.
 
-    A column by itself shows a direction where a lost tail explains it, on either scale, better than loss at random.
-    Where three quarters of the columns that show one agree, all unknown ones take it: a lone dissenter is more often a
-    column whose law is not normal than one with a mechanism of its own. Where they do not agree, only cliffs count: to
-    a normal law, a long upper tail looks like lower values that are softly missing.
+    A column shows a direction where the best explanation of it, on either scale, is a tail that was lost beyond a
+    cliff. A softer slope shows none: to a normal law, the skew of a column that lost values at random looks like one.
+    Where half of the columns show a direction and three quarters of these agree, all unknown ones take it: a lone
+    dissenter is more often a column whose law is not normal than one with a mechanism of its own.
 
     Parameters
     ----------
@@ -104,23 +102,19 @@ def likely_directions(table: FloatArray, continuous: Sequence[int], known: Float
     array([1., 1., 1.])
     """
     directions = known.astype(np.float64)
-    free = [j for j in continuous if known[j] == 0 and np.isnan(table[:, j]).any()]
-    shown_slope = {j: _shown_slope(table[:, j]) for j in free}
-    for j, slope in shown_slope.items():
-        directions[j] = np.sign(slope)
-    shown = [direction for j in continuous if (direction := directions[j]) != 0]
-    for common in (1.0, -1.0):
-        if shown and np.mean(np.array(shown) == common) >= MAJORITY:
-            directions[free] = common
-            return directions
-    for j, slope in shown_slope.items():
-        if abs(slope) < CLEAR_SLOPE:
-            directions[j] = 0.0
+    incomplete = [j for j in continuous if np.isnan(table[:, j]).any()]
+    free = [j for j in incomplete if known[j] == 0]
+    for j in free:
+        directions[j] = _shown_direction(table[:, j])
+    shown = directions[incomplete][directions[incomplete] != 0]
+    if len(shown) >= len(incomplete) / 2:
+        for common in (1.0, -1.0):
+            if len(shown) and np.mean(shown == common) >= MAJORITY:
+                directions[free] = common
     return directions
 
 
-def _shown_slope(column: FloatArray) -> float:
-    """Slope of the tail that explains a column best, probits per standard deviation; 0 for loss at random."""
+def _shown_direction(column: FloatArray) -> float:
     best, slope = -np.inf, 0.0
     for place, (values, jacobian) in enumerate(_scales(column)):
         base = _at_random(values) + jacobian
@@ -129,7 +123,7 @@ def _shown_slope(column: FloatArray) -> float:
         for tail in _plausible_tails(values, (1.0, -1.0), place == 0):
             if base + tail.gain > best:
                 best, slope = base + tail.gain, tail.slope
-    return slope
+    return float(np.sign(slope)) if abs(slope) >= CLEAR_SLOPE else 0.0
 
 
 def _plausible_tails(values: FloatArray, signs: Sequence[float], original: bool) -> list[LostTail]:

@@ -19,6 +19,8 @@ from pyro_mnar.columns import FloatArray
 
 #: Nats over loss at random from which a tail counts as lost: the 5 % level of a likelihood ratio for w and b.
 LEAST_GAIN = 3.0
+#: Slope, probits per standard deviation, from which values end abruptly: steeper than the edges of skewed laws.
+CLEAR_SLOPE = 20.0
 #: Steepest slope, per standard deviation of the observed values: a cliff.
 CLIFF = 50.0
 #: Standard deviation, of values of which the largest is 1, that is rounding and no spread.
@@ -64,8 +66,9 @@ class LostTail(NamedTuple):
 def lost_tail(column: FloatArray, high: bool) -> LostTail | None:
     """Fit a normal law that lost values on one side to a column with NaN in missing cells.
 
-    Where values pile up at the other end (zeros of an amount, say) no normal law fits well enough to judge, and the
-    direction is clear: the gain is infinite. Where they pile up at this end, that is a natural end and not a cut.
+    Where values pile up at the other end (zeros of an amount, say) no normal law fits well enough to judge. Then a tail
+    counts as lost, with an infinite gain, where the values beside the pile end abruptly, and has no gain where they do
+    not. Where values pile up at this end, that is a natural end and not a cut.
 
     Parameters
     ----------
@@ -103,7 +106,8 @@ def lost_tail(column: FloatArray, high: bool) -> LostTail | None:
     z = sign * (seen - middle) / spread
     if piles_up(seen, not high):
         mean, sd = _beyond_cliff(z, n_missing)
-        slope, threshold, gain = CLIFF, z.max(), np.inf
+        beside = z[z > z.min()]
+        slope, threshold, gain = CLIFF, z.max(), np.inf if _ends_abruptly(beside - z.min(), n_missing) else 0.0
     else:
         log_l, mean, sd, slope, threshold = _selected(z, n_missing)
         gain = log_l - lost_at_random(len(z), n_missing)
@@ -119,6 +123,20 @@ def piles_up(seen: FloatArray, high: bool) -> bool:
     if high:
         counts = counts[::-1]
     return len(counts) > 1 and bool(counts[0] >= max(5, 2 * counts[1:].max()))
+
+
+def _ends_abruptly(values: FloatArray, n_missing: int) -> bool:
+    """Whether positive values show a cliff above, on their own scale or on that of their logarithms."""
+    if len(values) < 10:
+        return False
+    for scaled in (values, np.log(values)):
+        if scaled.std() <= NO_SPREAD:
+            continue
+        z = (scaled - scaled.mean()) / scaled.std()
+        log_l, _, sd, slope, _ = _selected(z, n_missing)
+        if slope * sd >= CLEAR_SLOPE and log_l - lost_at_random(len(z), n_missing) >= LEAST_GAIN:
+            return True
+    return False
 
 
 def lost_at_random(n: int, n_missing: int) -> float:
