@@ -16,7 +16,7 @@ class Timing(NamedTuple):
     ratio: float
 
 
-def alternate(ours: Callable[[], None], theirs: Callable[[], None], turns: int, warm_up: int = 5) -> Timing:
+def alternate(ours: Callable[[], None], theirs: Callable[[], None], turns: int, warm_up: int = 50) -> Timing:
     """Call the two sides by turns, each first as often as second."""
     for side in (ours, theirs):
         for _ in range(warm_up):
