@@ -7,6 +7,7 @@ random, or on one side (:func:`~pyro_mnar.estimators.tails.lost_tail`).
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -116,22 +117,33 @@ def likely_directions(table: FloatArray, continuous: Sequence[int], known: Float
 
 def _shown_direction(column: FloatArray) -> float:
     best, slope = -np.inf, 0.0
-    for place, (values, jacobian) in enumerate(_scales(column)):
-        base = _at_random(values) + jacobian
-        if base > best:
-            best, slope = base, 0.0
-        for tail in _plausible_tails(values, (1.0, -1.0), place == 0):
-            if base + tail.gain > best:
-                best, slope = base + tail.gain, tail.slope
+    for scale in _scales(column):
+        if scale.at_random > best:
+            best, slope = scale.at_random, 0.0
+        for tail in _plausible_tails(scale, (1.0, -1.0)):
+            if scale.at_random + tail.gain > best:
+                best, slope = scale.at_random + tail.gain, tail.slope
     return float(np.sign(slope)) if abs(slope) >= CLEAR_SLOPE else 0.0
 
 
-def _plausible_tails(values: FloatArray, signs: Sequence[float], original: bool) -> list[LostTail]:
-    """What was clearly lost on these sides, but for tails of negative values where all that are seen are positive."""
-    positive = original and bool(np.nanmin(values, initial=np.inf) >= 0)
-    tails = (lost_tail(values, sign > 0) for sign in signs)
-    found = [tail for tail in tails if tail is not None and tail.found]
-    return [tail for tail in found if tail.slope > 0 or not positive or tail.lost_mean >= 0]
+class _Scale(NamedTuple):
+    """A column on one scale: its log likelihood of losing values at random, and whether none can be negative."""
+
+    values: FloatArray
+    at_random: float
+    positive: bool
+
+
+def _clear_tails(scale: _Scale, signs: Sequence[float]) -> list[LostTail]:
+    """What was clearly lost on these sides."""
+    tails = (lost_tail(scale.values, sign > 0) for sign in signs)
+    return [tail for tail in tails if tail is not None and tail.found]
+
+
+def _plausible_tails(scale: _Scale, signs: Sequence[float]) -> list[LostTail]:
+    """The same, but for lower tails of negative values of a quantity that is positive wherever it is seen."""
+    tails = _clear_tails(scale, signs)
+    return [tail for tail in tails if tail.slope > 0 or not scale.positive or tail.lost_mean >= 0]
 
 
 def _prefers_log(column: FloatArray, direction: float) -> bool:
@@ -140,24 +152,24 @@ def _prefers_log(column: FloatArray, direction: float) -> bool:
     if len(scales) == 1:
         return False
     explained = []
-    for place, (values, jacobian) in enumerate(scales):
-        signs = [direction] if direction else [1.0, -1.0]
-        # A direction that is known, or that all columns share, needs no further check.
-        tails = _plausible_tails(values, signs, place == 0 and not direction)
-        gains = [tail.gain for tail in tails]
-        explained.append((_at_random(values) + jacobian + max(gains, default=0.0), bool(gains)))
+    for scale in scales:
+        # A direction that is known, or that most columns share, needs no further check.
+        tails = _clear_tails(scale, (direction,)) if direction else _plausible_tails(scale, (1.0, -1.0))
+        explained.append((scale.at_random + max((tail.gain for tail in tails), default=0.0), bool(tails)))
     (plain, _), (log, identified) = explained
     must_show = direction != 0 and bool(np.isnan(column).any())
     return log > plain and (identified or not must_show)
 
 
-def _scales(column: FloatArray) -> list[tuple[FloatArray, float]]:
-    """The column with a largest value of 1, and its logarithm where that differs, each with the log of its Jacobian."""
+def _scales(column: FloatArray) -> list[_Scale]:
+    """The column with a largest value of 1, and its logarithm, in the same measure, where that differs."""
     column = column / (float(np.nanmax(np.abs(column), initial=0.0)) or 1.0)
     seen = column[~np.isnan(column)]
+    plain = _Scale(column, _at_random(column), bool(seen.min(initial=np.inf) >= 0))
     if len(seen) < 10 or seen.min() <= 0 or seen.max() / seen.min() < 1 + 1e-6:
-        return [(column, 0.0)]
-    return [(column, 0.0), (np.log(column), -float(np.log(seen).sum()))]
+        return [plain]
+    logs = np.log(column)
+    return [plain, _Scale(logs, _at_random(logs) - float(np.log(seen).sum()), positive=False)]
 
 
 def _at_random(column: FloatArray) -> float:

@@ -106,13 +106,12 @@ def lost_tail(column: FloatArray, high: bool) -> LostTail | None:
     z = sign * (seen - middle) / spread
     if piles_up(seen, not high):
         mean, sd = _beyond_cliff(z, n_missing)
-        beside = z[z > z.min()]
-        slope, threshold, gain = CLIFF, z.max(), np.inf if _ends_abruptly(beside - z.min(), n_missing) else 0.0
+        above = z[z > z.min()] - z.min()
+        tail = LostTail(mean, sd, CLIFF * sd, z.max(), np.inf if _ends_abruptly(above, n_missing) else 0.0)
     else:
-        log_l, mean, sd, slope, threshold = _selected(z, n_missing)
-        gain = log_l - lost_at_random(len(z), n_missing)
-    center, cut = (unit * (middle + sign * spread * place) for place in (mean, threshold))
-    return LostTail(center, unit * spread * sd, sign * slope * sd, cut, gain)
+        tail = _selected(z, n_missing)
+    center, threshold = (unit * (middle + sign * spread * place) for place in (tail.center, tail.threshold))
+    return LostTail(center, unit * spread * tail.scale, sign * tail.slope, threshold, tail.gain)
 
 
 def piles_up(seen: FloatArray, high: bool) -> bool:
@@ -132,9 +131,8 @@ def _ends_abruptly(values: FloatArray, n_missing: int) -> bool:
     for scaled in (values, np.log(values)):
         if scaled.std() <= NO_SPREAD:
             continue
-        z = (scaled - scaled.mean()) / scaled.std()
-        log_l, _, sd, slope, _ = _selected(z, n_missing)
-        if slope * sd >= CLEAR_SLOPE and log_l - lost_at_random(len(z), n_missing) >= LEAST_GAIN:
+        tail = _selected((scaled - scaled.mean()) / scaled.std(), n_missing)
+        if tail.found and tail.slope >= CLEAR_SLOPE:
             return True
     return False
 
@@ -148,8 +146,8 @@ def lost_at_random(n: int, n_missing: int) -> float:
     return result
 
 
-def _selected(z: FloatArray, n_missing: int) -> tuple[float, float, float, float, float]:
-    """Log likelihood, mean, sd, slope and threshold of standardised values that lost high ones."""
+def _selected(z: FloatArray, n_missing: int) -> LostTail:
+    """The normal law that lost high values and best explains these standardised ones and the number of missing."""
     values, counts = _condensed(z)
     largest = float(z.max())
 
@@ -186,7 +184,8 @@ def _selected(z: FloatArray, n_missing: int) -> tuple[float, float, float, float
     fits = [minimize(minus, start, method="L-BFGS-B", jac=True, bounds=bounds) for start in clipped]
     best = min(fits, key=lambda fit: float(fit.fun))
     mean, log_sd, log_slope, threshold = (float(value) for value in best.x)
-    return -float(best.fun), mean, float(np.exp(log_sd)), float(np.exp(log_slope)), threshold
+    sd, slope = float(np.exp(log_sd)), float(np.exp(log_slope))
+    return LostTail(mean, sd, slope * sd, threshold, -float(best.fun) - lost_at_random(len(z), n_missing))
 
 
 def _beyond_cliff(z: FloatArray, n_missing: int) -> tuple[float, float]:

@@ -120,6 +120,7 @@ def time_to_error(data: Table, steps: int, seed: int = 0, block: int = 100) -> l
         seconds = [[time.perf_counter() - start], [0.0]]
         sides = ((package_step(joint, seed=seed), 0), (peer_step(model), 1))
         streams = [batches(side.batch, 128, seed) for side in (ours, data)]
+        shown = first_rows(ours)
         errors: list[float] = []
         for turn in range(steps // block):
             for step, place in sides if turn % 2 else sides[::-1]:
@@ -127,7 +128,7 @@ def time_to_error(data: Table, steps: int, seed: int = 0, block: int = 100) -> l
                 for _ in range(block):
                     step(next(streams[place]))
                 seconds[place].append(seconds[place][-1] + time.perf_counter() - start)
-            errors.append(package_error(joint, first_rows(ours)))
+            errors.append(package_error(joint, shown))
         target = peer_error(model, first_rows(data))
         reached = next((i for i, error in enumerate(errors) if error <= target), None)
         took = math.inf if reached is None else seconds[0][reached + 1]
