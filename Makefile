@@ -39,7 +39,7 @@ notebooks: $(VENV)/.dev
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb
 
 bench: $(VENV)/.bench
-	$(BIN)/python -m pyro_mnar.experiments.bench
+	$(BIN)/python -m pyro_mnar.studies.bench
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info

@@ -1,12 +1,20 @@
 """pyro_mnar: deep generative models for data that are missing because of their own values."""
 
 import importlib
+import importlib.abc
+import importlib.machinery
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pyro_mnar.estimators import MNARClassifier, MNARImputer, MNARRegressor
     from pyro_mnar.persistence import load, save
 
+__all__ = ["MNARClassifier", "MNARImputer", "MNARRegressor", "load", "save"]
+__version__ = "0.2.0.dev0"
+
+#: Where the package's own names live.
 _HOMES = {
     "MNARClassifier": "estimators",
     "MNARImputer": "estimators",
@@ -14,12 +22,39 @@ _HOMES = {
     "load": "persistence",
     "save": "persistence",
 }
-__all__ = ["MNARClassifier", "MNARImputer", "MNARRegressor", "load", "save"]
-__version__ = "0.1.0"
+#: The modules that users import, and the rooms in which they are: ``pyro_mnar.plots`` is ``pyro_mnar.analysis.plots``.
+_DOORS = {
+    "amputation": "datasets.amputation",
+    "comparison": "analysis.comparison",
+    "mechanisms": "model.mechanisms",
+    "plots": "analysis.plots",
+    "pooling": "analysis.pooling",
+    "ppc": "analysis.checks",
+    "sensitivity": "analysis.sensitivity",
+}
 
 
 def __getattr__(name: str) -> Any:
     # torch takes seconds to import, and the command line answers `--help` and refuses bad input without it.
     if name in _HOMES:
         return getattr(importlib.import_module(f"pyro_mnar.{_HOMES[name]}"), name)
+    if name in _DOORS:
+        return importlib.import_module(f"pyro_mnar.{name}")
     raise AttributeError(f"module 'pyro_mnar' has no attribute {name!r}")
+
+
+class _Doors(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Let ``import pyro_mnar.plots`` give the module of the room in which the plots are."""
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> importlib.machinery.ModuleSpec | None:
+        package, _, door = fullname.rpartition(".")
+        known = package == "pyro_mnar" and door in _DOORS
+        return importlib.machinery.ModuleSpec(fullname, self) if known else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        # What a module leaves in sys.modules under its name is what the import gives back.
+        door = module.__name__.rpartition(".")[2]
+        sys.modules[module.__name__] = importlib.import_module(f"pyro_mnar.{_DOORS[door]}")
+
+
+sys.meta_path.append(_Doors())

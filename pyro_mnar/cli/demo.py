@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from pyro_mnar.experiments.demo import Outcome
+    from pyro_mnar.studies.demo import Outcome
 
 
 def demo(
@@ -24,7 +24,7 @@ def demo(
     from rich.console import Console
 
     from pyro_mnar.cli.show import print_table
-    from pyro_mnar.experiments.demo import FILES, KNOWN, METHODS, DemoSettings, prepare_folder, run
+    from pyro_mnar.studies.demo import FILES, KNOWN, METHODS, DemoSettings, prepare_folder, run
 
     prepare_folder(out)
     console = Console(stderr=True)

@@ -49,8 +49,8 @@ def fit(
 
     from pyro_mnar.cli.show import print_table
     from pyro_mnar.estimators import MNARImputer
-    from pyro_mnar.experiments.environment import available_cores, limit_threads
     from pyro_mnar.persistence import check_place, save
+    from pyro_mnar.studies.environment import available_cores, limit_threads
 
     check_place(out, overwrite=force)
     limit_threads(available_cores())

@@ -28,7 +28,7 @@ from pyro_mnar.cli.options import (
 from pyro_mnar.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from pyro_mnar.mechanisms import Direction, Mechanism
+    from pyro_mnar.model.mechanisms import Direction, Mechanism
 
 
 def impute(
@@ -50,8 +50,8 @@ def impute(
 
     Seen cells come back character for character. The mechanism that was found is printed: look whether it makes sense.
     """
-    from pyro_mnar.atomic import check_destination, replacing
     from pyro_mnar.cli.tables import read_table
+    from pyro_mnar.data.atomic import check_destination, replacing
 
     sep = separator(sep)
     destinations = [path for path in (out, report) if path is not None]
@@ -72,7 +72,7 @@ def impute(
 
     from pyro_mnar.cli.show import print_words
     from pyro_mnar.estimators import MNARImputer
-    from pyro_mnar.experiments.environment import available_cores, limit_threads
+    from pyro_mnar.studies.environment import available_cores, limit_threads
 
     limit_threads(available_cores())
     started = time.perf_counter()
@@ -108,8 +108,7 @@ def build_mechanism(name: MechanismName, directions: list[str] | tuple[()], colu
     if name is not MechanismName.SELF_MASKING:
         raise InvalidInputError(f"--direction belongs to the mechanism self-masking, not to {name}; leave one of them")
 
-    from pyro_mnar.directions import direction_signs
-    from pyro_mnar.mechanisms import SelfMasking
+    from pyro_mnar.model.mechanisms import SelfMasking, direction_signs
 
     if len(directions) == 1 and directions[0] in ("high", "low"):
         return SelfMasking(direction=_high_or_low(directions[0], directions[0]))

@@ -14,8 +14,8 @@ def report(
     force: Force = False,
 ) -> None:
     """Show a saved model: its class, its training, and the mechanism that it learned (original units)."""
-    from pyro_mnar.atomic import check_destination, replacing
     from pyro_mnar.cli.show import print_table
+    from pyro_mnar.data.atomic import check_destination, replacing
 
     if out is not None:
         check_destination(out, overwrite=force)

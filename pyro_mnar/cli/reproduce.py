@@ -44,8 +44,8 @@ def _clipped_images(data: str, out: Path, data_home: Path | None, quick: bool, w
     from rich.console import Console
 
     from pyro_mnar.cli.show import print_table
-    from pyro_mnar.datasets.celeba import celeba as read_celeba
-    from pyro_mnar.experiments.images import image_study, reproduce_images
+    from pyro_mnar.studies.images import image_study, reproduce_images
+    from pyro_mnar.studies.sources.celeba import celeba as read_celeba
 
     console = Console(stderr=True)
     if data == "celeba":
@@ -71,7 +71,7 @@ def supervised(
     from rich.console import Console
 
     from pyro_mnar.cli.show import print_table
-    from pyro_mnar.experiments.supervised import reproduce_supervised
+    from pyro_mnar.studies.supervised import reproduce_supervised
 
     console = Console(stderr=True)
     table = reproduce_supervised(out, data_home=data, quick=quick, workers=workers, console=console)
@@ -91,7 +91,7 @@ def uci(
     """Five UCI tables whose first columns lose all values above their means: every method, beside published numbers."""
     from rich.console import Console
 
-    from pyro_mnar.experiments.uci.study import reproduce_uci
+    from pyro_mnar.studies.uci.study import reproduce_uci
 
     written = reproduce_uci(out, quick=quick, seeds=seeds, parity=parity, data_home=data, workers=workers)
     Console(stderr=True).print(f"Written to {out}: rows.jsonl, " + ", ".join(path.name for path in written))

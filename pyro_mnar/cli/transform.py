@@ -31,16 +31,16 @@ def transform(
 
     Columns that the model does not have are copied; seen cells come back character for character.
     """
-    from pyro_mnar.atomic import check_destination, replacing
     from pyro_mnar.cli.tables import read_table
+    from pyro_mnar.data.atomic import check_destination, replacing
 
     sep = separator(sep)
     table = read_table(data, sep, na_values or ())
     check_destination(out, overwrite=force)
 
     from pyro_mnar.estimators import MNARImputer
-    from pyro_mnar.experiments.environment import available_cores, limit_threads
     from pyro_mnar.persistence import load
+    from pyro_mnar.studies.environment import available_cores, limit_threads
 
     limit_threads(available_cores())
     imputer = load(model)

@@ -1,16 +1,5 @@
-"""Public data sets as DataFrames: verified originals, from a local folder or downloaded once into a cache."""
+"""Tables to try the package on: a simulated survey, and holes made on purpose in any table."""
 
 from pyro_mnar.datasets.survey import make_survey
-from pyro_mnar.datasets.uci import Dataset, banknote, breast_cancer, concrete, covertype, load, wine_red, wine_white
 
-__all__ = [
-    "Dataset",
-    "banknote",
-    "breast_cancer",
-    "concrete",
-    "covertype",
-    "load",
-    "make_survey",
-    "wine_red",
-    "wine_white",
-]
+__all__ = ["make_survey"]

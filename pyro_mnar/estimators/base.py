@@ -14,9 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from pyro_mnar import mechanisms
-from pyro_mnar.batch import Batch
-from pyro_mnar.columns import (
+from pyro_mnar.data.columns import (
     ColumnInfo,
     FloatArray,
     check_discrete,
@@ -25,7 +23,8 @@ from pyro_mnar.columns import (
     logarithms,
     standardise,
 )
-from pyro_mnar.encoders import Encoder, MLPEncoder
+from pyro_mnar.data.encoding import Kinds, Labels
+from pyro_mnar.data.tables import BoolArray, category_labels, marks_with_number, read_table, reject_far
 from pyro_mnar.errors import DataWarning, InvalidInputError, InvalidTypeError
 from pyro_mnar.estimators.explained import Explained
 from pyro_mnar.estimators.images import (
@@ -37,19 +36,20 @@ from pyro_mnar.estimators.images import (
     set_noise_floor,
     shared_curve,
 )
-from pyro_mnar.estimators.kinds import Kinds, Labels
 from pyro_mnar.estimators.parameters import check_parameters, checked_device, drawn_seed
-from pyro_mnar.estimators.scales import check_positive, find_log_columns
-from pyro_mnar.estimators.start import passes, set_up, start_from_tails
-from pyro_mnar.estimators.tables import BoolArray, category_labels, marks_with_number, read_table, reject_far
-from pyro_mnar.heads import Head
-from pyro_mnar.importance import Gradient
-from pyro_mnar.joint import Joint
-from pyro_mnar.likelihoods import GaussianLikelihood, Likelihood, MixedLikelihood
-from pyro_mnar.networks import decoder_network
-from pyro_mnar.posterior import Posterior
-from pyro_mnar.progress import training_bar
-from pyro_mnar.training import History, TrainingSettings, fit
+from pyro_mnar.estimators.start.log_scale import check_positive, find_log_columns
+from pyro_mnar.estimators.start.plan import passes, set_up, start_from_tails
+from pyro_mnar.inference.importance import Gradient
+from pyro_mnar.inference.posterior import Posterior
+from pyro_mnar.inference.progress import training_bar
+from pyro_mnar.inference.training import History, TrainingSettings, fit
+from pyro_mnar.model import mechanisms
+from pyro_mnar.model.batch import Batch
+from pyro_mnar.model.encoders import Encoder, MLPEncoder
+from pyro_mnar.model.heads import Head
+from pyro_mnar.model.joint import Joint
+from pyro_mnar.model.likelihoods import GaussianLikelihood, Likelihood, MixedLikelihood
+from pyro_mnar.model.networks import decoder_network
 
 #: Steps of training where ``max_iter`` is None.
 STEPS = 3000

@@ -8,10 +8,10 @@ import pandas as pd
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from pyro_mnar.columns import ColumnInfo, standardise
-from pyro_mnar.joint import Joint
-from pyro_mnar.posterior import Posterior
-from pyro_mnar.report import drawn_rows, mechanism_table, sensitivity_matrix
+from pyro_mnar.data.columns import ColumnInfo, standardise
+from pyro_mnar.estimators.report import drawn_rows, mechanism_table, sensitivity_matrix
+from pyro_mnar.inference.posterior import Posterior
+from pyro_mnar.model.joint import Joint
 
 if TYPE_CHECKING:
     import arviz
@@ -83,7 +83,7 @@ class Explained(ABC):
     ) -> "arviz.InferenceData":
         """Posterior, predictive and prior draws, log likelihoods and weights for the rows of ``X``, for ArviZ.
 
-        See :func:`pyro_mnar.inference_data.to_inference_data`, which says what the groups hold.
+        See :func:`pyro_mnar.estimators.arviz.to_inference_data`, which says what the groups hold.
 
         Parameters
         ----------
@@ -106,7 +106,7 @@ class Explained(ABC):
             Before ``fit``.
         """
         # Here, since ArviZ takes seconds to import and inference_data needs the estimators' base.
-        from pyro_mnar.inference_data import to_inference_data
+        from pyro_mnar.estimators.arviz import to_inference_data
 
         return to_inference_data(self, X, y, n_samples=n_samples, random_state=random_state)  # type: ignore[arg-type]
 

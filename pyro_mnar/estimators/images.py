@@ -9,16 +9,16 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
-from pyro_mnar.batch import Batch
-from pyro_mnar.columns import ColumnInfo, FloatArray
-from pyro_mnar.encoders import ConvEncoder
+from pyro_mnar.data.columns import ColumnInfo, FloatArray
 from pyro_mnar.errors import InvalidInputError
-from pyro_mnar.estimators.start import passes
-from pyro_mnar.joint import Joint
-from pyro_mnar.likelihoods import Likelihood
-from pyro_mnar.likelihoods.pixels import CENTER, PixelScale, SigmoidGaussianLikelihood
-from pyro_mnar.networks import ConvUp, coarsest_side
-from pyro_mnar.training import History, TrainingSettings, fit, is_shared
+from pyro_mnar.estimators.start.plan import passes
+from pyro_mnar.inference.training import History, TrainingSettings, fit, is_shared
+from pyro_mnar.model.batch import Batch
+from pyro_mnar.model.encoders import ConvEncoder
+from pyro_mnar.model.joint import Joint
+from pyro_mnar.model.likelihoods import Likelihood
+from pyro_mnar.model.likelihoods.pixels import CENTER, PixelScale, SigmoidGaussianLikelihood
+from pyro_mnar.model.networks import ConvUp, coarsest_side
 
 #: Steps in which the curve that all pixels share is found; on faces it is there after 150.
 _CURVE_STEPS = 500

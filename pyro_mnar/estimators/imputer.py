@@ -13,12 +13,12 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import MissingValues, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
-from pyro_mnar.columns import FloatArray, most_likely
+from pyro_mnar.data.columns import FloatArray, most_likely
+from pyro_mnar.data.tables import BoolArray, has_text_names, write_table
 from pyro_mnar.errors import DataWarning, InvalidInputError
 from pyro_mnar.estimators.base import JointEstimator
-from pyro_mnar.estimators.tables import BoolArray, has_text_names, write_table
-from pyro_mnar.importance import Gradient
-from pyro_mnar.mechanisms import Mechanism
+from pyro_mnar.inference.importance import Gradient
+from pyro_mnar.model.mechanisms import Mechanism
 
 
 class MNARImputer(TransformerMixin, JointEstimator):
@@ -68,7 +68,7 @@ class MNARImputer(TransformerMixin, JointEstimator):
     max_iter : int or None
         Passes over the data; None takes as many as make 3,000 steps.
     batch_size, learning_rate, final_rate, mechanism_learning_rate, gradient, validation_fraction, tol
-        See :class:`~pyro_mnar.training.TrainingSettings`; so too ``n_iter_no_change``.
+        See :class:`~pyro_mnar.inference.training.TrainingSettings`; so too ``n_iter_no_change``.
     collapse : {"auto", True, False}
         Integrate x_mis out of the mask term exactly, where that is possible.
     n_inner : int
@@ -284,7 +284,7 @@ class MNARImputer(TransformerMixin, JointEstimator):
     def multiple_impute(self, X: npt.ArrayLike, m: int = 20, refit: Literal["bootstrap"] | None = None) -> list[Any]:
         """Several completed tables, each with other draws in the missing cells, for analyses that must know the doubt.
 
-        Analyse each table, and combine the answers with :func:`pyro_mnar.pooling.pool`.
+        Analyse each table, and combine the answers with :func:`pyro_mnar.analysis.pooling.pool`.
 
         Parameters
         ----------

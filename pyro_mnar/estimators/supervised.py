@@ -13,17 +13,17 @@ from sklearn.base import ClassifierMixin, RegressorMixin, TransformerMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
-from pyro_mnar.columns import FloatArray, most_likely
+from pyro_mnar.data.columns import FloatArray, most_likely
+from pyro_mnar.data.tables import has_text_names, write_table
+from pyro_mnar.data.targets import ClassCodes, read_classes, read_values
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.base import JointEstimator
-from pyro_mnar.estimators.final import final_head
+from pyro_mnar.estimators.final_estimator import final_head
 from pyro_mnar.estimators.parameters import check_widths
-from pyro_mnar.estimators.tables import has_text_names, write_table
-from pyro_mnar.estimators.targets import ClassCodes, read_classes, read_values
-from pyro_mnar.heads import CategoricalHead, GaussianHead, Head
-from pyro_mnar.importance import Gradient
-from pyro_mnar.mechanisms import Mechanism
-from pyro_mnar.posterior import Posterior, mixture_quantile
+from pyro_mnar.inference.importance import Gradient
+from pyro_mnar.inference.posterior import Posterior, mixture_quantile
+from pyro_mnar.model.heads import CategoricalHead, GaussianHead, Head
+from pyro_mnar.model.mechanisms import Mechanism
 
 
 class SupervisedEstimator(TransformerMixin, JointEstimator):
@@ -212,7 +212,7 @@ class MNARClassifier(ClassifierMixin, SupervisedEstimator):
     n_draws, n_draws_posterior : int
         Importance draws per row in training, and in predictions: 100 or more of these.
     max_iter, batch_size, learning_rate, final_rate, mechanism_learning_rate, gradient, validation_fraction, tol
-        See :class:`~pyro_mnar.training.TrainingSettings`; so too ``n_iter_no_change``.
+        See :class:`~pyro_mnar.inference.training.TrainingSettings`; so too ``n_iter_no_change``.
     collapse, n_inner, random_state, device, checkpoint_dir, verbose
         As for :class:`~pyro_mnar.MNARImputer`.
 

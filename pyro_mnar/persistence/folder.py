@@ -17,14 +17,15 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from pyro_mnar import __version__
-from pyro_mnar.columns import ColumnInfo, Layout
+from pyro_mnar.data.columns import ColumnInfo, Layout
+from pyro_mnar.data.encoding import Kinds
 from pyro_mnar.errors import FileFormatError, InvalidInputError, MNARError
 from pyro_mnar.estimators import MNARClassifier, MNARImputer, MNARRegressor
 from pyro_mnar.estimators.base import JointEstimator
-from pyro_mnar.estimators.kinds import Kinds
 from pyro_mnar.estimators.parameters import check_parameters
-from pyro_mnar.joint import Joint
-from pyro_mnar.mechanisms import Mechanism
+from pyro_mnar.inference.training import History
+from pyro_mnar.model.joint import Joint
+from pyro_mnar.model.mechanisms import Mechanism
 from pyro_mnar.persistence.files import (
     FORMAT,
     MANIFEST,
@@ -38,7 +39,6 @@ from pyro_mnar.persistence.files import (
     write_files,
 )
 from pyro_mnar.persistence.values import Packer, Unpacker
-from pyro_mnar.training import History
 
 #: The classes that a manifest may name.
 CLASSES: dict[str, type[JointEstimator]] = {cls.__name__: cls for cls in (MNARImputer, MNARClassifier, MNARRegressor)}

@@ -13,11 +13,11 @@ import torch
 from sklearn.impute import MissingIndicator
 from torch import Tensor
 
-from pyro_mnar import mechanisms
-from pyro_mnar.columns import ColumnInfo, FloatArray, Group, Layout
+from pyro_mnar.data.columns import ColumnInfo, FloatArray, Group, Layout
 from pyro_mnar.errors import FileFormatError, InvalidInputError
-from pyro_mnar.mechanisms import Mechanism
-from pyro_mnar.training import History
+from pyro_mnar.inference.training import History
+from pyro_mnar.model import mechanisms
+from pyro_mnar.model.mechanisms import Mechanism
 
 #: What a manifest may name; anything else in a file is an error.
 RECORDS: dict[str, type] = {"ColumnInfo": ColumnInfo, "Group": Group, "Layout": Layout, "History": History}

@@ -1,0 +1,270 @@
+r"""Posterior predictive checks of the two things that can be checked: the mask, and the values that were observed.
+
+Tables are simulated from the fitted model, x and then s, and compared with the one at hand. The values are compared
+AFTER selection: under a mechanism that hides high values, the model's own x_obs is short of high values too.
+
+References
+----------
+Gelman, Meng & Stern 1996 (posterior predictive assessment); Gelman et al. 2005, Biometrics 61 (with missing and latent
+data); Westfall & Young 1993 (the adjustment for looking at many discrepancies).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pyro_mnar.data.columns import FloatArray
+from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.estimators.base import JointEstimator
+from pyro_mnar.estimators.replicates import Codes, Replicates, simulate
+
+BoolArray = npt.NDArray[np.bool_]
+
+#: Places at which the distribution of the observed values is compared.
+_GRID = 200
+
+
+def check(
+    estimator: JointEstimator,
+    X: npt.ArrayLike,
+    *,
+    known: npt.ArrayLike | None = None,
+    n_tables: int = 500,
+    codes: Codes = "prior",
+    level: float = 0.01,
+    random_state: int = 0,
+) -> pd.DataFrame:
+    """Compare the table at hand with tables from the fitted model, one line per discrepancy.
+
+    Of the mask: "missing rate" of each column; "jointly missing", the share of rows that miss both of two columns;
+    "missing against", how much higher another column is (mean, original units) where this one is missing than where it
+    is seen; and with ``known``, "missing against itself". Of the observed values, after selection: "mean", "standard
+    deviation", "skewness" and "distance", the largest distance between distribution functions (Kolmogorov's).
+
+    Parameters
+    ----------
+    estimator : MNARImputer, MNARClassifier or MNARRegressor
+        Fitted.
+    X : array-like
+        The table, shape (n, p), NaN = missing.
+    known : array-like or None
+        True values, shape (n, p), where they are known after all (a follow-up, a simulation), NaN elsewhere.
+    n_tables, codes, random_state
+        See :func:`simulate`.
+    level : float
+        A line is flagged when its adjusted p-value is below it.
+
+    Returns
+    -------
+    DataFrame
+        check, column, other; observed (the discrepancy of the table), predicted, low, high (mean and 90 % interval over
+        the simulated tables), p_value (two-sided; for the distance one-sided), p_adjusted (for having looked at all
+        lines: the share of simulated tables with a discrepancy anywhere as far out as this one) and flagged.
+
+    Raises
+    ------
+    InvalidInputError
+        As :func:`simulate`; or ``known`` has another shape than ``X``.
+    NotFittedError
+        Before ``fit``.
+
+    Examples
+    --------
+    >>> from pyro_mnar import MNARImputer
+    >>> X = np.random.default_rng(0).normal(size=(200, 2))
+    >>> X[X[:, 0] > 0.5, 0] = np.nan
+    >>> imputer = MNARImputer(decoder="linear", latent_dim=1, max_iter=5, random_state=0).fit(X)
+    >>> check(imputer, X, n_tables=50)["check"].tolist()[:3]
+    ['missing rate', 'missing against', 'mean']
+    """
+    simulated = simulate(estimator, X, n_tables, codes, random_state)
+    return summarise(simulated, _truth(known, simulated.table), level, random_state)
+
+
+def summarise(
+    simulated: Replicates, truth: FloatArray | None = None, level: float = 0.01, random_state: int = 0
+) -> pd.DataFrame:
+    """The table of :func:`check` for tables that were simulated already."""
+    lines = _mask_lines(simulated) + _value_lines(simulated)
+    if truth is not None:
+        lines += _truth_lines(simulated, truth, random_state)
+    lines = [line for line in lines if np.isfinite(line.at_hand)]
+    columns = ["check", "column", "other", "observed", "predicted", "low", "high", "p_value", "p_adjusted", "flagged"]
+    if not lines:
+        return pd.DataFrame(columns=columns)
+    at_hand = np.array([line.at_hand for line in lines])
+    # A simulated table without the cells that a discrepancy needs says nothing about it.
+    drawn = np.array([np.where(np.isfinite(line.drawn), line.drawn, np.nan) for line in lines])
+    some = np.isfinite(drawn).any(1)
+    mean, sd = np.zeros(len(lines)), np.zeros(len(lines))
+    mean[some], sd[some] = np.nanmean(drawn[some], 1), np.nanstd(drawn[some], 1)
+    mean[~some] = np.nan
+    low, high = mean.copy(), mean.copy()
+    low[some], high[some] = np.nanquantile(drawn[some], [0.05, 0.95], axis=1)
+    above = _share(drawn >= at_hand[:, None])
+    below = _share(drawn <= at_hand[:, None])
+    one_sided = np.array([line.check == "distance" for line in lines])
+    p_value = np.where(one_sided, above, np.minimum(1.0, 2 * np.minimum(above, below)))
+    far, drawn_far = (_distance(v, mean[:, None], sd[:, None], one_sided[:, None]) for v in (at_hand[:, None], drawn))
+    adjusted = _share(drawn_far.max(0)[None, :] >= far)
+    return pd.DataFrame(
+        {
+            "check": [line.check for line in lines],
+            "column": [line.column for line in lines],
+            "other": [line.other for line in lines],
+            "observed": at_hand,
+            "predicted": mean,
+            "low": low,
+            "high": high,
+            "p_value": p_value,
+            "p_adjusted": adjusted,
+            "flagged": adjusted < level,
+        },
+        columns=columns,
+    )
+
+
+class _Line(NamedTuple):
+    check: str
+    column: str
+    other: str
+    at_hand: float
+    drawn: FloatArray
+
+
+def _share(hits: BoolArray) -> FloatArray:
+    """(1 + hits) / (1 + tables): the table at hand counts as one of them, so that no p-value is 0."""
+    return (1 + hits.sum(1)) / (1 + hits.shape[1])
+
+
+def _distance(value: FloatArray, mean: FloatArray, sd: FloatArray, one_sided: BoolArray) -> FloatArray:
+    """How many standard deviations of the simulated tables away."""
+    away = value - mean
+    away = np.where(one_sided, away, np.abs(away))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scaled = np.where(sd > 0, away / sd, np.where(away > 1e-12, np.inf, 0.0))
+    return np.where(np.isfinite(away), scaled, 0.0)
+
+
+def _mask_lines(simulated: Replicates) -> list[_Line]:
+    names = simulated.names
+    seen = ~np.isnan(simulated.table)
+    holed = [j for j in range(len(names)) if not seen[:, j].all()]
+    rate = (~simulated.observed).mean(1)
+    lines = [_Line("missing rate", names[j], "", (~seen[:, j]).mean(), rate[:, j]) for j in holed]
+    both, together = jointly_missing(seen[None])[0], jointly_missing(simulated.observed)
+    lines += [
+        _Line("jointly missing", names[j], names[k], both[j, k], together[:, j, k])
+        for a, j in enumerate(holed)
+        for k in holed[a + 1 :]
+    ]
+    shift = shift_where_missing(simulated.table[None], seen[None])[0]
+    shifts = shift_where_missing(simulated.values, simulated.observed)
+    lines += [
+        _Line("missing against", names[j], names[k], shift[j, k], shifts[:, j, k])
+        for j in holed
+        for k in range(len(names))
+        if k != j
+    ]
+    return lines
+
+
+def jointly_missing(observed: BoolArray) -> FloatArray:
+    """Share of rows that miss both of two columns, shape (R, p, p), for masks (R, n, p)."""
+    hidden = (~observed).astype(float)
+    return np.matmul(hidden.transpose(0, 2, 1), hidden) / observed.shape[1]
+
+
+def shift_where_missing(values: FloatArray, observed: BoolArray) -> FloatArray:
+    """Mean of column k where column j is missing minus its mean where j is seen; rows (R, n, p) to (R, p, p) [j, k].
+
+    Only cells of column k that are seen count; NaN where there are none.
+    """
+    seen = observed.astype(float)
+    x = np.where(observed, values, 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean_missing = _mean_where(1 - seen, x, seen)
+        mean_seen = _mean_where(seen, x, seen)
+    return mean_missing - mean_seen
+
+
+def _mean_where(rows: FloatArray, x: FloatArray, seen: FloatArray) -> FloatArray:
+    chosen = rows.transpose(0, 2, 1)
+    return np.asarray(np.matmul(chosen, x) / np.matmul(chosen, seen))
+
+
+def _value_lines(simulated: Replicates) -> list[_Line]:
+    lines = []
+    for j, name in enumerate(simulated.names):
+        column = simulated.table[:, j][None]
+        seen = ~np.isnan(column)
+        if seen.sum() < 2:
+            continue
+        drawn, drawn_seen = simulated.values[..., j], simulated.observed[..., j]
+        now, then = _moments(column, seen), _moments(drawn, drawn_seen)
+        for check, a, b in zip(("mean", "standard deviation", "skewness"), now, then, strict=True):
+            lines.append(_Line(check, name, "", float(a[0]), b))
+        grid = np.unique(np.quantile(drawn[drawn_seen], np.linspace(0, 1, _GRID))) if drawn_seen.any() else np.zeros(0)
+        if len(grid) > 1:
+            reference = _distribution(drawn.reshape(1, -1), drawn_seen.reshape(1, -1), grid)
+            lines.append(
+                _Line(
+                    "distance",
+                    name,
+                    "",
+                    float(np.abs(_distribution(column, seen, grid) - reference).max()),
+                    np.abs(_distribution(drawn, drawn_seen, grid) - reference).max(1),
+                )
+            )
+    return lines
+
+
+def _moments(values: FloatArray, seen: BoolArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Mean, standard deviation and skewness of the seen cells of each table, shape (R,)."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        count = seen.sum(1)
+        mean = np.where(seen, values, 0.0).sum(1) / count
+        away = np.where(seen, values - mean[:, None], 0.0)
+        sd = np.sqrt((away**2).sum(1) / count)
+        skewness = (away**3).sum(1) / count / sd**3
+    return mean, sd, skewness
+
+
+def _distribution(values: FloatArray, seen: BoolArray, grid: FloatArray) -> FloatArray:
+    """Empirical distribution functions of the seen cells at the grid, shape (R, points)."""
+    places = np.searchsorted(grid, np.where(seen, values, np.inf))
+    offsets = np.arange(len(values))[:, None] * (len(grid) + 1)
+    counts = np.bincount((places + offsets)[seen], minlength=len(values) * (len(grid) + 1))
+    counts = counts.reshape(len(values), -1)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(counts.cumsum(1)[:, :-1] / counts.sum(1, keepdims=True))
+
+
+def _truth(known: npt.ArrayLike | None, table: FloatArray) -> FloatArray | None:
+    if known is None:
+        return None
+    truth = np.asarray(known, dtype=np.float64)
+    if truth.shape != table.shape:
+        raise InvalidInputError(f"known has shape {truth.shape}, the table {table.shape}; give one value per cell")
+    return truth
+
+
+def _truth_lines(simulated: Replicates, truth: FloatArray, random_state: int) -> list[_Line]:
+    """The difference between missing and seen cells of a column, where the missing ones are known after all."""
+    generator = np.random.default_rng(random_state)
+    lines = []
+    for j, name in enumerate(simulated.names):
+        hidden = np.isnan(simulated.table[:, j])
+        found = hidden & ~np.isnan(truth[:, j])
+        if not found.any() or hidden.all():
+            continue
+        at_hand = truth[found, j].mean() - simulated.table[~hidden, j].mean()
+        x, seen = simulated.values[..., j], simulated.observed[..., j]
+        # As large a share of the missing cells is known in the simulated tables.
+        kept = ~seen & (generator.random(seen.shape) < found.sum() / hidden.sum())
+        with np.errstate(invalid="ignore", divide="ignore"):
+            drawn = (x * kept).sum(1) / kept.sum(1) - (x * seen).sum(1) / seen.sum(1)
+        lines.append(_Line("missing against itself", name, "", float(at_hand), drawn))
+    return lines

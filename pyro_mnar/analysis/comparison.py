@@ -1,0 +1,259 @@
+"""Compare fitted mechanisms on rows that none of them has seen."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+import xarray as xr
+from arviz.stats.stats_utils import ELPDData
+from sklearn.model_selection import KFold
+
+from pyro_mnar.data.columns import ColumnInfo, FloatArray, log_density_factor
+from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.estimators.base import JointEstimator
+from pyro_mnar.estimators.mask_at_random import fit_mask_at_random
+from pyro_mnar.inference.posterior import Posterior
+from pyro_mnar.inference.weights import pareto_k_limit
+from pyro_mnar.model.joint import Joint
+
+_FOLDS = 5
+#: A difference is called one from so many of its standard errors on.
+_CLEAR = 2.0
+
+
+def compare(
+    models: Mapping[str, JointEstimator],
+    X: npt.ArrayLike,
+    *,
+    n_draws: int | None = None,
+    n_draws_mask: int = 200,
+) -> pd.DataFrame:
+    r"""Rank fitted models by the bound on log p(x_obs, s) of held-out rows, nats per row, with paired differences.
+
+    **What this cannot do.** Every model with values missing not at random has a counterpart with values missing at
+    random that fits the observed cells and the mask equally well (Molenberghs et al. 2008). The ranking compares the
+    models as they are, distributional assumptions included: a mechanism may win because it makes up for a likelihood
+    that fits badly. So it can expose an assumption that contradicts the data, and it cannot prove one. What the missing
+    values are remains an assumption; vary it with :mod:`pyro_mnar.analysis.sensitivity`.
+
+    An ignorable model gives the mask no probability of its own. For the comparison it gets that of a logistic
+    regression of each column's mask on the columns that are never missing, fitted on the other folds of ``X``.
+
+    Parameters
+    ----------
+    models : mapping from name to fitted estimator
+        At least one, all fitted to the same rows of the same columns.
+    X : array-like
+        Rows that were NOT used for fitting, shape (n, p), NaN = missing.
+    n_draws : int or None
+        Importance draws per row; None takes each estimator's ``n_draws_posterior``. The bound is below log p(x_obs, s),
+        the closer the more draws: models with many unreliable rows are judged too low.
+    n_draws_mask : int
+        Draws per row for the predictions of the mask.
+
+    Returns
+    -------
+    DataFrame
+        One row per model, the best first:
+
+        bound, bound_se
+            Mean over the rows and its standard error, nats per row, of values as the first model standardises them.
+        difference, difference_se
+            To the best model, per row: zero or negative; the standard error is that of the paired differences.
+        verdict
+            "best"; "worse" (by more than two standard errors); or "too close to call".
+        mask_accuracy, mask_log_score
+            Each cell's mask is predicted from the other columns (their values, and which of them are missing): share
+            predicted right, and mean log probability in nats per cell, over the columns with a mechanism.
+        unreliable
+            Number of rows whose importance weights cannot be trusted.
+
+    Raises
+    ------
+    InvalidInputError
+        No model, or models fitted to other columns than the first.
+    NotFittedError
+        A model is not fitted.
+
+    References
+    ----------
+    Molenberghs, Beunckens, Sotto & Kenward 2008, JRSS B 70: "Every missingness not at random model has a missingness at
+    random counterpart with equal fit".
+
+    Examples
+    --------
+    >>> from pyro_mnar import MNARImputer
+    >>> X = np.random.default_rng(0).normal(size=(200, 2))
+    >>> X[X[:, 0] > 0.5, 0] = np.nan
+    >>> quick = dict(decoder="linear", latent_dim=1, max_iter=5, n_draws_posterior=100, random_state=0)
+    >>> models = {m: MNARImputer(m, **quick).fit(X[:100]) for m in ("ignorable", "self-masking")}
+    >>> compare(models, X[100:]).columns.tolist()[:4]
+    ['bound', 'bound_se', 'difference', 'difference_se']
+    """
+    table, active, at_random = _common(models, X)
+    bounds, lines = {}, {}
+    for name, model in models.items():
+        posterior = model.posterior(X, n_draws)
+        bounds[name] = _evidence(models, model, posterior, table, active, at_random)
+        chance = _predicted_mask(model, X, n_draws_mask) if model.joint_.has_mask_term else at_random
+        score = _log_score(chance, table)[:, active]
+        right = ((chance > 0.5) == ~np.isnan(table))[:, active]
+        lines[name] = {
+            "mask_accuracy": right.mean() if active.any() else np.nan,
+            "mask_log_score": score.mean() if active.any() else np.nan,
+            "unreliable": int((~posterior.reliable).sum()),
+        }
+    best = max(bounds, key=lambda name: bounds[name].mean())
+    for name, line in lines.items():
+        difference = bounds[name] - bounds[best]
+        error = _standard_error(difference)
+        clear = difference.mean() < -_CLEAR * error
+        lines[name] = {
+            "bound": bounds[name].mean(),
+            "bound_se": _standard_error(bounds[name]),
+            "difference": difference.mean(),
+            "difference_se": error,
+            "verdict": "best" if name == best else "worse" if clear else "too close to call",
+            **line,
+        }
+    return pd.DataFrame.from_dict(lines, orient="index").sort_values("bound", ascending=False)
+
+
+def elpd(models: Mapping[str, JointEstimator], X: npt.ArrayLike, *, n_draws: int | None = None) -> dict[str, ELPDData]:
+    """The same bounds for ArviZ: ``az.compare(elpd(models, X_held_out))`` ranks and weighs the models.
+
+    The rows were held out, so their log p(x_obs, s) is what leave-one-out cross-validation estimates for rows that were
+    not; it goes by the name "loo" because that is the one that ``az.compare`` reads.
+
+    Parameters
+    ----------
+    models, X, n_draws
+        See :func:`compare`.
+
+    Returns
+    -------
+    dict from name to arviz.ELPDData
+        elpd_loo is the sum over rows, nats; p_loo (not defined for held-out rows) is NaN; pareto_k is that of each
+        row's importance weights.
+
+    Raises
+    ------
+    InvalidInputError
+        As :func:`compare`.
+    """
+    table, active, at_random = _common(models, X)
+    result = {}
+    for name, model in models.items():
+        posterior = model.posterior(X, n_draws)
+        rows = _evidence(models, model, posterior, table, active, at_random)
+        values = {
+            "elpd_loo": rows.sum(),
+            "se": _standard_error(rows) * len(rows),
+            "p_loo": np.nan,
+            "n_samples": int(posterior.n_draws.max()),
+            "n_data_points": len(rows),
+            "warning": bool((~posterior.reliable).any()),
+            "loo_i": xr.DataArray(rows, dims="row", name="loo_i"),
+            "pareto_k": xr.DataArray(posterior.pareto_k, dims="row", name="pareto_shape"),
+            "scale": "log",
+            "good_k": pareto_k_limit(int(posterior.n_draws.min())),
+        }
+        result[name] = ELPDData(data=list(values.values()), index=list(values))
+    return result
+
+
+def _common(
+    models: Mapping[str, JointEstimator], X: npt.ArrayLike
+) -> tuple[FloatArray, npt.NDArray[np.bool_], FloatArray]:
+    """The table, the columns with a mechanism in any model, and the mask probabilities of the ignorable models."""
+    if not models:
+        raise InvalidInputError("models is empty; give at least one fitted estimator")
+    first = next(iter(models.values()))
+    table = first.table(X)
+    active = np.zeros(table.shape[1], dtype=bool)
+    for name, model in models.items():
+        model.table(X)
+        if model.columns_.names != first.columns_.names:
+            raise InvalidInputError(
+                f"model {name!r} was fitted to the columns {list(model.columns_.names)}, the first model to "
+                f"{list(first.columns_.names)}; compare models of the same table"
+            )
+        active |= model.joint_.active.cpu().numpy()
+    return table, active, _mask_at_random(table, active, first.columns_)
+
+
+def _evidence(
+    models: Mapping[str, JointEstimator],
+    model: JointEstimator,
+    posterior: Posterior,
+    table: FloatArray,
+    active: npt.NDArray[np.bool_],
+    at_random: FloatArray,
+) -> FloatArray:
+    """The bound on log p(x_obs, s) of each row, shape (n,), nats, x in units of the first model."""
+    first = next(iter(models.values()))
+    units = log_density_factor(table, model.columns_) - log_density_factor(table, first.columns_)
+    rows: FloatArray = posterior.log_evidence + units
+    return rows if model.joint_.has_mask_term else rows + _log_score(at_random, table)[:, active].sum(1)
+
+
+def _standard_error(values: FloatArray) -> float:
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else np.nan
+
+
+def _log_score(chance_observed: FloatArray, table: FloatArray) -> FloatArray:
+    """Log probability of each cell's mask, shape (n, p)."""
+    tiny = 1e-12
+    chance = np.clip(chance_observed, tiny, 1 - tiny)
+    return np.where(np.isnan(table), np.log1p(-chance), np.log(chance))
+
+
+def _mask_at_random(table: FloatArray, active: np.ndarray, columns: ColumnInfo) -> FloatArray:
+    """P(s_j = 1 | complete columns) for each row, from the other folds, shape (n, p)."""
+    chance = np.broadcast_to(1 - columns.missing_rate, table.shape).copy()
+    if len(table) < 2 * _FOLDS or not (~active & ~np.isnan(table).any(0)).any():
+        return chance
+    for rest, fold in KFold(_FOLDS, shuffle=True, random_state=0).split(table):
+        usable = active | np.isnan(table).any(0)
+        chance[fold] = fit_mask_at_random(table[rest], usable).probability_observed(table[fold])
+    return chance
+
+
+def _predicted_mask(model: JointEstimator, X: npt.ArrayLike, n_draws: int) -> FloatArray:
+    """P(s_j = 1 | the values and the mask of the other columns) for each active column, shape (n, p)."""
+    batch = model.batch(X)
+    chance = np.ones(batch.x.shape)
+    for j in np.flatnonzero(model.joint_.active.cpu().numpy()):
+        joint = _without_mask_of(model.joint_, int(j))
+        observed = batch.observed.clone()
+        observed[:, next((group for group in joint.one_cell_groups if group[0] == j), [int(j)])] = False
+        x = torch.where(observed, batch.x, torch.zeros_like(batch.x))
+        posterior = Posterior(joint, batch._replace(x=x, observed=observed), model.columns_, n_draws=n_draws)
+        for draws in posterior.draws():
+            assert draws.x is not None
+            weights = torch.softmax(draws.log_weights, 0)
+            with torch.no_grad():
+                mask = posterior.joint.mask_given_row(draws.x, n_inner=1)
+                seen = (weights * mask.bernoulli.probs[..., j]).sum(0)
+            chance[draws.rows.cpu().numpy(), j] = seen.cpu().numpy()
+    return chance
+
+
+def _without_mask_of(joint: Joint, j: int) -> Joint:
+    """The same pair, in which column j has no mask term: its cell says nothing about the row."""
+    active = joint.active.clone()
+    active[j] = False
+    return Joint(
+        joint.encoder,
+        joint.decoder,
+        joint.likelihood,
+        joint.mechanism,
+        joint.latent_dim,
+        active,
+        joint.head,
+        "auto" if joint.collapsed else False,
+        joint.n_inner,
+        joint.one_cell_groups,
+    )

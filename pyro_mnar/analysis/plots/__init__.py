@@ -1,0 +1,22 @@
+"""Pictures of a fit and of what it says; each function draws on one Axes (``ax``, or a new one) and returns it.
+
+Column names are the table's and values are in original units throughout.
+"""
+
+from pyro_mnar.analysis.plots.checks import ppc_mask, ppc_observed, weight_health
+from pyro_mnar.analysis.plots.imputations import imputation_intervals, imputed_distribution, latent, missing_pattern
+from pyro_mnar.analysis.plots.models import mechanism_comparison, mechanism_curves, sensitivity, training_history
+
+__all__ = [
+    "imputation_intervals",
+    "imputed_distribution",
+    "latent",
+    "mechanism_comparison",
+    "mechanism_curves",
+    "missing_pattern",
+    "ppc_mask",
+    "ppc_observed",
+    "sensitivity",
+    "training_history",
+    "weight_health",
+]

@@ -1,0 +1,235 @@
+"""What was filled in, and where."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+
+from pyro_mnar.analysis.plots.parts import IMPUTED, OBSERVED, TRUE, axes, bins, position
+from pyro_mnar.data.columns import FloatArray
+from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.estimators.base import JointEstimator
+
+
+def imputed_distribution(
+    estimator: JointEstimator,
+    X: npt.ArrayLike,
+    column: str | int,
+    *,
+    truth: npt.ArrayLike | None = None,
+    n_imputations: int = 20,
+    ax: Axes | None = None,
+) -> Axes:
+    """Distribution of a column's observed values, of its imputed ones, and of the true values of the missing cells.
+
+    Parameters
+    ----------
+    estimator : MNARImputer, MNARClassifier or MNARRegressor
+        Fitted.
+    X : array-like
+        The table, shape (n, p), NaN = missing.
+    column : str or int
+        The column.
+    truth : array-like or None
+        The complete table, shape (n, p), where it is known.
+    n_imputations : int
+        Imputed tables (draws, not means: means are too narrow) that are put together.
+    ax : Axes or None
+        Where to draw.
+
+    Returns
+    -------
+    Axes
+        Histograms scaled to the number of rows, so that observed and imputed areas add up to the column.
+
+    Raises
+    ------
+    InvalidInputError
+        An unknown column, one without a missing cell, or a truth of another shape.
+    """
+    ax = axes(ax)
+    j, table, hidden = _holes(estimator, X, column)
+    drawn = estimator.posterior(X).sample(n_imputations)[:, hidden, j].ravel()
+    samples = {"observed": table[~hidden, j], "imputed": drawn}
+    true = _truth(truth, table)
+    if true is not None:
+        samples["true, missing cells"] = true[hidden, j]
+    edges = bins(*samples.values())
+    heights = {name: np.histogram(values, edges)[0].astype(float) for name, values in samples.items()}
+    heights["imputed"] /= n_imputations
+    ax.stairs(heights["observed"], edges, fill=True, color=OBSERVED, alpha=0.5, label="observed")
+    ax.stairs(heights["imputed"], edges, fill=True, color=IMPUTED, alpha=0.5, label="imputed")
+    if true is not None:
+        ax.stairs(heights["true, missing cells"], edges, color=TRUE, label="true, missing cells")
+    ax.set(xlabel=estimator.columns_.names[j], ylabel="rows")
+    ax.legend()
+    return ax
+
+
+def imputation_intervals(
+    estimator: JointEstimator,
+    X: npt.ArrayLike,
+    column: str | int,
+    *,
+    truth: npt.ArrayLike | None = None,
+    level: float = 0.9,
+    max_cells: int = 60,
+    ax: Axes | None = None,
+) -> Axes:
+    """Each missing cell of a column with its median and interval, in the order of the medians.
+
+    Parameters
+    ----------
+    estimator, X, column, truth
+        As for :func:`imputed_distribution`.
+    level : float
+        Probability of the intervals.
+    max_cells : int
+        Cells to show; of more, evenly spaced ones.
+    ax : Axes or None
+        Where to draw.
+
+    Returns
+    -------
+    Axes
+        Bars and points; with the truth its values, and in the title the share of ALL missing cells whose interval holds
+        it.
+    """
+    ax = axes(ax)
+    j, table, hidden = _holes(estimator, X, column)
+    low, middle, high = estimator.posterior(X).quantile([(1 - level) / 2, 0.5, (1 + level) / 2])[:, hidden, j]
+    order = np.argsort(middle)
+    shown = order[np.unique(np.linspace(0, len(order) - 1, min(max_cells, len(order))).astype(int))]
+    places = np.arange(len(shown))
+    ax.vlines(places, low[shown], high[shown], color=IMPUTED, alpha=0.6, label=f"{100 * level:.0f} % interval")
+    ax.plot(places, middle[shown], "_", color=IMPUTED, label="median")
+    true = _truth(truth, table)
+    if true is not None:
+        values = true[hidden, j]
+        ax.plot(places, values[shown], ".", color=TRUE, label="true")
+        ax.set_title(f"{100 * ((low <= values) & (values <= high)).mean():.0f} % of the true values inside")
+    ax.set(xlabel="missing cells, by median", ylabel=estimator.columns_.names[j], xticks=[])
+    ax.legend()
+    return ax
+
+
+def missing_pattern(X: npt.ArrayLike, max_patterns: int = 20, ax: Axes | None = None) -> Axes:
+    """Which columns are missing together: one line per pattern, the most frequent first.
+
+    Parameters
+    ----------
+    X : DataFrame or array-like
+        The table, shape (n, p), NaN = missing.
+    max_patterns : int
+        Patterns to show.
+    ax : Axes or None
+        Where to draw.
+
+    Returns
+    -------
+    Axes
+        An image, blue where observed and orange where missing; the number of rows on the left, the missing rate of each
+        column below.
+    """
+    ax = axes(ax)
+    frame = X if isinstance(X, pd.DataFrame) else pd.DataFrame(np.asarray(X)).add_prefix("x")
+    hidden, names = frame.isna().to_numpy(), [str(name) for name in frame.columns]
+    patterns, counts = np.unique(hidden, axis=0, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:max_patterns]
+    ax.imshow(patterns[order], aspect="auto", cmap=ListedColormap([OBSERVED, IMPUTED]), vmin=0, vmax=1, alpha=0.7)
+    ax.set_yticks(range(len(order)), [f"{count:,}" for count in counts[order]])
+    labels = [f"{name}\n{100 * rate:.0f} %" for name, rate in zip(names, hidden.mean(0), strict=True)]
+    ax.set_xticks(range(len(names)), labels, rotation=0 if len(names) <= 8 else 90)
+    # Lines between the cells, without ticks of their own.
+    ax.set_xticks(np.arange(len(names) + 1) - 0.5, minor=True)
+    ax.set_yticks(np.arange(len(order) + 1) - 0.5, minor=True)
+    ax.grid(which="minor", color="white", linewidth=1.5)
+    ax.tick_params(which="both", length=0)
+    ax.set(ylabel="rows with this pattern", xlabel="missing (orange)")
+    return ax
+
+
+def latent(
+    estimator: JointEstimator, X: npt.ArrayLike, column: str | int | None = None, ax: Axes | None = None
+) -> Axes:
+    """The rows in the plane of the two leading directions of their mean latent codes E[z | x_obs, s].
+
+    Parameters
+    ----------
+    estimator : MNARImputer, MNARClassifier or MNARRegressor
+        Fitted.
+    X : array-like
+        The table, shape (n, p), NaN = missing.
+    column : str, int or None
+        Colour by the completed values of this column, crosses where it was missing; None colours by the number of
+        missing cells.
+    ax : Axes or None
+        Where to draw.
+
+    Returns
+    -------
+    Axes
+        A scatter of all rows, with a colour bar.
+    """
+    ax = axes(ax)
+    posterior = estimator.posterior(X)
+    codes = np.zeros((posterior.n_rows, estimator.joint_.latent_dim))
+    for draws in posterior.draws():
+        weights = torch.softmax(draws.log_weights, 0).unsqueeze(-1)
+        codes[draws.rows.cpu().numpy()] = (weights * draws.z).sum(0).cpu().numpy()
+    centred = codes - codes.mean(0)
+    _, spread, directions = np.linalg.svd(centred, full_matrices=False)
+    plane = centred @ directions[:2].T
+    share = spread**2 / max(float((spread**2).sum()), np.finfo(float).tiny)
+    if plane.shape[1] == 1:
+        plane = np.column_stack([plane[:, 0], np.zeros(len(plane))])
+        share = np.append(share, 0.0)
+    table = estimator.table(X)
+    if column is None:
+        colour, hidden, label = np.isnan(table).sum(1).astype(float), np.zeros(len(table), dtype=bool), "missing cells"
+    else:
+        j = position(column, estimator.columns_.names)
+        colour, hidden, label = posterior.mean()[:, j], np.isnan(table[:, j]), estimator.columns_.names[j]
+    for chosen, size, marker in ((~hidden, 10, "o"), (hidden, 20, "x")):
+        points = ax.scatter(
+            plane[chosen, 0],
+            plane[chosen, 1],
+            c=colour[chosen],
+            s=size,
+            marker=marker,
+            vmin=colour.min(),
+            vmax=colour.max(),
+            label="missing" if marker == "x" else "observed",
+        )
+    if hidden.any():
+        ax.legend()
+    plt.colorbar(points, ax=ax, label=label)
+    ax.set(
+        xlabel=f"first direction of z ({100 * share[0]:.0f} %)",
+        ylabel=f"second direction of z ({100 * share[1]:.0f} %)",
+    )
+    return ax
+
+
+def _holes(
+    estimator: JointEstimator, X: npt.ArrayLike, column: str | int
+) -> tuple[int, FloatArray, npt.NDArray[np.bool_]]:
+    """The column's index, the table, and which of the column's cells are missing."""
+    table = estimator.table(X)
+    j = position(column, estimator.columns_.names)
+    hidden = np.isnan(table[:, j])
+    if not hidden.any():
+        raise InvalidInputError(f"column {estimator.columns_.names[j]!r} has no missing cell to show")
+    return j, table, hidden
+
+
+def _truth(truth: npt.ArrayLike | None, table: FloatArray) -> FloatArray | None:
+    if truth is None:
+        return None
+    true = np.asarray(truth, dtype=float)
+    if true.shape != table.shape:
+        raise InvalidInputError(f"truth has shape {true.shape}, the table {table.shape}; give one value per cell")
+    return true

@@ -1,0 +1,187 @@
+"""The fit itself: its history, its mechanism, and how it compares with others."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from matplotlib.axes import Axes
+
+from pyro_mnar.analysis.plots.parts import IMPUTED, MODEL, OBSERVED, WRONG, axes, position
+from pyro_mnar.data.columns import FloatArray, standardise
+from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.estimators.base import JointEstimator
+
+
+def training_history(estimator: JointEstimator, ax: Axes | None = None) -> Axes:
+    """The bound over training, nats per row; still rising at the end means that ``max_iter`` was too small.
+
+    Parameters
+    ----------
+    estimator : MNARImputer, MNARClassifier or MNARRegressor
+        Fitted.
+    ax : Axes or None
+        Where to draw.
+
+    Returns
+    -------
+    Axes
+        Lines "training" and, with rows held out, "held out", whose best pass is marked.
+    """
+    ax = axes(ax)
+    history = estimator.history_
+    passes = np.arange(1, history.n_iter + 1)
+    ax.plot(passes, history.bound, color=OBSERVED, label="training")
+    if history.validation_bound:
+        ax.plot(passes, history.validation_bound, color=IMPUTED, label="held out")
+        best = int(np.argmax(history.validation_bound))
+        ax.plot(passes[best], history.validation_bound[best], "o", color=IMPUTED, label="kept")
+    # The first passes rise so far that nothing else could be seen.
+    late = np.concatenate([history.bound[len(history.bound) // 20 :], history.validation_bound[history.n_iter // 20 :]])
+    if len(late) > 1 and np.ptp(late) > 0:
+        ax.set_ylim(late.min() - 0.05 * np.ptp(late), late.max() + 0.05 * np.ptp(late))
+    ax.set(xlabel="passes over the data", ylabel="bound (nats per row)")
+    ax.legend()
+    return ax
+
+
+def mechanism_curves(
+    estimators: JointEstimator | Sequence[JointEstimator] | Mapping[str, JointEstimator],
+    X: npt.ArrayLike,
+    column: str | int,
+    n_rows: int = 200,
+    ax: Axes | None = None,
+) -> Axes:
+    """The learned P(missing | x_j) over the values that the column takes, as the model completes it.
+
+    Parameters
+    ----------
+    estimators : estimator, or sequence or mapping of estimators
+        Fitted; several (other seeds, bootstrap samples) show how well the curve is known. A mapping gives their names.
+    X : array-like
+        The table, shape (n, p), NaN = missing.
+    column : str or int
+        The column j.
+    n_rows : int
+        For a mechanism that sees the whole row: how many rows the other values are taken from.
+    ax : Axes or None
+        Where to draw.
+
+    Returns
+    -------
+    Axes
+        One line per estimator: the mean over rows, with a band that holds 90 % of the rows where their other values
+        matter. The shaded range is that of the observed values: outside it the curve rests on the model alone. The
+        dotted line is the column's missing rate.
+
+    Raises
+    ------
+    InvalidInputError
+        The column is unknown, or a model has no mechanism for it.
+    """
+    if isinstance(estimators, JointEstimator):
+        estimators = [estimators]
+    named = estimators if isinstance(estimators, Mapping) else dict(enumerate(estimators))
+    labels = [key if isinstance(key, str) else "model" if key == 0 else None for key in named]
+    fitted = list(named.values())
+    ax = axes(ax)
+    first = fitted[0]
+    j = position(column, first.columns_.names)
+    table = first.table(X)
+    seen = table[:, j][~np.isnan(table[:, j])]
+    completed = [estimator.posterior(X).mean() for estimator in fitted]
+    values = np.concatenate([seen, *(rows[:, j] for rows in completed)])
+    grid = np.linspace(values.min(), values.max(), 200)
+    ax.axvspan(seen.min(), seen.max(), color=OBSERVED, alpha=0.1, label="observed values")
+    for index, (estimator, rows) in enumerate(zip(fitted, completed, strict=True)):
+        curves = _missing_probability(estimator, rows[:n_rows], j, grid)
+        mean = curves.mean(0)
+        color = IMPUTED if len(fitted) == 1 else f"C{index % 10}"
+        ax.plot(grid, mean, color=color, label=labels[index])
+        low, high = np.quantile(curves, [0.05, 0.95], axis=0)
+        if (high - low).max() > 1e-6:
+            ax.fill_between(grid, low, high, color=color, alpha=0.2, linewidth=0)
+    ax.axhline(np.isnan(table[:, j]).mean(), color=MODEL, linestyle=":", label="missing rate")
+    ax.set(xlabel=first.columns_.names[j], ylabel="P(missing)", ylim=(-0.02, 1.02))
+    ax.legend()
+    return ax
+
+
+def _missing_probability(estimator: JointEstimator, rows: FloatArray, j: int, grid: FloatArray) -> FloatArray:
+    """P(s_j = 0) with column j set to each value of the grid and the rest of the row left, shape (rows, grid)."""
+    joint = estimator.joint_
+    if not joint.has_mask_term or not bool(joint.active[j]):
+        raise InvalidInputError(
+            f"the model has no mechanism for column {estimator.columns_.names[j]!r}: it is ignorable, or the column "
+            "was complete in training"
+        )
+    varied = np.repeat(rows[:, None], len(grid), axis=1)
+    varied[..., j] = grid
+    standard = standardise(varied, estimator.columns_)
+    with torch.no_grad():
+        x = torch.as_tensor(standard).to(next(joint.parameters()))
+        missing: FloatArray = (1 - joint.mechanism(x).probs[..., j]).double().cpu().numpy()
+    return missing
+
+
+def mechanism_comparison(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """How far each model lies behind the best one on rows that it has not seen.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From :func:`pyro_mnar.analysis.comparison.compare`.
+    ax : Axes or None
+        Where to draw.
+
+    Returns
+    -------
+    Axes
+        One point per model, difference to the best in nats per row, with two standard errors to each side.
+    """
+    ax = axes(ax)
+    places = np.arange(len(table))[::-1]
+    worse = (table["verdict"] == "worse").to_numpy()
+    for chosen, color in ((worse, WRONG), (~worse, OBSERVED)):
+        ax.errorbar(
+            table["difference"].to_numpy()[chosen],
+            places[chosen],
+            xerr=2 * table["difference_se"].to_numpy()[chosen],
+            fmt="o",
+            color=color,
+            capsize=3,
+        )
+    ax.axvline(0, color=MODEL, linestyle=":")
+    ax.set_yticks(places, [str(name) for name in table.index])
+    ax.set(xlabel="difference to the best (nats per row, ± 2 standard errors)", ylim=(-0.5, len(table) - 0.5))
+    return ax
+
+
+def sensitivity(table: pd.DataFrame, reference: float | None = None, ax: Axes | None = None) -> Axes:
+    """How a quantity of interest moves with the assumption about the missing values.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From :func:`~pyro_mnar.analysis.sensitivity.sweep` or
+        :func:`~pyro_mnar.analysis.sensitivity.delta_adjustment`: the assumption is the index.
+    reference : float or None
+        A value of the quantity at which the conclusion changes.
+    ax : Axes or None
+        Where to draw.
+
+    Returns
+    -------
+    Axes
+        The estimate with its interval over the assumption.
+    """
+    ax = axes(ax)
+    x = table.index.to_numpy(dtype=float)
+    ax.fill_between(x, table["low"], table["high"], color=IMPUTED, alpha=0.25, linewidth=0, label="interval")
+    ax.plot(x, table["estimate"], "o-", color=IMPUTED, label="estimate")
+    if reference is not None:
+        ax.axhline(reference, color=WRONG, linestyle="--", label="reference")
+    ax.set(xlabel=str(table.index.name), ylabel=str(table.attrs.get("quantity", "quantity of interest")))
+    ax.legend()
+    return ax

@@ -1,0 +1,126 @@
+"""Tables simulated from a fitted model, values and masks, of the size of the one at hand."""
+
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pyro import poutine
+
+from pyro_mnar.data.columns import FloatArray, original
+from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.estimators.base import JointEstimator
+from pyro_mnar.estimators.mask_at_random import fit_mask_at_random
+from pyro_mnar.inference.resampling import resample
+
+Codes = Literal["prior", "posterior"]
+BoolArray = npt.NDArray[np.bool_]
+
+_ROWS_AT_ONCE = 2**16
+
+
+class Replicates(NamedTuple):
+    """The table at hand, and R tables simulated from the fitted model.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Columns.
+    table : ndarray
+        The data, shape (n, p), NaN = missing, original units.
+    values : ndarray
+        Simulated complete tables, shape (R, n, p), original units.
+    observed : ndarray
+        Their masks, bool, shape (R, n, p), True = seen.
+    codes : ndarray
+        The z that they were made from, shape (R, n, L).
+    target : ndarray or None
+        y of the simulated rows, shape (R, n), on the model's scale, if there is a model of y.
+    """
+
+    names: tuple[str, ...]
+    table: FloatArray
+    values: FloatArray
+    observed: BoolArray
+    codes: FloatArray
+    target: FloatArray | None
+
+
+def simulate(
+    estimator: JointEstimator,
+    X: npt.ArrayLike,
+    n_tables: int = 500,
+    codes: Codes = "prior",
+    random_state: int = 0,
+) -> Replicates:
+    r"""Simulate tables of the size of ``X`` from a fitted model: z, then x ~ p(x|z), then s ~ p(s|x).
+
+    A model with an ignorable mechanism does not say how the mask came about; it gets the simplest mask that is
+    ignorable and follows the data, one that depends on the complete columns
+    (:mod:`pyro_mnar.estimators.mask_at_random`).
+
+    Parameters
+    ----------
+    estimator : MNARImputer, MNARClassifier or MNARRegressor
+        Fitted.
+    X : array-like
+        The table, shape (n, p), NaN = missing.
+    n_tables : int
+        R, at least 1.
+    codes : {"prior", "posterior"}
+        Where z comes from. "prior" makes new rows: it checks the whole model. "posterior" makes new values and masks
+        for the same rows, from p(z | x_obs, s): it uses the data twice, so it forgives more.
+    random_state : int
+        Seed; torch's global generator is left alone.
+
+    Returns
+    -------
+    Replicates
+
+    Raises
+    ------
+    InvalidInputError
+        ``n_tables`` below 1, or another value of ``codes``.
+    NotFittedError
+        Before ``fit``.
+    """
+    if n_tables < 1:
+        raise InvalidInputError(f"n_tables is {n_tables}; it must be at least 1")
+    if codes not in ("prior", "posterior"):
+        raise InvalidInputError(f"codes is {codes!r}; it must be 'prior' or 'posterior'")
+    table = estimator.table(X)
+    n = len(table)
+    tables_at_once = max(1, _ROWS_AT_ONCE // n)
+    parts: dict[str, list[npt.NDArray[Any]]] = {}
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(random_state)
+        z = _codes(estimator, X, n_tables, random_state) if codes == "posterior" else None
+        for start in range(0, n_tables, tables_at_once):
+            count = min(tables_at_once, n_tables - start)
+            given = {} if z is None else {"z": z[start : start + count].flatten(0, 1)}
+            nodes = poutine.trace(poutine.condition(estimator.joint_.generate, given)).get_trace(count * n).nodes
+            for site in ("z", "x", "s", "y"):
+                if site in nodes:
+                    value = nodes[site]["value"].cpu().numpy()
+                    parts.setdefault(site, []).append(value.reshape(count, n, *value.shape[1:]))
+    drawn = {site: np.concatenate(values) for site, values in parts.items()}
+    x = original(drawn["x"].astype(np.float64), estimator.columns_)
+    if "s" in drawn:
+        seen: BoolArray = drawn["s"]
+    else:
+        chance = fit_mask_at_random(table, estimator.joint_.active.cpu().numpy()).probability_observed(x)
+        # A column without a hole stays without one.
+        seen = (np.random.default_rng(random_state).random(x.shape) < chance) | ~np.isnan(table).any(0)
+    return Replicates(estimator.columns_.names, table, x, seen, drawn["z"], drawn.get("y"))
+
+
+def _codes(estimator: JointEstimator, X: npt.ArrayLike, n_tables: int, seed: int) -> torch.Tensor:
+    """Codes from p(z | x_obs, s) by sampling-importance-resampling, shape (R, n, L)."""
+    generator = torch.Generator().manual_seed(seed)
+    posterior = estimator.posterior(X)
+    like = next(estimator.joint_.parameters())
+    codes = like.new_zeros(n_tables, posterior.n_rows, estimator.joint_.latent_dim)
+    for draws in posterior.draws():
+        chosen = resample(draws.log_weights, n_tables, generator=generator).unsqueeze(-1)
+        codes[:, draws.rows] = draws.z.gather(0, chosen.expand(-1, -1, draws.z.shape[-1])).to(like)
+    return codes

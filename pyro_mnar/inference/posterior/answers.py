@@ -1,0 +1,407 @@
+"""The posterior of the missing cells, row by row: what is asked of a fitted pair."""
+
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import numpy as np
+import torch
+from pyro.distributions import Categorical, TorchDistribution
+from torch import Tensor
+
+from pyro_mnar.data.columns import ColumnInfo, FloatArray, original
+from pyro_mnar.errors import InvalidInputError, UnreliableWeightsWarning, UnsupportedModelError
+from pyro_mnar.inference.importance import log_mean
+from pyro_mnar.inference.posterior.averages import average, mean_of_draws, mean_of_originals
+from pyro_mnar.inference.posterior.draws import BYTE_BUDGET, Values, WeightedDraws, code_carries_weight, draw_missing
+from pyro_mnar.inference.posterior.refine import Refinement
+from pyro_mnar.inference.posterior.sampler import Sampler
+from pyro_mnar.inference.resampling import resample, weighted_quantile
+from pyro_mnar.inference.weights import ess, pareto_k, pareto_k_limit, psis_smooth
+from pyro_mnar.model.batch import Batch
+from pyro_mnar.model.joint import Joint
+from pyro_mnar.numerics.random_streams import BlockNoise
+
+Imputation = Literal["conditional", "decoder-mean"]
+
+#: Effective draws below which a row is not called reliable.
+MIN_ESS = 100.0
+#: Share of unreliable rows above which the user is told.
+TOLERATED_SHARE = 0.01
+#: The site of the block of noise at which imputations are chosen.
+_CHOICES = 100
+
+
+class Posterior:
+    r"""p(x_mis | x_obs, s) of each row by self-normalised importance sampling, with a_ik = w_ik / sum_k w_ik.
+
+    Point answers use float64 and one block of noise for all rows, so that the answer for a row depends neither on the
+    other rows nor on their order; multiple imputations use independent noise for each row. Everything is computed in
+    chunks of rows and draws, and does not depend on how they are cut. The weights' tails are Pareto-smoothed (from 100
+    draws on). Where z carries the whole weight (ignorable and collapsed mechanisms, no target), x_mis is averaged
+    exactly given z: E[x_mis | x_obs, s] ~ sum_k a_ik E[x_mis | z_ik, s_i].
+
+    Parameters
+    ----------
+    joint : Joint
+        The fitted pair; it is copied.
+    batch : Batch
+        The rows, standardised. A target in it counts as observed.
+    columns : ColumnInfo
+        The way back to original units.
+    table : ndarray or None
+        The rows in original units, shape (n, p), NaN = missing: observed cells are given back bit for bit.
+    n_draws : int
+        K.
+    seed : int
+        Of the noise.
+    imputation : {"conditional", "decoder-mean"}
+        What ``mean`` averages. "decoder-mean" averages E[x_j | z], which ignores that s says something about x_mis
+        given z: biased, and only there to reproduce published numbers.
+    byte_budget : int
+        Memory for one chunk, bytes; halved up to six times where it runs out.
+
+    Raises
+    ------
+    InvalidInputError
+        ``n_draws`` below 1, or an unknown ``imputation``.
+
+    References
+    ----------
+    Mattei & Frellsen 2019, section 3; Ipsen, Mattei & Frellsen 2021, section 3.3; Vehtari et al. 2024 (smoothing).
+    """
+
+    def __init__(
+        self,
+        joint: Joint,
+        batch: Batch,
+        columns: ColumnInfo,
+        *,
+        table: FloatArray | None = None,
+        n_draws: int = 1000,
+        seed: int = 0,
+        imputation: Imputation = "conditional",
+        byte_budget: int = BYTE_BUDGET,
+    ) -> None:
+        if n_draws < 1 or n_draws != int(n_draws):
+            raise InvalidInputError(f"n_draws is {n_draws}; it must be a whole number of at least 1")
+        if imputation not in ("conditional", "decoder-mean"):
+            raise InvalidInputError(f"imputation is {imputation!r}; it must be 'conditional' or 'decoder-mean'")
+        self.columns = columns
+        self.imputation = imputation
+        self._table = table
+        self._sampler = Sampler(joint, batch, int(n_draws), seed, byte_budget)
+        # Found together, row by row: the means and how far they can be trusted.
+        self._known = np.zeros(batch.n_rows, dtype=bool)
+        self._means = np.zeros(batch.x.shape)
+        self._diagnostics = {name: np.zeros(batch.n_rows) for name in ("log_evidence", "ess", "pareto_k", "reliable")}
+        self._warned = False
+
+    @property
+    def joint(self) -> Joint:
+        """The pair that is asked: a copy of the fitted one, in float64."""
+        return self._sampler.joint
+
+    @property
+    def batch(self) -> Batch:
+        """The rows, standardised, float64."""
+        return self._sampler.batch
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows n."""
+        return self.batch.n_rows
+
+    def mean(self) -> FloatArray:
+        """E[x_mis | x_obs, s] in missing cells, shape (n, p), original units: best under squared error."""
+        self._examine()
+        self._warn()
+        return self._original(self._means)
+
+    def quantile(self, q: float | list[float]) -> FloatArray:
+        """Quantiles of each missing cell, shape (n, p), or (Q, n, p) for several levels, original units."""
+        levels = torch.as_tensor(q, dtype=torch.float64).reshape(-1)
+
+        def chunk(draws: WeightedDraws) -> Tensor:
+            assert draws.x is not None
+            return weighted_quantile(draws.x, draws.log_weights, levels).movedim(0, 1)
+
+        values = self._original(self._collect(chunk, "draw").movedim(1, 0).numpy())
+        self._warn()
+        return values if np.ndim(q) else values[0]
+
+    def median(self) -> FloatArray:
+        """The median of each missing cell, shape (n, p), original units: best under absolute error."""
+        return self.quantile(0.5)
+
+    def sample(self, m: int = 1, seed: int | None = None) -> FloatArray:
+        """Multiple imputations by sampling-importance-resampling, shape (m, n, p), original units.
+
+        Noise is independent between rows. They express the uncertainty given the fitted parameters; for that of the
+        parameters too, refit on bootstrapped rows.
+
+        Parameters
+        ----------
+        m : int
+            Number of completed tables.
+        seed : int or None
+            None uses the posterior's own: the same tables on every call.
+
+        References
+        ----------
+        Rubin 1987 (SIR).
+        """
+        noise = self._sampler.imputation_noise(seed)
+        joint, alone = self.joint, code_carries_weight(self.joint, self.batch)
+
+        def chunk(draws: WeightedDraws) -> Tensor:
+            noise.window(draws.rows.tolist(), 0, site=_CHOICES)
+            chosen = resample(draws.log_weights, m, generator=noise).unsqueeze(-1)
+            if not alone:
+                assert draws.x is not None
+                return draws.x.gather(0, chosen.expand(-1, -1, draws.x.shape[-1])).movedim(0, 1)
+            z = draws.z.gather(0, chosen.expand(-1, -1, draws.z.shape[-1]))
+            joint.generator = noise
+            try:
+                part = self.batch.rows(draws.rows)
+                return draw_missing(joint, part, joint.rows_given_code(z)).movedim(0, 1)
+            finally:
+                joint.generator = None
+
+        result = self._collect(chunk, "none" if alone else "draw", noise=noise)
+        self._warn()
+        return self._original(result.movedim(1, 0).numpy())
+
+    def expectation(self, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """E[f(x) | x_obs, s] of the completed rows, shape (n, ...).
+
+        Parameters
+        ----------
+        function : callable
+            From completed rows (K, r, p), original units, float64, to values (K, r, ...).
+        """
+
+        def chunk(draws: WeightedDraws) -> Tensor:
+            return average(draws.log_weights, function(self._unstandardised(draws)))
+
+        result = self._collect(chunk, "draw")
+        self._warn()
+        return result
+
+    def predictive(self, function: Callable[[TorchDistribution], Tensor] | None = None) -> Tensor:
+        """Average of p(y|x), or of a statistic of it, over the completed rows, with weights WITHOUT y; shape (n, ...).
+
+        p(y | x_obs, s) ~ sum_k a_ik p(y | x_obs, x_mis_ik).
+
+        Parameters
+        ----------
+        function : callable or None
+            From the head's distribution, batch (K, r), to values (K, r, ...); None takes the probabilities of the
+            classes of a categorical head, (n, C), and the mean of other heads, (n,), on the target's model scale.
+
+        Raises
+        ------
+        UnsupportedModelError
+            The pair has no head.
+        """
+        head = self.joint.head
+        if head is None:
+            raise UnsupportedModelError("predictive() needs a model of y: the pair has no head")
+
+        def chunk(draws: WeightedDraws) -> Tensor:
+            assert draws.x is not None and head is not None
+            distribution = head(draws.x)
+            if function is not None:
+                return average(draws.log_weights, function(distribution))
+            probabilities = isinstance(distribution, Categorical)
+            return average(draws.log_weights, distribution.probs if probabilities else distribution.mean)
+
+        result = self._collect(chunk, "draw", batch=self.batch.without_target())
+        self._warn()
+        return result
+
+    def draws(self) -> Iterator[WeightedDraws]:
+        """The weighted draws themselves, one chunk of rows after the other; x is standardised."""
+        for draws in self._sampler.chunks("draw", self.batch, self._sampler.point_noise()):
+            yield draws._replace(log_weights=psis_smooth(draws.log_weights))
+
+    @property
+    def log_weights(self) -> Tensor:
+        """Log weights, shape (K, n), nats; rows with fewer draws than others end in zero weights (-inf)."""
+        result = torch.full((int(self.n_draws.max()), self.n_rows), -math.inf, dtype=torch.float64)
+        for draws in self._sampler.chunks("none", self.batch, self._sampler.point_noise()):
+            result[: len(draws.log_weights), draws.rows.cpu()] = draws.log_weights.cpu()
+        return result
+
+    @property
+    def log_evidence(self) -> FloatArray:
+        """Log 1/K sum_k w_ik, which estimates log p(x_obs_i, s_i) of each row (a lower bound on average), nats."""
+        return self._diagnosed("log_evidence")
+
+    @property
+    def ess(self) -> FloatArray:
+        """Effective number of draws 1 / sum_k a_ik^2 of each row, shape (n,)."""
+        return self._diagnosed("ess")
+
+    @property
+    def pareto_k(self) -> FloatArray:
+        """Pareto k-hat of each row's weights, shape (n,); NaN below 100 draws."""
+        return self._diagnosed("pareto_k")
+
+    @property
+    def reliable(self) -> np.ndarray:
+        """Which rows have k-hat below its limit min(1 - 1/log10 K, 0.7) and 100 effective draws, bool, shape (n,)."""
+        return self._diagnosed("reliable").astype(bool)
+
+    @property
+    def n_draws(self) -> np.ndarray:
+        """Number of draws K of each row, shape (n,)."""
+        return self._sampler.n_draws
+
+    def more_draws(self, n_draws: int, rows: np.ndarray | None = None) -> "Posterior":
+        """Give some rows ``n_draws`` draws, by default the unreliable ones; the other rows keep theirs.
+
+        Parameters
+        ----------
+        n_draws : int
+            Number of draws of these rows from now on.
+        rows : ndarray or None
+            Indices, or bool of shape (n,).
+
+        Returns
+        -------
+        Posterior
+            This object.
+        """
+        chosen = ~self.reliable if rows is None else _as_mask(rows, self.n_rows)
+        self._sampler.give_draws(chosen, n_draws)
+        return self._changed(chosen)
+
+    def refine(self, rows: np.ndarray | None = None, settings: Refinement | None = None) -> "Posterior":
+        """Give some rows a proposal of their own, by default those whose plain weights are too uneven.
+
+        A Laplace approximation adapted by importance sampling (:mod:`pyro_mnar.inference.posterior.refine`). The draws
+        that answers are made of are fresh ones, and each row is judged by them; a row that fails is tried once more
+        with twice the effort and other draws. With fewer than 100 draws nothing can be judged, and no row is chosen.
+
+        Parameters
+        ----------
+        rows : ndarray or None
+            Indices, or bool of shape (n,). None tries ``settings.pilot`` plain draws first, and then what the rows that
+            passed make of all their draws.
+        settings : Refinement or None
+            How much to spend.
+
+        Returns
+        -------
+        Posterior
+            This object.
+        """
+        settings = settings or Refinement()
+        if rows is not None:
+            return self._refine(_as_mask(rows, self.n_rows), settings)
+        if math.isnan(pareto_k_limit(int(self.n_draws.min()))):
+            return self
+        uneven = ~self._pilot_passes(settings)
+        self._refine(uneven, settings)
+        self._refine(~uneven & ~self.reliable, settings)
+        return self._refine(~self.reliable, settings.doubled())
+
+    def _refine(self, chosen: np.ndarray, settings: Refinement) -> "Posterior":
+        self._sampler.refine(chosen, settings)
+        return self._changed(chosen)
+
+    def _pilot_passes(self, settings: Refinement) -> np.ndarray:
+        """Rows whose plain weights promise to suffice, from a few draws."""
+        found = _diagnose(self._sampler.pilot(settings.pilot))
+        promised = found["ess"] * self.n_draws / settings.pilot
+        return (found["pareto_k"] < pareto_k_limit(settings.pilot)) & (promised >= 2 * MIN_ESS)
+
+    def _changed(self, chosen: np.ndarray) -> "Posterior":
+        self._known &= ~chosen
+        self._warned = False
+        return self
+
+    @torch.no_grad()
+    def _examine(self) -> None:
+        values: Values = "decoder-mean" if self.imputation == "decoder-mean" else "mean"
+        noise = self._sampler.point_noise()
+        for draws in self._sampler.chunks(values, self.batch, noise, ~self._known):
+            rows = draws.rows.cpu().numpy()
+            for name, value in _diagnose(draws.log_weights).items():
+                self._diagnostics[name][rows] = value
+            smooth = draws._replace(log_weights=psis_smooth(draws.log_weights))
+            means = mean_of_originals if self.columns.logged and values == "mean" else mean_of_draws
+            self._means[rows] = means(smooth, self.joint, self.batch, self.columns).cpu().numpy()
+            self._known[rows] = True
+
+    @torch.no_grad()
+    def _collect(
+        self,
+        function: Callable[[WeightedDraws], Tensor],
+        values: Values,
+        batch: Batch | None = None,
+        noise: BlockNoise | None = None,
+    ) -> Tensor:
+        """``function`` of each chunk, (r, ...), put together in the order of the rows, on the CPU."""
+        result: Tensor | None = None
+        for raw in self._sampler.chunks(values, batch or self.batch, noise or self._sampler.point_noise()):
+            part = function(raw._replace(log_weights=psis_smooth(raw.log_weights))).cpu()
+            if result is None:
+                result = part.new_zeros((self.n_rows, *part.shape[1:]))
+            result[raw.rows.cpu()] = part
+        assert result is not None
+        return result
+
+    def _diagnosed(self, name: str) -> FloatArray:
+        self._examine()
+        return self._diagnostics[name].copy()
+
+    def _warn(self) -> None:
+        """Tell once how many rows cannot be trusted; nothing is known below 100 draws."""
+        if self._warned or math.isnan(pareto_k_limit(int(self.n_draws.min()))):
+            return
+        count = int((~self.reliable).sum())
+        if count > TOLERATED_SHARE * self.n_rows:
+            self._warned = True
+            warnings.warn(
+                f"the importance weights of {count} of {self.n_rows} rows are unreliable (Pareto k-hat above its limit "
+                f"or fewer than {MIN_ESS:.0f} effective draws): give those rows proposals of their own with "
+                "posterior.refine(), as estimator.posterior(X) does, or more draws with posterior.more_draws(n_draws)",
+                UnreliableWeightsWarning,
+                stacklevel=3,
+            )
+
+    def _unstandardised(self, draws: WeightedDraws) -> Tensor:
+        assert draws.x is not None
+        values = torch.as_tensor(original(draws.x.cpu().numpy(), self.columns))
+        if self._table is None:
+            return values
+        table = torch.as_tensor(self._table)[draws.rows.cpu()]
+        return torch.where(table.isnan(), values, table)
+
+    def _original(self, values: FloatArray) -> FloatArray:
+        result = original(values, self.columns)
+        return result if self._table is None else np.where(np.isnan(self._table), result, self._table)
+
+
+def _diagnose(log_weights: Tensor) -> dict[str, FloatArray]:
+    k_hat, effective = pareto_k(log_weights), ess(log_weights)
+    limit = pareto_k_limit(len(log_weights))
+    found = {
+        "log_evidence": log_mean(log_weights),
+        "ess": effective,
+        "pareto_k": k_hat,
+        "reliable": ((k_hat < limit) & (effective >= MIN_ESS)).double(),
+    }
+    return {name: value.double().cpu().numpy() for name, value in found.items()}
+
+
+def _as_mask(rows: np.ndarray, n_rows: int) -> np.ndarray:
+    rows = np.asarray(rows)
+    if rows.dtype == bool:
+        return rows
+    mask = np.zeros(n_rows, dtype=bool)
+    mask[rows] = True
+    return mask

@@ -1,0 +1,158 @@
+"""Weighted draws of one chunk of rows, made in blocks of draws within a memory budget."""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple, TypeVar
+
+import torch
+from pyro import poutine
+from pyro.distributions import TorchDistribution
+from torch import Tensor, nn
+
+from pyro_mnar.inference.importance import log_inner_weights, log_weights, paired_traces
+from pyro_mnar.model.batch import Batch
+from pyro_mnar.model.joint import GivenCode, Joint
+from pyro_mnar.model.likelihoods import RowDistribution
+from pyro_mnar.numerics.random_streams import BlockNoise, uniform
+
+#: What stands in the missing cells of each draw: its exact mean given z where there is one (else the draw), a draw,
+#: the decoder's mean, or nothing (codes and weights only).
+Values = Literal["mean", "draw", "decoder-mean", "none"]
+
+BYTE_BUDGET = 256 * 2**20
+_HALVINGS = 6
+Result = TypeVar("Result")
+
+
+class WeightedDraws(NamedTuple):
+    """K draws of a few rows from the posterior, by importance: draw k of row i counts softmax_k(log_weights)_ik.
+
+    Attributes
+    ----------
+    rows
+        Which rows of the table, shape (r,).
+    z
+        Codes, shape (K, r, L).
+    x
+        Completed rows, shape (K, r, p), observed cells as seen; None when only the codes were asked for.
+    log_weights
+        Shape (K, r), nats.
+    """
+
+    rows: Tensor
+    z: Tensor
+    x: Tensor | None
+    log_weights: Tensor
+
+
+def draw_chunk(
+    joint: Joint,
+    batch: Batch,
+    rows: Tensor,
+    proposal: TorchDistribution | None,
+    noise: BlockNoise,
+    n_draws: int,
+    first_draw: int,
+    draws_at_once: int,
+    values: Values,
+) -> WeightedDraws:
+    """Weighted draws of the rows ``rows`` of the table, ``batch`` holding these alone."""
+    given: GivenCode | None = None
+
+    def guide(batch: Batch) -> None:
+        nonlocal given
+        joint.guide(batch, proposal)
+        given = joint.last_code
+
+    parts: list[tuple[Tensor, Tensor | None, Tensor]] = []
+    for start in range(0, n_draws, draws_at_once):
+        count = min(draws_at_once, n_draws - start)
+        joint.generator = noise.window(rows.tolist(), first_draw + start)
+        try:
+            model_trace, guide_trace = paired_traces(joint.model, guide, batch, count)
+            log_w = log_weights(model_trace, guide_trace, (count, batch.n_rows))
+            z = model_trace.nodes["z"]["value"]
+            assert given is not None
+            x = None if values == "none" else _completed(joint, batch, model_trace, given.rows, values)
+        finally:
+            joint.generator = None
+        parts.append((z, x, log_w))
+    z, log_w = torch.cat([part[0] for part in parts]), torch.cat([part[2] for part in parts])
+    x = None if values == "none" else torch.cat([part[1] for part in parts if part[1] is not None])
+    return WeightedDraws(rows, z, x, log_w)
+
+
+def draw_missing(joint: Joint, batch: Batch, rows: RowDistribution) -> Tensor:
+    """Rows completed with one draw of x_mis for each code, from p(x_mis | z, s, x_obs), shape (K, n, p).
+
+    For models in which z carries the whole weight: see :func:`code_carries_weight`.
+    """
+    return torch.where(batch.observed, batch.x, joint.missing_given_code(rows, batch).rsample())
+
+
+def code_carries_weight(joint: Joint, batch: Batch) -> bool:
+    """Whether the weight is a function of z alone, so that x_mis can be drawn, or averaged, after it."""
+    target = joint.head is not None and batch.y is not None
+    return not target and (joint.collapsed or not joint.has_mask_term)
+
+
+def _completed(joint: Joint, batch: Batch, model_trace: poutine.Trace, rows: RowDistribution, values: Values) -> Tensor:
+    """What to average in missing cells; never the decoder's means unless asked, since they ignore s."""
+    if values == "decoder-mean":
+        x_mis = rows.mean
+    elif "x_mis" in model_trace.nodes:
+        x_mis = _among_inner_draws(joint, model_trace, values)
+    elif values == "draw":
+        return draw_missing(joint, batch, rows)
+    else:
+        x_mis = joint.missing_given_code(rows, batch).mean
+    return torch.where(batch.observed, batch.x, x_mis)
+
+
+def _among_inner_draws(joint: Joint, model_trace: poutine.Trace, values: Values) -> Tensor:
+    """The draw of x_mis; of several, their weighted mean, or one chosen by weight."""
+    x_mis: Tensor = model_trace.nodes["x_mis"]["value"]
+    log_inner = log_inner_weights(model_trace)
+    if log_inner is None:
+        return x_mis
+    share = torch.softmax(log_inner, -1)
+    if values == "mean":
+        return (share.unsqueeze(-1) * x_mis).sum(-2)
+    level = uniform((*share.shape[:-1], 1), share, joint.generator)
+    chosen = (share.cumsum(-1) < level).sum(-1, keepdim=True).clamp(max=share.shape[-1] - 1)
+    index = chosen.unsqueeze(-1).expand(*chosen.shape, x_mis.shape[-1])
+    return x_mis.gather(-2, index).squeeze(-2)
+
+
+def cell_bytes(joint: Joint, batch: Batch) -> int:
+    """About how much memory one draw of one row takes while it is made, bytes."""
+    sizes: list[int] = []
+
+    def note(module: nn.Module, inputs: object, output: object) -> None:
+        if isinstance(output, Tensor):
+            sizes.append(output.numel())
+
+    hooks = [module.register_forward_hook(note) for module in joint.decoder.modules()]
+    try:
+        with torch.no_grad():
+            joint.decoder(batch.x.new_zeros(1, 1, joint.latent_dim))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    # Inside the network no more than two layers are held at a time.
+    widest = 2 * max(sizes, default=0)
+    return batch.x.element_size() * (widest + (12 + 4 * joint.n_inner) * batch.x.shape[1] + 4 * joint.latent_dim)
+
+
+def within_memory(function: Callable[[int], Result], byte_budget: int) -> Result:
+    """``function(bytes)``, with half the budget each time that memory runs out, up to six times."""
+    for _ in range(_HALVINGS):
+        try:
+            return function(byte_budget)
+        except (MemoryError, torch.OutOfMemoryError):
+            pass
+        except RuntimeError as error:
+            # torch's CPU allocator has no error class of its own.
+            if "can't allocate memory" not in str(error):
+                raise
+        byte_budget = max(1, byte_budget // 2)
+    return function(byte_budget)

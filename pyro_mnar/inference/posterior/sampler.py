@@ -1,0 +1,174 @@
+"""Which rows are drawn how: their number of draws, their proposals, and the chunks in which they are made."""
+
+import copy
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyro_mnar.inference.posterior.draws import Values, WeightedDraws, cell_bytes, draw_chunk, within_memory
+from pyro_mnar.inference.posterior.proposals import StudentRows
+from pyro_mnar.inference.posterior.refine import Refinement, refined_proposal
+from pyro_mnar.model.batch import Batch
+from pyro_mnar.model.joint import Joint
+from pyro_mnar.numerics.random_streams import BlockNoise
+
+#: Purposes that have noise of their own.
+_POINT, _IMPUTATIONS, _PILOT, _REFINEMENT = range(4)
+#: Where the draws of a second proposal begin, beyond any that the first can have been judged by.
+_AFRESH = 2**32
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows that are drawn in the same way.
+
+    Attributes
+    ----------
+    rows : Tensor
+        Indices, shape (r,).
+    n_draws : int
+        K.
+    proposal : StudentRows or None
+        q(z) of these rows, batch (r,); None for the encoder's.
+    first_draw : int
+        Where in the block of noise their draws begin.
+    """
+
+    rows: Tensor
+    n_draws: int
+    proposal: StudentRows | None = None
+    first_draw: int = 0
+
+    def part(self, place: Tensor) -> "Group":
+        """The rows at these places of the group."""
+        proposal = None if self.proposal is None else self.proposal.rows(place)
+        return Group(self.rows[place], self.n_draws, proposal, self.first_draw)
+
+
+class Sampler:
+    """Weighted draws of the rows of a batch, in float64; see :class:`~pyro_mnar.inference.posterior.Posterior`."""
+
+    def __init__(self, joint: Joint, batch: Batch, n_draws: int, seed: int, byte_budget: int) -> None:
+        self.joint = copy.deepcopy(joint).double().eval()
+        self.batch = batch.to(batch.x.device, torch.float64)
+        self.seed = seed
+        self.byte_budget = byte_budget
+        self.groups = [Group(torch.arange(batch.n_rows, device=batch.x.device), n_draws)]
+
+    @property
+    def n_draws(self) -> np.ndarray:
+        """K of each row, shape (n,)."""
+        result = np.zeros(self.batch.n_rows, dtype=int)
+        for group in self.groups:
+            result[group.rows.cpu().numpy()] = group.n_draws
+        return result
+
+    def point_noise(self) -> BlockNoise:
+        """The noise of point answers, one block for all rows."""
+        return BlockNoise(_key(self.seed, _POINT), shared=True)
+
+    def imputation_noise(self, seed: int | None) -> BlockNoise:
+        """Noise of each row's own, by the posterior's seed or another."""
+        return BlockNoise(_key(self.seed if seed is None else seed, _IMPUTATIONS), shared=False)
+
+    def give_draws(self, chosen: np.ndarray, n_draws: int) -> None:
+        """Set K of the rows ``chosen``, bool of shape (n,)."""
+        self._regroup(chosen, lambda group: Group(group.rows, n_draws, group.proposal, group.first_draw))
+
+    def refine(self, chosen: np.ndarray, settings: Refinement) -> None:
+        """Give the rows ``chosen``, bool of shape (n,), a proposal of their own, and draws that did not shape it."""
+        if not chosen.any():
+            return
+        if self.joint.has_mask_term and not self.joint.collapsed:
+            self.joint.n_inner = max(self.joint.n_inner, settings.n_inner)
+
+        def change(group: Group) -> Group:
+            first_draw = group.first_draw if group.proposal is None else group.first_draw + _AFRESH
+            proposal = self._proposal(group.rows, settings, first_draw)
+            return Group(group.rows, max(group.n_draws, settings.n_draws), proposal, first_draw)
+
+        self._regroup(chosen, change)
+
+    @torch.no_grad()
+    def chunks(
+        self, values: Values, batch: Batch, noise: BlockNoise, chosen: np.ndarray | None = None
+    ) -> Iterator[WeightedDraws]:
+        """Weighted draws, chunk by chunk.
+
+        Parameters
+        ----------
+        values : Values
+            What stands in missing cells.
+        batch : Batch
+            The sampler's rows, with or without their target.
+        noise : BlockNoise
+            Source of the draws.
+        chosen : ndarray or None
+            bool, shape (n,): these rows only.
+        """
+        for group in self.groups:
+            if chosen is not None:
+                group = group.part(torch.as_tensor(chosen, device=group.rows.device)[group.rows].nonzero()[:, 0])
+            yield from self._group_chunks(group, values, batch, noise)
+
+    @torch.no_grad()
+    def pilot(self, n_draws: int) -> Tensor:
+        """Log weights of a few draws of the encoder's proposal, shape (K, n), nats."""
+        noise = BlockNoise(_key(self.seed, _PILOT), shared=True)
+        group = Group(torch.arange(self.batch.n_rows, device=self.batch.x.device), n_draws)
+        chunks = self._group_chunks(group, "none", self.batch, noise)
+        return torch.cat([draws.log_weights for draws in chunks], 1)
+
+    def _group_chunks(self, group: Group, values: Values, batch: Batch, noise: BlockNoise) -> Iterator[WeightedDraws]:
+        done = 0
+        while done < len(group.rows):
+            chunk = functools.partial(self._chunk, group, done, values, batch, noise)
+            draws = within_memory(chunk, self.byte_budget)
+            done += len(draws.rows)
+            yield draws
+
+    def _chunk(
+        self, group: Group, done: int, values: Values, batch: Batch, noise: BlockNoise, budget: int
+    ) -> WeightedDraws:
+        cell = cell_bytes(self.joint, batch)
+        count = max(1, budget // (cell * group.n_draws))
+        at_once = max(1, min(group.n_draws, budget // cell))
+        part = group.part(torch.arange(done, min(done + count, len(group.rows)), device=group.rows.device))
+        at = (part.n_draws, part.first_draw, at_once)
+        return draw_chunk(self.joint, batch.rows(part.rows), part.rows, part.proposal, noise, *at, values)
+
+    def _proposal(self, rows: Tensor, settings: Refinement, first_draw: int) -> StudentRows:
+        copies = max(*settings.rounds, 8 * self.joint.latent_dim)
+        cell = cell_bytes(self.joint, self.batch) * copies
+        noise = BlockNoise(_key(self.seed, _REFINEMENT), shared=True)
+        parts: list[StudentRows] = []
+        done = 0
+        while done < len(rows):
+
+            def chunk(budget: int, done: int = done) -> StudentRows:
+                some = rows[done : done + max(1, budget // cell)]
+                return refined_proposal(self.joint, self.batch.rows(some), some.tolist(), noise, first_draw, settings)
+
+            parts.append(within_memory(chunk, self.byte_budget))
+            done += parts[-1].n_rows
+        return StudentRows(torch.cat([part.loc for part in parts]), torch.cat([part.scale_tril for part in parts]))
+
+    def _regroup(self, chosen: np.ndarray, change: Callable[[Group], Group]) -> None:
+        mask = torch.as_tensor(chosen, device=self.batch.x.device)
+        groups = []
+        for group in self.groups:
+            inside = mask[group.rows]
+            if bool((~inside).any()):
+                groups.append(group.part((~inside).nonzero()[:, 0]))
+            if bool(inside.any()):
+                groups.append(change(group.part(inside.nonzero()[:, 0])))
+        self.groups = groups
+
+
+def _key(seed: int, purpose: int) -> int:
+    """A stream of noise of its own for each purpose."""
+    return int(np.random.SeedSequence([seed, purpose]).generate_state(1, np.uint64)[0])

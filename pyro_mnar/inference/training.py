@@ -1,0 +1,409 @@
+"""Fit a model/guide pair: minibatches, Adam, a rate of its own for the mechanism, stopping on the held-out bound."""
+
+import copy
+import hashlib
+import math
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyro_mnar import __version__
+from pyro_mnar.errors import FitDivergedError, TrainingWarning
+from pyro_mnar.inference.checkpoint import Checkpoint
+from pyro_mnar.inference.importance import Gradient, ImportanceBound
+from pyro_mnar.model.batch import Batch
+from pyro_mnar.model.curve import Curve
+from pyro_mnar.model.joint import Joint
+
+#: Steps in a row whose loss or gradient is not finite that are left out before anything else is done.
+MOST_SKIPPED = 3
+_PLAIN = ("best_bound", "stale", "step", "rows", "skipped", "skipped_in_a_row", "slowed")
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How to train.
+
+    Attributes
+    ----------
+    max_iter : int
+        Passes over the data.
+    batch_size : int
+        Rows per step.
+    n_draws : int
+        K of the bound.
+    learning_rate, mechanism_learning_rate : float
+        Adam's rates for the networks and for the mechanism. A mechanism at the networks' rate is too slow: the data
+        model bends before the mask becomes steep.
+    head_weight_decay : float
+        Decoupled weight decay of the head's weights, per step and unit of ``learning_rate``.
+    gradient : {"standard", "dreg"}
+        See :class:`~pyro_mnar.inference.importance.ImportanceBound`.
+    validation_fraction : float
+        Share of rows held out to watch the bound; 0 trains on all and keeps the last weights.
+    tol : float
+        Least gain of the held-out bound, in nats per row, that counts as one.
+    n_iter_no_change : int or None
+        Stop after so many passes without such a gain; None never stops early. The best weights are kept either way.
+    final_rate : float
+        The rates fall to this share along a half cosine over ``max_iter``.
+    seed : int
+        Of the minibatches and draws.
+    """
+
+    max_iter: int
+    batch_size: int = 128
+    n_draws: int = 20
+    learning_rate: float = 1e-3
+    mechanism_learning_rate: float = 3e-2
+    head_weight_decay: float = 0.0
+    gradient: Gradient = "standard"
+    validation_fraction: float = 0.0
+    tol: float = 1e-3
+    n_iter_no_change: int | None = None
+    final_rate: float = 1.0
+    seed: int = 0
+
+
+@dataclass
+class History:
+    """One entry per pass over the data.
+
+    Attributes
+    ----------
+    bound : list of float
+        Training bound, mean over the pass, nats per row.
+    validation_bound : list of float
+        Bound of the held-out rows, nats per row; empty without held-out rows.
+    seconds : list of float
+        Since the start.
+    slope, intercept : list of list of float
+        Of the mechanism, per column, standardised scale, when it is a curve: the path over training.
+    shared_curve : list of list of float
+        Slope and intercept after each STEP, when one learned curve is shared by all columns: it is found within a
+        pass.
+    """
+
+    bound: list[float] = field(default_factory=list)
+    validation_bound: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    slope: list[list[float]] = field(default_factory=list)
+    intercept: list[list[float]] = field(default_factory=list)
+    shared_curve: list[list[float]] = field(default_factory=list)
+
+    @property
+    def n_iter(self) -> int:
+        """Passes over the data that were run."""
+        return len(self.bound)
+
+
+Report = Callable[[int, int, float, float | None], None]
+
+
+def fit(
+    joint: Joint,
+    data: Batch,
+    settings: TrainingSettings,
+    report: Report | None = None,
+    history: History | None = None,
+    checkpoint_dir: str | os.PathLike[str] | None = None,
+) -> History:
+    """Train ``joint`` in place.
+
+    After an interrupt or an error ``joint`` has the best weights so far (the last ones without held-out rows), which
+    are finite, and ``history`` what was recorded.
+
+    Parameters
+    ----------
+    joint : Joint
+        The pair, on the device of ``data``.
+    data : Batch
+        All rows.
+    settings : TrainingSettings
+        How to train.
+    report : callable or None
+        Called after each pass with (passes done, passes in all, bound, held-out bound or None).
+    history : History or None
+        An empty one to record into, for a caller who wants it after an interrupt too.
+    checkpoint_dir : path or None
+        A folder for the state of the run. The same call after a kill goes on from there and ends, on the same
+        processor and number of threads, at the same weights bit for bit. The file goes when training ends.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    InvalidInputError
+        A mask that contradicts the values.
+    FitDivergedError
+        Losses or gradients are not finite, and half the learning rate did not help.
+    """
+    data.check()
+    history = History() if history is None else history
+    checkpoint = None if checkpoint_dir is None else Checkpoint(checkpoint_dir, fingerprint(joint, data, settings))
+    run = Run(joint, data, settings, history)
+    if checkpoint is not None and (saved := checkpoint.read()) is not None:
+        run.restore(*saved)
+    joint.generator = run.generator
+    joint.train()
+    try:
+        while not run.finished:
+            run.one_pass(checkpoint)
+            if report is not None:
+                latest = history.validation_bound[-1] if history.validation_bound else None
+                report(history.n_iter, settings.max_iter, history.bound[-1], latest)
+    finally:
+        if run.best:
+            joint.load_state_dict(run.best)
+        joint.forget()
+        joint.eval()
+    if not math.isfinite(history.bound[-1]):
+        raise FitDivergedError(
+            "the last pass had no step with a finite loss and gradient; lower learning_rate, raise min_scale, or look "
+            "for values far from the others"
+        )
+    if run.skipped:
+        warnings.warn(
+            f"{run.skipped} of the training steps were skipped, because their loss or gradient was not finite",
+            TrainingWarning,
+            stacklevel=2,
+        )
+    if checkpoint is not None:
+        checkpoint.remove()
+    return history
+
+
+class Run:
+    """A training run between two steps: all that a checkpoint holds.
+
+    Parameters
+    ----------
+    joint, data, settings, history
+        As for :func:`fit`.
+    """
+
+    def __init__(self, joint: Joint, data: Batch, settings: TrainingSettings, history: History) -> None:
+        self.joint = joint
+        self.settings = settings
+        self.history = history
+        self.generator = torch.Generator(data.x.device).manual_seed(settings.seed)
+        self.train, self.held_out = split(data, settings.validation_fraction, self.generator)
+        self.bound = ImportanceBound(settings.n_draws, settings.gradient)
+        self.optimiser = make_optimiser(joint, settings)
+        self.rates = [group["lr"] for group in self.optimiser.param_groups]
+        self.best: dict[str, Tensor] = {}
+        self.best_bound, self.stale = -math.inf, 0
+        # Where the pass is: the order of its rows (none between two passes), steps done, and their sum.
+        self.order = torch.empty(0, dtype=torch.int64, device=data.x.device)
+        self.step, self.rows = 0, 0
+        self.total = torch.zeros((), device=data.x.device)
+        self.anchor: dict[str, Tensor] = {}
+        self.skipped, self.skipped_in_a_row, self.slowed = 0, 0, False
+        self.start = time.perf_counter()
+        self.shared = joint.has_mask_term and is_shared(joint.mechanism.curve())
+
+    @property
+    def finished(self) -> bool:
+        """Whether all passes are done, or the held-out bound has stopped rising."""
+        patience = self.settings.n_iter_no_change
+        stopped = patience is not None and self.stale >= patience
+        return self.history.n_iter >= self.settings.max_iter or stopped
+
+    def one_pass(self, checkpoint: Checkpoint | None = None) -> None:
+        """One pass over the rows in random order (or what is left of one), and its records."""
+        self._set_rates()
+        if len(self.order) == 0:
+            self.order = torch.randperm(self.train.n_rows, generator=self.generator, device=self.train.x.device)
+            self.anchor = copy.deepcopy(self.joint.state_dict())
+            self.step, self.rows = 0, 0
+            self.total.zero_()
+        batches = self.order.split(self.settings.batch_size)
+        while self.step < len(batches):
+            self.one_step(self.train.rows(batches[self.step]))
+            self.step += 1
+            if checkpoint is not None and checkpoint.due:
+                checkpoint.write(*self.state())
+        self._record()
+        self.order = self.order[:0]
+
+    def one_step(self, batch: Batch) -> None:
+        """One step of the optimiser, if loss and gradient are finite."""
+        loss = self.bound.differentiable_loss(self.joint.model, self.joint.guide, batch)
+        self.optimiser.zero_grad(set_to_none=True)
+        (loss / batch.n_rows).backward()
+        loss = loss.detach()
+        if not all_finite(loss, self.joint.parameters()):
+            self._skip(loss.item())
+            return
+        self.optimiser.step()
+        if self.shared:
+            record_shared(self.joint, self.history)
+        self.total += loss
+        self.rows += batch.n_rows
+        self.skipped_in_a_row = 0
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """What :meth:`restore` needs to go on: tensors, and plain values."""
+        optimiser = self.optimiser.state_dict()["state"]
+        tensors = {
+            "order": self.order,
+            "total": self.total,
+            "generator": self.generator.get_state(),
+            **{f"joint.{key}": value for key, value in self.joint.state_dict().items()},
+            **{f"best.{key}": value for key, value in self.best.items()},
+            **{f"anchor.{key}": value for key, value in self.anchor.items()},
+            **{f"optimiser.{i}.{key}": value for i, moments in optimiser.items() for key, value in moments.items()},
+        }
+        for name, entries in vars(self.history).items():
+            tensors[f"history.{name}"] = torch.tensor(entries, dtype=torch.float64)
+        values = {name: getattr(self, name) for name in _PLAIN} | {"seconds": time.perf_counter() - self.start}
+        return tensors, values
+
+    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        """Go back to a state of the same run, in place."""
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+        device = self.order.device
+        for name in _PLAIN:
+            setattr(self, name, values[name])
+        if self.slowed:
+            self.rates = [rate / 2 for rate in self.rates]
+        self.start = time.perf_counter() - values["seconds"]
+        self.order, self.total = tensors["order"].to(device), tensors["total"].to(device)
+        self.generator.set_state(tensors["generator"])
+        self.joint.load_state_dict(part("joint."))
+        self.best, self.anchor = part("best."), part("anchor.")
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, value in part("optimiser.").items():
+            index, _, name = key.partition(".")
+            moments.setdefault(int(index), {})[name] = value
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
+        for name, entries in part("history.").items():
+            getattr(self.history, name)[:] = entries.tolist()
+
+    def _set_rates(self) -> None:
+        """The rates of this pass: a half cosine from each rate to its share ``final_rate``."""
+        final, done = self.settings.final_rate, self.history.n_iter / self.settings.max_iter
+        share = final + (1 - final) * 0.5 * (1 + math.cos(math.pi * done))
+        for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
+            group["lr"] = rate * share
+
+    def _record(self) -> None:
+        self.history.bound.append(-self.total.item() / self.rows if self.rows else math.nan)
+        record_curve(self.joint, self.history)
+        if self.held_out is not None:
+            value = held_out_bound(self.joint, self.held_out, self.bound, self.settings.seed)
+            self.history.validation_bound.append(value)
+            self.stale = 0 if value > self.best_bound + self.settings.tol else self.stale + 1
+            if value > self.best_bound:
+                self.best_bound, self.best = value, copy.deepcopy(self.joint.state_dict())
+        self.history.seconds.append(time.perf_counter() - self.start)
+
+    def _skip(self, loss: float) -> None:
+        """Leave a step out; after too many in a row go back to finite ground at half the rate, once."""
+        self.skipped += 1
+        self.skipped_in_a_row += 1
+        if self.skipped_in_a_row <= MOST_SKIPPED:
+            return
+        self.joint.load_state_dict(self.best or self.anchor)
+        if self.slowed:
+            raise FitDivergedError(
+                f"loss or gradient was not finite in {self.skipped_in_a_row} steps in a row (the last loss: {loss}), "
+                "and half the learning rate did not help; lower learning_rate, raise min_scale, or look for values "
+                "far from the others"
+            )
+        self.slowed, self.skipped_in_a_row = True, 0
+        self.rates = [rate / 2 for rate in self.rates]
+        self.optimiser = make_optimiser(self.joint, self.settings)
+        self._set_rates()
+
+
+def all_finite(loss: Tensor, parameters: Iterable[Tensor]) -> bool:
+    """Whether the loss and every gradient are finite."""
+    # One number tells of all: the sum of squares is not finite if any entry is not.
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    return math.isfinite(loss + torch.nn.utils.get_total_norm(gradients))
+
+
+def fingerprint(joint: Joint, data: Batch, settings: TrainingSettings) -> str:
+    """What tells a run from others: its data, settings, initial weights and versions, as 16 hex digits."""
+    digest = hashlib.sha256(f"{settings} {joint} {torch.__version__} {__version__}".encode())
+    tensors = {"x": data.x, "observed": data.observed, "y": data.y, **joint.state_dict()}
+    for name, tensor in tensors.items():
+        if tensor is not None:
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def make_optimiser(joint: Joint, settings: TrainingSettings) -> torch.optim.Optimizer:
+    """Adam with one group for the networks, one for the mechanism and one for the head."""
+    mechanism = list(joint.mechanism.parameters())
+    head = [] if joint.head is None else list(joint.head.parameters())
+    known = {id(parameter) for parameter in [*mechanism, *head]}
+    networks = [parameter for parameter in joint.parameters() if id(parameter) not in known]
+    groups = [{"params": networks, "lr": settings.learning_rate}]
+    if mechanism:
+        groups.append({"params": mechanism, "lr": settings.mechanism_learning_rate})
+    if head:
+        decay = settings.head_weight_decay
+        groups.append({"params": head, "lr": settings.learning_rate, "weight_decay": decay})
+    # AdamW without decay is Adam.
+    return torch.optim.AdamW(groups, weight_decay=0.0, fused=True)
+
+
+def split(data: Batch, fraction: float, generator: torch.Generator) -> tuple[Batch, Batch | None]:
+    """Rows to train on, and rows held out (None when the share is 0 or makes less than one row)."""
+    n_held_out = int(fraction * data.n_rows)
+    if n_held_out == 0:
+        return data, None
+    order = torch.randperm(data.n_rows, generator=generator, device=data.x.device)
+    return data.rows(order[n_held_out:]), data.rows(order[:n_held_out])
+
+
+def held_out_bound(joint: Joint, data: Batch, bound: ImportanceBound, seed: int, chunk: int = 2048) -> float:
+    """The bound of held-out rows, nats per row, with the same noise each time so that passes can be compared."""
+    training_generator = joint.generator
+    joint.generator = torch.Generator(data.x.device).manual_seed(seed)
+    try:
+        total = sum(
+            bound.loss(joint.model, joint.guide, data.rows(slice(start, start + chunk)))
+            for start in range(0, data.n_rows, chunk)
+        )
+    finally:
+        joint.generator = training_generator
+    return -total / data.n_rows
+
+
+def record_curve(joint: Joint, history: History) -> None:
+    """Keep the path of slope and intercept (standardised scale) when the mechanism is a curve."""
+    curve = joint.mechanism.curve() if joint.has_mask_term else None
+    if curve is not None:
+        history.slope.append(_numbers(curve.slope))
+        history.intercept.append(_numbers(curve.intercept))
+
+
+def is_shared(curve: Curve | None) -> bool:
+    """Whether one curve is learned for all columns."""
+    return curve is not None and curve.slope.requires_grad and curve.slope.numel() == 1
+
+
+def record_shared(joint: Joint, history: History) -> None:
+    """Keep slope and intercept after a step."""
+    curve = joint.mechanism.curve()
+    assert curve is not None
+    history.shared_curve.append(_numbers(curve.slope) + _numbers(curve.intercept))
+
+
+def _numbers(values: Tensor) -> list[float]:
+    return [float(v) for v in values.detach().reshape(-1)]

@@ -1,0 +1,51 @@
+"""``python -m pyro_mnar.studies.bench``: measure, show, and write ``results/speed/summary.csv``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from pyro_mnar.studies.bench.measures import TURNS, Figure, against_handwritten, against_peer, growth, time_to_error
+from pyro_mnar.studies.bench.memory import imputation
+from pyro_mnar.studies.bench.sides import wine
+from pyro_mnar.studies.records import versions
+
+
+def main() -> None:
+    """Run every measurement with one thread."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("results/speed"), help="folder of summary.csv")
+    parser.add_argument("--data-home", type=Path, default=None, help="folder with the original data files")
+    parser.add_argument("--quick", action="store_true", help="few turns: to see that it runs")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    data = wine(options.data_home)
+    turns = dict.fromkeys(TURNS, 3) if options.quick else TURNS
+    figures: list[Figure] = []
+    for part in (
+        lambda: against_handwritten(data, turns),
+        lambda: against_peer(data, turns),
+        lambda: growth(3 if options.quick else 100),
+        lambda: imputation(data, options.data_home, 64 if options.quick else 256, 1 if options.quick else 7),
+        lambda: time_to_error(data, 100 if options.quick else 4000),
+    ):
+        rows = part()
+        figures += rows
+        for row in rows:
+            print(f"{row.measure}: {row.setting}: {row.ratio:.3f} {row.aim} {row.met}", flush=True)
+    write(figures, options.out)
+
+
+def write(figures: list[Figure], folder: Path) -> None:
+    """One line per figure, and the versions that they were measured with."""
+    folder.mkdir(parents=True, exist_ok=True)
+    frame = pd.DataFrame([{**vars(figure), "met": figure.met} for figure in figures])
+    frame = frame.assign(**{name.replace("-", "_"): version for name, version in versions().items()})
+    frame.to_csv(folder / "summary.csv", index=False, float_format="%.4g")
+
+
+if __name__ == "__main__":
+    main()

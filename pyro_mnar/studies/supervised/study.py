@@ -1,0 +1,380 @@
+"""The study: its rows, how one is run, and the tables and the figure made of them.
+
+Settings of the joint models were chosen on held-out rows of the TRAINING part alone, as results/supervised/README.md
+says; the test part is only ever asked for the figures reported.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from rich.console import Console
+
+from pyro_mnar.studies.records import write_whole
+from pyro_mnar.studies.runner import run_study
+from pyro_mnar.studies.sources.files import FOLDER_VARIABLE
+from pyro_mnar.studies.study import Record, Study
+from pyro_mnar.studies.supervised.baselines import boosting_baselines, forest_baseline, imputation_baselines
+from pyro_mnar.studies.supervised.models import joint_model, two_stage
+from pyro_mnar.studies.supervised.tasks import make_task
+
+#: A sample of Covertype's rows, used when the data folder has it.
+COVERTYPE_SAMPLE = "covtype-sample.data.gz"
+LINEAR, MLP, IGNORABLE = "sup-not-MIWAE, linear head", "sup-not-MIWAE, MLP head", "supMIWAE, MLP head"
+#: With a random forest in the place of the MLP head.
+FOREST = {MLP: "sup-not-MIWAE, forest head", IGNORABLE: "supMIWAE, forest head"}
+METHODS = (
+    "mean + linear",
+    "MICE + linear",
+    "mean, indicators + linear",
+    "boosted trees on NaN",
+    "random forest on NaN",
+    "two-stage + linear",
+    "multiple imputation + linear",
+    IGNORABLE,
+    FOREST[IGNORABLE],
+    LINEAR,
+    MLP,
+    FOREST[MLP],
+    "oracle, linear",
+    "oracle, boosted trees",
+)
+#: Ipsen-style figures that were published for this protocol, one seed each.
+PUBLISHED = {
+    ("covertype", "mean + linear"): 0.5405,
+    ("covertype", "MICE + linear"): 0.5425,
+    ("covertype", "two-stage + linear"): 0.5445,
+    ("covertype", LINEAR): 0.5690,
+    ("covertype", "oracle, linear"): 0.7123,
+    ("wine_red", "mean + linear"): 0.6966,
+    ("wine_red", "MICE + linear"): 0.6713,
+    ("wine_red", "two-stage + linear"): 0.6503,
+    ("wine_red", LINEAR): 0.6718,
+    ("wine_red", "oracle, linear"): 0.6173,
+}
+#: Least number of completed rows, ten of each row of the table, in a leaf of a forest.
+LEAF = {"forest_leaf": 5}
+#: What needs no settings.
+BASELINES = ("boosting", "forest", "baselines")
+SHARED: dict[str, Any] = {"final_rate": 0.01, "mechanism_learning_rate": 0.03, "n_draws": 5}
+#: Of every joint model of a task, the first stage of two among them.
+JOINT: dict[str, dict[str, Any]] = {
+    "covertype": {
+        **SHARED,
+        "latent_dim": 16,
+        "batch_size": 128,
+        "learning_rate": 5e-3,
+        "max_iter": 100,
+        "n_draws_posterior": 300,
+    },
+    "wine_red": {
+        **SHARED,
+        "latent_dim": 8,
+        "batch_size": 64,
+        "learning_rate": 1e-2,
+        "max_iter": 100,
+        "n_draws_posterior": 200,
+    },
+    "wine_white": {
+        **SHARED,
+        "latent_dim": 8,
+        "batch_size": 128,
+        "learning_rate": 3e-3,
+        "max_iter": 150,
+        "n_draws_posterior": 200,
+    },
+}
+MLP_HEAD: dict[str, dict[str, Any]] = {
+    "covertype": {"head_hidden_units": [128, 128], "head_dropout": 0.1, "head_weight_decay": 0.01},
+    "wine_red": {"head_hidden_units": [128], "head_dropout": 0.5, "head_weight_decay": 0.1},
+    "wine_white": {"head_hidden_units": [256, 256], "head_dropout": 0.3, "head_weight_decay": 0.03},
+}
+SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
+    task: {
+        MLP: {**joint, **MLP_HEAD[task], **LEAF},
+        IGNORABLE: {**joint, **MLP_HEAD[task], **LEAF, "mechanism": "ignorable"},
+        LINEAR: {**joint, "head": "linear"},
+        "two-stage": joint,
+    }
+    for task, joint in JOINT.items()
+}
+SEEDS = range(5)
+
+
+PROTOCOL = """# Predicting with values missing not at random
+
+Written by `pyro-mnar reproduce supervised`; `rows.jsonl` has one line per run, with its settings, seed, versions and
+seconds. Covertype: 20,000 random rows (of a sample of 40,000), 70/30 stratified; wine: all rows, 70/30. Every feature
+is standardised on the training part and loses values with probability sigmoid(3 (x - b)), in training and in test; one
+cut b for all features makes 30 % of the training cells expected to go missing. Means and standard errors are over the
+seeds (rows, split, missing cells and training). "published": one seed each, from one report on this protocol. CRPS is
+that of a normal law: with the training residuals' spread for methods without a predictive distribution.
+
+One-hot groups of Covertype are one categorical variable each in the joint models; no direction of a mechanism is told.
+Boosted trees: rate 0.03, early stopping off, rounds and leaves by three-fold cross-validation on the training part.
+Random forests: 100 trees, on NaN with the least leaf that the rows a tree did not see prefer. The training residuals of
+a forest are small, and so its CRPS as a baseline is not at its best.
+
+"Forest head": the joint model with the MLP head is trained, then a random forest takes the head's place
+(`final_estimator`), fitted to ten draws of each row from p(x_mis | x_obs, s, y); its predictions are averaged over 100
+weighted draws of each test row. `forest_leaf` is the least number of completed rows in a leaf.
+
+Settings of the joint models were chosen by the loss on a fifth of the TRAINING part, held out (seed 0 for Covertype, 0
+to 2 for white and 0 to 4 for red wine); the test part was never asked. There: Covertype, log loss of boosted trees
+0.720, of the joint model with one layer of 64 at rate 0.01 for 120 passes 0.695, one of 128 with dropout 0.2 0.699, two
+of 128 with dropout 0.1 at rate 0.005 for 100 passes 0.661, two of 256 with dropout 0.3 0.668. White wine, RMSE of
+boosted trees 0.705 and 0.732 (seeds 0 and 1), one layer of 32 for 60 passes 0.716 and 0.735, two of 256 for 150 passes
+0.688 and 0.733; with forests in their place 0.659 (seed 0), and leaves of 5 better than of 10. Red wine, mean of five
+seeds: boosted trees 0.655, one layer of 32 0.654, one of 128 with dropout 0.5 0.651, two of 128 0.654. Five draws in
+training were as good as ten per second spent, and a larger latent space did not help. All joint models of a task, the
+first stage of two among them, have the passes, the rate and the latent space that were chosen for the one with the MLP
+head, and supMIWAE has its heads too. The runs were made on shared cores, and seconds are only indicative.
+
+The first stage of two is the imputer with its defaults. These tables showed that its start took skew for a mechanism,
+so that a linear model on its completions did no better than on means; the start was then mended and the stage run
+again: its figures here, those of a baseline, are not blind.
+
+Beside the published figures: rows without a joint model agree within two standard errors of the split or so; the linear
+oracle on red wine is one split's luck. The joint models are far above their published rows on Covertype, since nothing
+of x_mis is sampled in the mask term here (worth about seven points of accuracy in a trial), one-hot groups are one
+variable each, and training is longer; on red wine they are better by 0.01 to 0.03.
+
+Settings:
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One part of the comparison on one repetition of one task.
+
+    Attributes
+    ----------
+    task, part : str
+        Which table, and which methods: "baselines", "boosting", "forest", "two-stage", or a joint model.
+    seed : int
+        Of rows, split, missing cells and training.
+    settings : dict
+        Parameters of the package's estimator, and ``forest_leaf`` where a random forest is fitted to what it completes;
+        empty for the others.
+    """
+
+    task: str
+    part: str
+    seed: int
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def supervised_study(quick: bool = False) -> Study[Row]:
+    """All rows, the slowest of each repetition first, and one repetition of everything before the next.
+
+    Parameters
+    ----------
+    quick : bool
+        Every method on red wine once, hardly trained: to see that it works.
+    """
+    if quick:
+        short = {"max_iter": 2, "n_draws": 2, "n_draws_posterior": 20}
+        models = [Row("wine_red", part, 0, settings | short) for part, settings in SETTINGS["wine_red"].items()]
+        return Study("supervised", (*models, *(Row("wine_red", part, 0) for part in BASELINES)), run_row)
+    found = []
+    for seed in SEEDS:
+        for task, parts in SETTINGS.items():
+            found += [Row(task, part, seed, settings) for part, settings in parts.items()]
+            found += [Row(task, part, seed) for part in BASELINES]
+    return Study("supervised", tuple(found), run_row)
+
+
+def reproduce_supervised(
+    out: Path,
+    *,
+    data_home: Path | None = None,
+    quick: bool = False,
+    workers: int | None = None,
+    console: Console | None = None,
+) -> pd.DataFrame:
+    """Run what is not finished of the study, and write rows, summary, table and figure.
+
+    Parameters
+    ----------
+    out : Path
+        Folder for the results.
+    data_home : Path or None
+        Folder with the original data files; None reads them where :mod:`pyro_mnar.datasets` does.
+    quick : bool
+        See :func:`supervised_study`.
+    workers : int or None
+        Rows side by side; None is one per processor.
+    console : Console or None
+        Where progress is shown.
+
+    Returns
+    -------
+    DataFrame
+        See :func:`report`.
+    """
+    records = run_study(supervised_study(quick), out, data_home=data_home, workers=workers, console=console)
+    return report(records, out)
+
+
+def run_row(spec: Row, data_home: Path | None) -> dict[str, Any]:
+    """The figures of each method of this part, on the test part.
+
+    Parameters
+    ----------
+    spec : Row
+        What to run.
+    data_home : Path or None
+        Folder with the original files; None reads them where :mod:`pyro_mnar.datasets` does.
+    """
+    sample = find_sample(data_home) if spec.task == "covertype" else None
+    task = make_task(spec.task, spec.seed, data_home, sample)
+    settings = {**spec.settings, "random_state": spec.seed}
+    leaf = settings.pop("forest_leaf", None)
+    if spec.part == "baselines":
+        methods = imputation_baselines(task, spec.seed)
+    elif spec.part == "boosting":
+        methods = boosting_baselines(task, spec.seed)
+    elif spec.part == "forest":
+        methods = forest_baseline(task, spec.seed)
+    elif spec.part == "two-stage":
+        methods = two_stage(task, settings)
+    else:
+        methods = joint_model(task, spec.part, settings, FOREST.get(spec.part, ""), leaf)
+    return {"methods": methods, "from_sample": sample is not None}
+
+
+def find_sample(data_home: Path | None) -> Path | None:
+    """The sample of Covertype in the data folder, if it is there."""
+    named = os.environ.get(FOLDER_VARIABLE)
+    folder = data_home if data_home is not None else Path(named) if named else None
+    if folder is None:
+        return None
+    return next(
+        (path for path in (folder / COVERTYPE_SAMPLE, folder / "uci" / COVERTYPE_SAMPLE) if path.is_file()), None
+    )
+
+
+def report(records: Sequence[Record], folder: Path) -> pd.DataFrame:
+    """Write summary.csv, table.md, figure.png and README.md, and give the summary.
+
+    Parameters
+    ----------
+    records : sequence of Record
+        Finished rows.
+    folder : Path
+        Where to write.
+
+    Returns
+    -------
+    DataFrame
+        task, method, metric, mean, se, log_loss or crps (and its se), auc, seconds, n_seeds, published.
+    """
+    table = summary(records)
+    write_whole(folder / "summary.csv", lambda path: table.to_csv(path, index=False, float_format="%.5g"))
+    write_whole(folder / "table.md", lambda path: path.write_text(markdown(table), encoding="utf-8"))
+    write_whole(folder / "README.md", lambda path: path.write_text(page(table), encoding="utf-8"))
+    write_whole(folder / "figure.png", lambda path: figure(table).savefig(path, format="png", dpi=120))
+    return table
+
+
+def page(table: pd.DataFrame) -> str:
+    """What was compared, how the settings were chosen, and the tables."""
+    settings = "\n".join(
+        f"- {task}, {part}: {', '.join(f'{name} {value}' for name, value in chosen.items())}"
+        for task, parts in SETTINGS.items()
+        for part, chosen in parts.items()
+    )
+    return f"{PROTOCOL}\n{settings}\n\n{markdown(table)}\n![Mean and two standard errors](figure.png)\n"
+
+
+def summary(records: Sequence[Record]) -> pd.DataFrame:
+    """One line per task and method, over the seeds that are finished."""
+    lines = [
+        {"task": record.spec["task"], "method": method, "seed": record.spec["seed"], **metrics}
+        for record in records
+        for method, metrics in record.result["methods"].items()
+    ]
+    found = []
+    for (task, method), group in pd.DataFrame(lines).groupby(["task", "method"]):
+        metric, second = ("accuracy", "log_loss") if task == "covertype" else ("rmse", "crps")
+        found.append(
+            {
+                "task": task,
+                "method": method,
+                "metric": metric,
+                "mean": group[metric].mean(),
+                "se": group[metric].sem(),
+                "second_metric": second,
+                "second_mean": group[second].mean(),
+                "second_se": group[second].sem(),
+                "auc": group["auc"].mean() if task == "covertype" else np.nan,
+                "seconds": group["seconds"].mean(),
+                "n_seeds": len(group),
+                "published": PUBLISHED.get((str(task), str(method)), np.nan),
+            }
+        )
+    table = pd.DataFrame(found)
+    order = {method: position for position, method in enumerate(METHODS)}
+    return table.sort_values(
+        ["task", "method"], key=lambda c: c.map(order) if c.name == "method" else c, ignore_index=True
+    )
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """The summary as one table per task."""
+    parts = []
+    for task, group in table.groupby("task"):
+        metric, second = group["metric"].iloc[0], group["second_metric"].iloc[0]
+        names = {"accuracy": "accuracy", "rmse": "RMSE", "log_loss": "log loss (nats)", "crps": "CRPS"}
+        auc = " macro AUC |" if task == "covertype" else ""
+        parts.append(
+            f"## {task}\n\n| method | {names[metric]} | {names[second]} |{auc} seconds | seeds | published |\n"
+            f"|---|---|---|{'---|' if auc else ''}---|---|---|"
+        )
+        for line in group.to_dict("records"):
+            published = "" if pd.isna(line["published"]) else f"{line['published']:.4f}"
+            extra = f" {line['auc']:.3f} |" if auc else ""
+            main = with_error(line["mean"], line["se"])
+            other = with_error(line["second_mean"], line["second_se"])
+            parts.append(
+                f"| {line['method']} | {main} | {other} |{extra} {line['seconds']:.0f} | "
+                f"{line['n_seeds']} | {published} |"
+            )
+        parts.append("")
+    return "\n".join(parts)
+
+
+def with_error(mean: float, error: float) -> str:
+    """A mean and its standard error, which one seed does not have.
+
+    Examples
+    --------
+    >>> with_error(0.7, 0.01), with_error(0.7, np.nan)
+    ('0.7000 ± 0.0100', '0.7000')
+    """
+    return f"{mean:.4f}" if np.isnan(error) else f"{mean:.4f} ± {error:.4f}"
+
+
+def figure(table: pd.DataFrame) -> Figure:
+    """Mean and two standard errors of the main metric, one panel per task, oracles in grey."""
+    tasks = list(table["task"].unique())
+    drawing = Figure(figsize=(4.6 * len(tasks), 4.2), layout="constrained")
+    for axes, task in zip(drawing.subplots(1, len(tasks), squeeze=False)[0], tasks, strict=True):
+        group = table[table["task"] == task].iloc[::-1]
+        colours = [
+            "tab:grey" if name.startswith("oracle") else "tab:red" if name.startswith("sup-not") else "tab:blue"
+            for name in group["method"]
+        ]
+        error = 2 * group["se"].fillna(0.0)
+        for position, colour in enumerate(colours):
+            axes.errorbar(group["mean"].iloc[position], position, xerr=error.iloc[position], fmt="o", color=colour)
+        axes.set_yticks(range(len(group)), list(group["method"]))
+        axes.set_title(task)
+        axes.set_xlabel("accuracy (higher is better)" if task == "covertype" else "RMSE (lower is better)")
+        axes.grid(axis="x", alpha=0.3)
+    return drawing

@@ -1,0 +1,154 @@
+"""From finished rows to the study's tables and its figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pyro_mnar.studies.records import write_whole
+from pyro_mnar.studies.study import Record
+from pyro_mnar.studies.uci.design import (
+    ABLATION,
+    BASELINES,
+    DATASETS,
+    DEFAULT_ABLATION,
+    DEFAULTS,
+    DETERMINISTIC,
+    MODELS,
+)
+from pyro_mnar.studies.uci.published import AIM, BEST_PUBLISHED, FLOOR, PUBLISHED, SOURCE
+
+METHODS = (*BASELINES, *MODELS, *DEFAULTS, "official settings")
+SUMMARY_COLUMNS = [
+    "dataset",
+    "method",
+    "rmse_mean",
+    "rmse_se",
+    "bound_mean",
+    "coverage90",
+    "seconds_mean",
+    "n_seeds",
+]
+
+
+def write_tables(records: Sequence[Record], folder: Path) -> list[Path]:
+    """Write summary.csv, table.md, ablation.csv and distributions.png, of what the records hold.
+
+    Returns
+    -------
+    list of Path
+        The files written: no ablation or figure without rows for it.
+    """
+    written = []
+    methods = summary([r for r in records if r.spec["part"] != "ablation"])
+    write_whole(folder / "summary.csv", lambda path: methods.to_csv(path, index=False, float_format="%.4f"))
+    write_whole(folder / "table.md", lambda path: path.write_text(markdown(methods), encoding="utf-8"))
+    written += [folder / "summary.csv", folder / "table.md"]
+    variants = summary([r for r in records if r.spec["part"] == "ablation"])
+    if len(variants):
+        variants = variants.rename(columns={"method": "variant"})
+        write_whole(folder / "ablation.csv", lambda path: variants.to_csv(path, index=False, float_format="%.4f"))
+        written.append(folder / "ablation.csv")
+    histograms = {r.spec["dataset"]: r.result["histograms"] for r in records if r.result.get("histograms") is not None}
+    if histograms:
+        write_whole(folder / "distributions.png", lambda path: draw_distributions(histograms, path))
+        written.append(folder / "distributions.png")
+    return written
+
+
+def summary(records: Sequence[Record]) -> pd.DataFrame:
+    """Mean and standard error over seeds, one line per data set and method, in the study's order."""
+    lines = [
+        {
+            "dataset": record.spec["dataset"],
+            "method": record.spec["method"],
+            "rmse": record.result["rmse"],
+            "bound": record.result.get("bound", np.nan),
+            "coverage90": record.result.get("coverage90", np.nan),
+            "seconds": record.seconds,
+        }
+        for record in records
+    ]
+    if not lines:
+        return pd.DataFrame(columns=SUMMARY_COLUMNS)
+    groups = pd.DataFrame(lines).groupby(["dataset", "method"], sort=False)
+    table = groups.agg(
+        rmse_mean=("rmse", "mean"),
+        rmse_se=("rmse", lambda v: v.std(ddof=1) / np.sqrt(len(v))),
+        bound_mean=("bound", "mean"),
+        coverage90=("coverage90", "mean"),
+        seconds_mean=("seconds", "mean"),
+        n_seeds=("rmse", "size"),
+    ).reset_index()
+    order = {name: i for i, name in enumerate((*METHODS, *ABLATION, *DEFAULT_ABLATION))}
+    table["position"] = table["dataset"].map({name: i for i, name in enumerate(DATASETS)})
+    table["rank"] = table["method"].map(order)
+    return table.sort_values(["position", "rank"])[SUMMARY_COLUMNS].reset_index(drop=True)
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """RMSE of every method beside the published number, in parentheses."""
+    cells = {(line.dataset, line.method): _cell(line) for line in table.itertuples()}
+    present = [dataset for dataset in DATASETS if any(key[0] == dataset for key in cells)]
+    lines = [
+        "RMSE on the missing cells in standard deviations of the complete column; mean and standard error over seeds;",
+        f"in parentheses the published number ({SOURCE}).",
+        "",
+        "| method | " + " | ".join(present) + " |",
+        "|---|" + "---|" * len(present),
+    ]
+    for method in METHODS:
+        row = [cells.get((dataset, method), "") for dataset in present]
+        if any(row):
+            shown = [
+                _beside(text, PUBLISHED.get((dataset, method))) for text, dataset in zip(row, present, strict=True)
+            ]
+            lines.append(f"| {method} | " + " | ".join(shown) + " |")
+    for title, numbers in (("best published", BEST_PUBLISHED), ("aim", AIM), ("told the truth", FLOOR)):
+        values = [numbers[dataset] for dataset in present]
+        lines.append(f"| {title} | " + " | ".join("-" if v is None else f"{v:.2f}" for v in values) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(line: Any) -> str:
+    if line.method in DETERMINISTIC:
+        return f"{line.rmse_mean:.3f}"
+    error = "" if line.n_seeds < 2 else f" ± {line.rmse_se:.3f}"
+    return f"{line.rmse_mean:.3f}{error} [{line.n_seeds}]"
+
+
+def _beside(text: str, published: float | None) -> str:
+    return text if published is None or not text else f"{text} ({published:.2f})"
+
+
+def draw_distributions(histograms: dict[str, dict[str, Any]], path: Path) -> None:
+    """One panel per masked feature: observed, true missing and imputed values, in sd from the cut."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    panels = [
+        (dataset, feature, counts) for dataset in DATASETS for feature, counts in histograms.get(dataset, {}).items()
+    ]
+    n_columns = 5
+    n_lines = -(-len(panels) // n_columns)
+    figure = Figure(figsize=(3.2 * n_columns, 2.1 * n_lines), layout="constrained")
+    FigureCanvasAgg(figure)
+    for position, (dataset, feature, counts) in enumerate(panels):
+        axis = figure.add_subplot(n_lines, n_columns, position + 1)
+        edges = np.asarray(counts["edges"])
+        axis.stairs(counts["observed"], edges, fill=True, color="0.8", label="observed")
+        axis.stairs(counts["true"], edges, color="tab:blue", linewidth=1.4, label="true, missing")
+        axis.stairs(counts["imputed"], edges, color="tab:orange", linewidth=1.4, label="imputed")
+        axis.axvline(0.0, color="black", linewidth=0.8, linestyle=":")
+        axis.set_title(f"{dataset}: {feature}", fontsize=8)
+        # Means are narrower than values: their peak would hide the rest.
+        axis.set_ylim(0, 1.3 * max(*counts["observed"], *counts["true"], 1))
+        axis.set_yticks([])
+        if position == 0:
+            axis.legend(fontsize=7)
+    figure.supxlabel("standard deviations from the cut (the column's mean)", fontsize=9)
+    figure.savefig(path, dpi=70)

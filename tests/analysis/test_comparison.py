@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import arviz as az
+import numpy as np
+import pytest
+from scipy import stats
+
+from pyro_mnar.analysis.comparison import compare, elpd
+from pyro_mnar.errors import InvalidInputError
+from tests.support.surveys import LOADINGS, NOISE, fitted, imputer, survey
+
+HELD_OUT = 100
+# The fits are quick ones; a few rows with uneven weights are expected.
+pytestmark = pytest.mark.filterwarnings("ignore::pyro_mnar.errors.UnreliableWeightsWarning")
+
+
+def test_the_wrong_mechanism_is_worse_and_the_true_one_is_not() -> None:
+    _, held_out = survey(HELD_OUT)
+    models = {"self-masking": fitted(), "ignorable": fitted("ignorable")}
+    table = compare(models, held_out)
+    assert list(table.index) == ["self-masking", "ignorable"]
+    assert table["verdict"].tolist() == ["best", "worse"]
+    assert table.loc["self-masking", "difference"] == 0
+    assert table["mask_log_score"].is_monotonic_decreasing
+    rows = {name: model.posterior(held_out).log_evidence for name, model in models.items()}
+    assert table.loc["self-masking", "bound"] == pytest.approx(rows["self-masking"].mean())
+    assert table.loc["self-masking", "bound_se"] == pytest.approx(rows["self-masking"].std(ddof=1) / np.sqrt(1000))
+
+
+def test_few_rows_cannot_tell_two_models_apart() -> None:
+    few = compare({"ignorable": fitted("ignorable"), "self-masking": fitted()}, survey(HELD_OUT)[1].iloc[:20])
+    assert few["verdict"].tolist() == ["best", "too close to call"]
+
+
+def test_bounds_are_compared_in_the_units_of_the_first_model() -> None:
+    _, holed = survey(0)
+    stretched = holed.copy()
+    stretched.loc[0, "age"] += 100 * holed["age"].std()
+    wide = imputer("ignorable", max_iter=1).fit(stretched)
+    table = compare({"first": fitted("ignorable"), "wide": wide}, holed)
+    own = wide.posterior(holed).log_evidence - fitted("ignorable").posterior(holed).log_evidence
+    seen = holed.notna().to_numpy() @ np.log(wide.columns_.scale / fitted("ignorable").columns_.scale)
+    assert table.loc["wide", "difference"] == pytest.approx((own - seen).mean())
+
+
+def test_no_model_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match="models is empty"):
+        compare({}, survey(0)[1])
+
+
+def test_mask_predictions_use_the_other_columns_only() -> None:
+    complete, held_out = survey(HELD_OUT, 300)
+    table = compare({"self-masking": fitted()}, held_out, n_draws_mask=400)
+    # Exact P(s_j = 0 | the columns that are never missing) under the true parameters, by quadrature.
+    x = ((complete - [42_000, 900, 45, 4]) / [12_000, 300, 10, 1]).to_numpy()
+    cov = LOADINGS @ LOADINGS.T + NOISE**2 * np.eye(4)
+    gain = cov[:2, 2:] @ np.linalg.inv(cov[2:, 2:])
+    mean, sd = x[:, 2:] @ gain.T, np.sqrt(np.diag(cov[:2, :2] - gain @ cov[2:, :2]))
+    nodes = stats.norm.ppf((np.arange(400) + 0.5) / 400)
+    chance = (1 / (1 + np.exp(-3 * (mean[..., None] + sd[:, None] * nodes - 0.3)))).mean(-1)
+    hidden = held_out.iloc[:, :2].isna().to_numpy()
+    exact = np.where(hidden, np.log(chance), np.log1p(-chance)).mean()
+    # Knowing the other incomplete column as well can only help, and not by much.
+    assert exact - 0.01 < table["mask_log_score"].iloc[0] < exact + 0.1
+
+
+def test_other_columns_are_refused() -> None:
+    _, holed = survey(0)
+    other = holed.rename(columns={"income": "wage"})
+    model = fitted("ignorable")
+
+    renamed = imputer("ignorable", max_iter=1).fit(other)
+    with pytest.raises(InvalidInputError):
+        compare({"a": model, "b": renamed}, holed)
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword")
+def test_arviz_ranks_the_models_alike() -> None:
+    _, held_out = survey(HELD_OUT)
+    models = {"ignorable": fitted("ignorable"), "self-masking": fitted()}
+    ranked = az.compare(elpd(models, held_out))
+    table = compare(models, held_out)
+    assert list(ranked.index) == list(table.index)
+    difference = ranked.loc["ignorable", "elpd_diff"] / len(held_out)
+    assert difference == pytest.approx(-table.loc["ignorable", "difference"])
+    assert ranked.loc["ignorable", "dse"] / len(held_out) == pytest.approx(
+        table.loc["ignorable", "difference_se"], rel=1e-2
+    )
+    assert ranked.loc["self-masking", "weight"] > 0.6

@@ -1,0 +1,205 @@
+"""The command line: what it writes, and one clear line for every fault."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from pyro_mnar.cli import app
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that is the current one, with survey.csv in it; high incomes are missing."""
+    generator = np.random.default_rng(0)
+    age = generator.integers(20, 70, 80)
+    income = 1000.0 + 30.0 * age + generator.normal(0, 300, 80)
+    shown = ["" if value > 2500 else f"{value:.2f}" for value in income]
+    rows = [f"{a},{i},p{n:03d}" for n, (a, i) in enumerate(zip(age, shown, strict=True))]
+    (tmp_path / "survey.csv").write_text("\n".join(["age,income,person", *rows]) + "\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch):
+    """Run the command line in this process; torch's thread count, which it sets, is put back."""
+    n_threads = torch.get_num_threads()
+    yield lambda *arguments: CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+    torch.set_num_threads(n_threads)
+
+
+QUICK = ("--max-iter", "2", "--n-draws", "20")
+SURVEY = ("impute", "survey.csv", "--out", "completed.csv", "--exclude", "person", *QUICK)
+
+
+def read_cells(path: Path) -> list[list[str]]:
+    with path.open(newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_impute_fills_the_holes_and_nothing_else(folder: Path, run) -> None:
+    result = run(*SURVEY, "--direction", "income=high", "--report", "mechanism.csv")
+    assert result.exit_code == 0, result.stderr
+    before, after = read_cells(folder / "survey.csv"), read_cells(folder / "completed.csv")
+    assert len(before) == len(after)
+    n_filled = 0
+    for old, new in zip(before, after, strict=True):
+        for old_cell, new_cell in zip(old, new, strict=True):
+            if old_cell:
+                assert new_cell == old_cell
+            else:
+                assert np.isfinite(float(new_cell))
+                n_filled += 1
+    assert f"Imputed {n_filled} cells in 1 of 2 columns" in result.stdout
+    assert "income: values above" in result.stdout and "age" not in result.stdout
+    report = pd.read_csv(folder / "mechanism.csv").set_index("feature")
+    assert report.loc["income", "direction"] == "high"
+    assert np.isnan(report.loc["age", "slope"])
+
+
+def test_the_same_random_state_writes_the_same_file(folder: Path, run) -> None:
+    texts = []
+    for name, seed in (("a.csv", "1"), ("b.csv", "1"), ("c.csv", "2")):
+        assert (
+            run("impute", "survey.csv", "--out", name, "--exclude", "person", "--random-state", seed, *QUICK).exit_code
+            == 0
+        )
+        texts.append((folder / name).read_text())
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_strategies_give_three_tables(folder: Path, run) -> None:
+    texts = set()
+    for strategy in ("mean", "median", "sample"):
+        assert run(*SURVEY, "--force", "--strategy", strategy).exit_code == 0
+        texts.add((folder / "completed.csv").read_text())
+    assert len(texts) == 3
+
+
+def test_other_separators_and_signs_of_missing(folder: Path, run) -> None:
+    (folder / "other.csv").write_text('a;b\n1;-999\n2;"3"\n3;?\n4;5\n', encoding="utf-8-sig")
+    options = ("--sep", ";", "--na-values", "-999", "--na-values", "?")
+    assert run("impute", "other.csv", "--out", "out.csv", *options, *QUICK).exit_code == 0
+    lines = (folder / "out.csv").read_text().splitlines()
+    assert lines[0] == "a;b" and lines[2] == "2;3" and "-999" not in lines[1] and "?" not in lines[3]
+
+
+def test_a_table_without_missing_cells_is_copied(folder: Path, run) -> None:
+    (folder / "full.csv").write_bytes(b"a,b\r\n1,x\r\n")
+    result = run("impute", "full.csv", "--out", "copy.csv")
+    assert result.exit_code == 0
+    assert (folder / "copy.csv").read_bytes() == b"a,b\r\n1,x\r\n"
+    assert "copy" in result.stdout
+
+
+FAULTS = {
+    "text column": (SURVEY[:4], "column 'person' holds 'p000' in line 2"),
+    "empty file": (("impute", "empty.csv", "--out", "o.csv"), "empty.csv is empty"),
+    "header only": (("impute", "header.csv", "--out", "o.csv"), "no rows"),
+    "missing file": (("impute", "nowhere.csv", "--out", "o.csv"), "nowhere.csv: No such file"),
+    "a folder as data": (("impute", ".", "--out", "o.csv"), "Is a directory"),
+    "no such folder for the output": (("impute", "survey.csv", "--out", "no/o.csv"), "No such file or directory"),
+    "a device as output": (("impute", "survey.csv", "--out", "/dev/null"), "not a file"),
+    "output exists": (("impute", "survey.csv", "--out", "survey.csv"), "--force"),
+    "one path for both": ((*SURVEY, "--report", "completed.csv"), "give two paths"),
+    "binary file": (("impute", "binary.csv", "--out", "o.csv"), "not UTF-8"),
+    "wrong separator": (("impute", "semicolon.csv", "--out", "o.csv"), "--sep ';'"),
+    "uneven line": (("impute", "uneven.csv", "--out", "o.csv"), "line 3 has 3 cells, the header 2"),
+    "open quote": (("impute", "quote.csv", "--out", "o.csv"), "cannot be read"),
+    "name twice": (("impute", "twice.csv", "--out", "o.csv"), "column 'a' more than once"),
+    "infinite": (("impute", "infinite.csv", "--out", "o.csv"), "'inf' in line 2"),
+    "long separator": (("impute", "survey.csv", "--out", "o.csv", "--sep", "::"), "one character"),
+    "unknown excluded column": ((*SURVEY, "--exclude", "agee"), "unknown column 'agee'"),
+    "nothing left": ((*SURVEY, "--exclude", "age", "--exclude", "income"), "no column"),
+    "direction of an unknown column": ((*SURVEY, "--direction", "incom=high"), "unknown column 'incom'"),
+    "direction unreadable": ((*SURVEY, "--direction", "income=up"), "cannot be read"),
+    "direction twice": ((*SURVEY, "--direction", "income=low", "--direction", "income=high"), "twice"),
+    "direction without self-masking": ((*SURVEY, "--mechanism", "linear", "--direction", "high"), "self-masking"),
+}
+
+
+@pytest.mark.parametrize("case", FAULTS)
+def test_a_fault_gives_one_clear_line_and_leaves_nothing_behind(folder: Path, run, case: str) -> None:
+    arguments, expected = FAULTS[case]
+    (folder / "empty.csv").write_text("")
+    (folder / "header.csv").write_text("a,b\n")
+    (folder / "binary.csv").write_bytes(b"a,b\n\xff\xfe\x00,1\n")
+    (folder / "semicolon.csv").write_text("a;b\n1;\n")
+    (folder / "uneven.csv").write_text("a,b\n1,\n1,2,3\n")
+    (folder / "quote.csv").write_text('a,b\n1,"\n')
+    (folder / "twice.csv").write_text("a,a\n1,\n")
+    (folder / "infinite.csv").write_text("a,b\ninf,\n")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    result = run(*arguments)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("pyro-mnar: ") and result.stderr.count("\n") == 1
+    assert expected in result.stderr
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_force_replaces_the_file(folder: Path, run) -> None:
+    (folder / "completed.csv").write_text("old")
+    assert run(*SURVEY).exit_code == 1
+    assert (folder / "completed.csv").read_text() == "old"
+    assert run(*SURVEY, "--force").exit_code == 0
+    assert (folder / "completed.csv").read_text().startswith("age,income,person")
+
+
+def test_an_unexpected_error_is_one_line_too(folder: Path, run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("of all things\nhere")
+
+    monkeypatch.setattr("pyro_mnar.estimators.MNARImputer.fit", broken)
+    result = run(*SURVEY)
+    assert result.exit_code == 1 and result.stderr.count("\n") == 1
+    assert "unexpected ZeroDivisionError: of all things here" in result.stderr
+    assert not (folder / "completed.csv").exists()
+
+
+def test_a_full_disk_leaves_the_old_file(folder: Path, run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    (folder / "completed.csv").write_text("old")
+    monkeypatch.setattr(os, "fsync", full)
+    result = run(*SURVEY, "--force")
+    assert result.exit_code == 1 and "No space left on device" in result.stderr
+    assert (folder / "completed.csv").read_text() == "old"
+    assert sorted(path.name for path in folder.iterdir()) == ["completed.csv", "survey.csv"]
+
+
+def test_ctrl_c_ends_at_once_without_a_traceback(folder: Path) -> None:
+    command = [sys.executable, "-c", "from pyro_mnar.cli import app; app()", *SURVEY[:6], "--max-iter", "1000000"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    time.sleep(6)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert errors == "pyro-mnar: interrupted; unfinished files were removed\n"
+    assert [path.name for path in folder.iterdir()] == ["survey.csv"]
+
+
+def test_help_and_version(run) -> None:
+    for arguments in (["--help"], ["impute", "--help"], ["demo", "--help"]):
+        result = run(*arguments)
+        assert result.exit_code == 0 and "Usage" in result.stdout
+    assert run("--version").stdout.startswith("pyro-mnar ")
+
+
+def test_the_command_line_answers_without_loading_torch() -> None:
+    check = "import sys, pyro_mnar.cli; sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
+    root = str(Path(__file__).resolve().parents[2])
+    assert subprocess.run([sys.executable, "-c", check], cwd=root, timeout=60).returncode == 0

@@ -1,0 +1,273 @@
+"""Images: networks and likelihoods for pixels, the imputer on (n, h, w) arrays, a shared mechanism that is found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import integrate, stats
+
+from pyro_mnar import MNARImputer
+from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.inference.importance import ImportanceBound
+from pyro_mnar.inference.training import fit
+from pyro_mnar.model.batch import Batch
+from pyro_mnar.model.collapse import collapsed_mask, tilted_rows
+from pyro_mnar.model.curve import Curve
+from pyro_mnar.model.encoders import ConvEncoder
+from pyro_mnar.model.joint import Joint
+from pyro_mnar.model.likelihoods.pixels import SigmoidGaussianLikelihood, TruncatedRows
+from pyro_mnar.model.mechanisms import Fixed, SelfMasking
+from pyro_mnar.model.networks import ConvUp
+from pyro_mnar.persistence import load, save
+from tests.support.pairs import info
+
+
+def blobs(n: int, side: int = 16, seed: int = 0) -> np.ndarray:
+    """Smooth images in [0, 1] with a bright spot each, on a background that varies from image to image."""
+    random = np.random.default_rng(seed)
+    at = np.arange(side)
+    row, column, width = (random.uniform(low, high, (n, 1, 1)) for low, high in ((3, 13), (3, 13), (3, 6)))
+    spot = np.exp(-((at[:, None] - row) ** 2 + (at - column) ** 2) / (2 * width**2))
+    base, height = random.uniform(0.2, 0.5, (n, 1, 1)), random.uniform(0.3, 0.5, (n, 1, 1))
+    return np.clip(base + height * spot + 0.02 * random.normal(size=(n, side, side)), 0, 1)
+
+
+def clipped(images: np.ndarray, slope: float = 50.0, threshold: float = 0.75, seed: int = 1) -> np.ndarray:
+    p_lost = 1 / (1 + np.exp(-slope * (images - threshold)))
+    return np.where(np.random.default_rng(seed).random(images.shape) < p_lost, np.nan, images)
+
+
+def image_joint(side: int, scale: str = "shared", truncated: bool = False) -> Joint:
+    likelihood = SigmoidGaussianLikelihood(side * side, scale, truncated=truncated)  # type: ignore[arg-type]
+    mechanism = SelfMasking(shared=True, link="logistic")
+    mechanism.setup(info(side * side))
+    with torch.no_grad():
+        mechanism.slope_parameter += 2.0
+    return Joint(
+        ConvEncoder((side, side), 3, (4, 8, 8)),
+        ConvUp(3, (side, side), (4, 8, 8), likelihood.n_maps),
+        likelihood,
+        mechanism,
+        3,
+        torch.ones(side * side, dtype=torch.bool),
+    )
+
+
+def image_batch(side: int, n: int = 5) -> Batch:
+    x = torch.rand(n, side * side) - 0.5
+    observed = torch.rand(n, side * side) > 0.3
+    return Batch(torch.where(observed, x, torch.zeros_like(x)), observed)
+
+
+@pytest.mark.parametrize("side", [32, 64])
+@pytest.mark.parametrize(
+    ("scale", "truncated"), [("shared", False), ("free", False), ("image", False), ("feature", True)]
+)
+def test_shapes_and_a_gradient_to_every_parameter(side: int, scale: str, truncated: bool) -> None:
+    joint, batch = image_joint(side, scale, truncated), image_batch(side)
+    q = joint.encoder(batch.x, batch.observed)
+    assert q.batch_shape == (5,) and q.event_shape == (3,)
+    assert joint.likelihood(joint.decoder(torch.zeros(2, 5, 3))).mean.shape == (2, 5, side * side)
+    assert joint.collapsed
+    ImportanceBound(4).differentiable_loss(joint.model, joint.guide, batch).backward()
+    without = [name for name, p in joint.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert without == []
+
+
+def test_hidden_pixels_do_not_reach_the_encoder() -> None:
+    encoder, batch = ConvEncoder((32, 32), 3, (4, 8)), image_batch(32)
+    other = torch.where(batch.observed, batch.x, torch.full_like(batch.x, 7.0))
+    assert torch.equal(encoder(batch.x, batch.observed).loc, encoder(other, batch.observed).loc)
+
+
+def test_networks_do_not_depend_on_the_batch() -> None:
+    joint, batch = image_joint(16), image_batch(16)
+    joint.train()
+    alone = torch.cat([joint.encoder(batch.x[i : i + 1], batch.observed[i : i + 1]).loc for i in range(5)])
+    torch.testing.assert_close(alone, joint.encoder(batch.x, batch.observed).loc, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [0.015, 0.05, 0.4])
+def test_truncated_density_and_mean_against_scipy(scale: float) -> None:
+    loc = torch.tensor([-0.48, 0.1, 0.499], dtype=torch.float64)
+    rows = TruncatedRows(loc, torch.tensor([scale], dtype=torch.float64))
+    exact = stats.truncnorm((-0.5 - loc) / scale, (0.5 - loc) / scale, loc, scale)
+    x = torch.tensor([-0.3, 0.05, 0.45], dtype=torch.float64)
+    np.testing.assert_allclose(rows.log_density(x), exact.logpdf(x), atol=1e-9)
+    np.testing.assert_allclose(rows.mean, exact.mean(), atol=1e-9)
+    draws = rows.rsample(torch.Size([4000]))
+    low, high, m = (-0.5 - loc[2].item()) / scale, (0.5 - loc[2].item()) / scale, loc[2].item()
+    assert stats.kstest(draws[:, 2], stats.truncnorm(low, high, m, scale).cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("slope", [1.0, 30.0, 60.0])
+@pytest.mark.parametrize("scale", [0.015, 0.05, 0.3])
+@pytest.mark.parametrize("link", ["logistic", "probit"])
+def test_truncated_mask_term_and_tilted_mean_against_quadrature(slope: float, scale: float, link: str) -> None:
+    loc = torch.tensor([[[-0.2, 0.2, 0.27, 0.45]]], dtype=torch.float64)
+    rows = TruncatedRows(loc, torch.tensor([scale], dtype=torch.float64))
+    curve = Curve(torch.tensor([slope]).double(), torch.tensor([-0.25 * slope]).double(), link)  # type: ignore[arg-type]
+    observed = torch.zeros(1, 4, dtype=torch.bool)
+    active = torch.ones(4, dtype=torch.bool)
+    x = torch.zeros(1, 4, dtype=torch.float64)
+    log_cdf = stats.norm.logcdf if link == "probit" else stats.logistic.logcdf
+    grid = np.linspace(-0.5, 0.5, 100_001)
+    total, means = 0.0, []
+    for m in loc.flatten().tolist():
+        law = stats.truncnorm((-0.5 - m) / scale, (0.5 - m) / scale, m, scale)
+        log_product = law.logpdf(grid) + log_cdf(slope * (grid - 0.25))
+        product = np.exp(log_product - log_product.max())
+        z = integrate.trapezoid(product, grid)
+        total += np.log(z) + log_product.max()
+        means.append(integrate.trapezoid(grid * product, grid) / z)
+    mask = collapsed_mask(rows, curve, x, observed, active)
+    assert abs(mask.log_prob(observed).item() - total) < 4e-6
+    np.testing.assert_allclose(tilted_rows(rows, curve, x, observed, active).mean.flatten(), means, atol=1e-5)
+
+
+def test_truncated_tilted_draws_follow_the_tilted_law() -> None:
+    rows = TruncatedRows(torch.tensor([[[0.2]]]), torch.tensor([0.08]))
+    curve = Curve(torch.tensor([50.0]), torch.tensor([-12.5]), "logistic")
+    law = tilted_rows(
+        rows, curve, torch.zeros(1, 1), torch.zeros(1, 1, dtype=torch.bool), torch.ones(1, dtype=torch.bool)
+    )
+    draws = law.rsample(torch.Size([4000])).flatten()
+    grid = torch.linspace(-0.5, 0.5, 20001)
+    density = law.log_prob(grid.reshape(-1, 1, 1)).exp().flatten()
+    assert abs(torch.trapezoid(density, grid).item() - 1) < 1e-4
+    cdf = np.interp(
+        draws.sort().values, grid, torch.cumulative_trapezoid(density, grid, dim=0).numpy().tolist() + [1.0]
+    )
+    assert np.abs(cdf - (np.arange(4000) + 0.5) / 4000).max() < 1.95 / np.sqrt(4000)
+    assert abs(draws.mean() - law.mean.item()) < 4 * draws.std() / 4000**0.5
+
+
+def tiny(**other: object) -> MNARImputer:
+    settings: dict[str, object] = dict(
+        decoder="conv", latent_dim=4, hidden_units=(4, 8), max_iter=2, n_draws=2, n_draws_posterior=20, random_state=0
+    )
+    return MNARImputer(SelfMasking(direction="high", shared=True), **(settings | other))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("likelihood", "noise"), [("auto", "shared"), ("auto", "image"), ("truncated", "image")])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_images_come_back_as_images(dtype: str, likelihood: str, noise: str) -> None:
+    images = clipped(blobs(20)[:, :, :8]).astype(dtype)
+    images[:, 3, 4] = np.nan
+    kept = images.copy()
+    imputer = tiny(likelihood=likelihood, pixel_noise=noise, start="neutral")
+    completed = imputer.fit(images).transform(images)
+    assert completed.shape == images.shape and completed.dtype == images.dtype
+    seen = ~np.isnan(images)
+    assert np.array_equal(completed[seen], images[seen]) and not np.isnan(completed).any()
+    np.testing.assert_array_equal(images, kept)
+    if likelihood == "truncated":
+        assert completed.min() >= 0 and completed.max() <= 1
+    # One start for all pixels: W about 1 in size, b in the middle of the range.
+    assert imputer.mechanism_report()["slope"].nunique() == 1
+    assert len(imputer.history_.shared_curve) == 2
+
+
+def test_a_saved_model_of_images_imputes_the_same(tmp_path: Path) -> None:
+    images = clipped(blobs(12))
+    imputer = tiny(likelihood="truncated", min_scale=0.3).fit(images)
+    save(imputer, tmp_path / "model")
+    np.testing.assert_array_equal(load(tmp_path / "model").transform(images), imputer.transform(images))
+
+
+def test_the_path_starts_from_a_neutral_value() -> None:
+    mechanism = SelfMasking(direction="high", shared=True)
+    mechanism.setup(info(5))
+    curve = mechanism.curve()
+    assert curve.slope.tolist() == [1.0] and curve.intercept.tolist() == [0.0]
+
+
+def test_the_curve_is_found_first_and_the_networks_begin_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = clipped(blobs(40))
+    begun = []
+
+    def watched(joint: Joint, *rest: object) -> object:
+        begun.append({name: value.clone() for name, value in joint.state_dict().items()})
+        return fit(joint, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("pyro_mnar.estimators.images.fit", watched)
+    monkeypatch.setattr("pyro_mnar.estimators.base.fit", watched)
+    imputer = tiny(start="cliff", batch_size=10, max_iter=3, mechanism_learning_rate=0.1).fit(images)
+    pilot, own = begun
+    for name, value in pilot.items():
+        assert name.startswith("mechanism.") or torch.equal(value, own[name])
+    assert pilot["mechanism.slope_parameter"].item() == 0 and own["mechanism.slope_parameter"].item() != 0
+    # Both parts of the path are kept: 4 steps a pass, 3 passes each.
+    path = np.array(imputer.history_.shared_curve)
+    assert len(path) == 24 and imputer.n_iter_ == 3
+    assert np.exp(own["mechanism.slope_parameter"].item()) == pytest.approx(path[11, 0], rel=1e-6)
+
+
+def test_nothing_is_found_first_where_no_curve_is_learned() -> None:
+    images = clipped(blobs(20))
+    for mechanism in (Fixed(slope=50.0, threshold=0.75), "ignorable"):
+        plain, first = (tiny(start=start).set_params(mechanism=mechanism).fit(images) for start in ("neutral", "cliff"))
+        np.testing.assert_array_equal(plain.transform(images), first.transform(images))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: x[:, 0], "must hold grey images"),
+        (lambda x: x[:, :, :15], "cannot be halved 2 times"),
+        (lambda x: 255 * x, "divide by the largest value"),
+        (lambda x: x[:0], "must hold grey images"),
+    ],
+)
+def test_what_is_no_image_is_refused_before_training(change: object, message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        tiny().fit(change(blobs(5)))  # type: ignore[operator]
+
+
+def test_other_sizes_than_the_fitted_one_are_refused() -> None:
+    imputer = tiny().fit(clipped(blobs(12)))
+    with pytest.raises(InvalidInputError, match=r"20 x 16 pixels, the model was fitted to 16 x 16"):
+        imputer.transform(np.zeros((2, 20, 16)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"decoder": "mlp", "likelihood": "truncated"}, "for images"),
+        ({"decoder": "mlp", "pixel_noise": "image"}, "for images"),
+        ({"add_indicator": True}, "appends columns"),
+    ],
+)
+def test_parameters_that_do_not_go_together(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        tiny(**settings).fit(np.zeros((4, 16, 16)) if "add_indicator" in settings else np.zeros((4, 3)))
+
+
+@pytest.mark.parametrize(("direction", "rate"), [("high", 0.1), (None, 0.4)])
+def test_clipping_is_found_from_a_neutral_start(direction: str | None, rate: float) -> None:
+    images = blobs(400)
+    holed = clipped(images)
+    imputer = MNARImputer(
+        SelfMasking(direction=direction, link="logistic", shared=True),  # type: ignore[arg-type]
+        decoder="conv",
+        latent_dim=6,
+        hidden_units=(8, 16),
+        n_draws=1,
+        n_draws_posterior=20,
+        max_iter=50,
+        batch_size=40,
+        learning_rate=3e-3,
+        mechanism_learning_rate=rate,
+        final_rate=0.05,
+        random_state=0,
+    ).fit(holed)
+    found = imputer.mechanism_report().iloc[0]
+    assert abs(found["threshold"] - 0.75) < 0.02
+    assert 30 < found["slope"] < 75
+    some = slice(0, 100)
+    missing = np.isnan(holed[some])
+    error = np.sqrt(np.mean((imputer.transform(holed[some]) - images[some])[missing] ** 2))
+    assert error < 0.9 * images[some][missing].std()
