@@ -13,9 +13,8 @@ from torch import Tensor
 from pyro_mnar import __version__
 from pyro_mnar.data.columns import original
 from pyro_mnar.errors import InvalidInputError
-from pyro_mnar.estimators.base import JointEstimator
+from pyro_mnar.estimators.fitted import Fitted
 from pyro_mnar.estimators.replicates import Replicates, simulate
-from pyro_mnar.estimators.supervised import MNARClassifier, MNARRegressor
 from pyro_mnar.inference.resampling import resample
 
 _DRAWS = ("chain", "draw")
@@ -23,7 +22,7 @@ Variable = tuple[tuple[str, ...], Any]
 
 
 def to_inference_data(
-    estimator: JointEstimator,
+    estimator: Fitted,
     X: npt.ArrayLike,
     y: npt.ArrayLike | None = None,
     *,
@@ -114,7 +113,7 @@ def to_inference_data(
     new = simulate(estimator, X, n_samples, "prior", random_state)
     groups: dict[str, dict[str, Variable]] = {
         "posterior": {"z": _each("row", "latent", value=codes), "x": _each("row", "column", value=completed)},
-        "posterior_predictive": _predicted(replicated, None if head is None else _target(estimator, head)),
+        "posterior_predictive": _predicted(replicated, None if head is None else estimator._target_as_given(head)),
         "log_likelihood": {name: _each("row", value=value) for name, value in likelihood.items()},
         "sample_stats": {
             "log_weight": (("importance_draw", "row"), posterior.log_weights.numpy()),
@@ -124,7 +123,7 @@ def to_inference_data(
             "log_evidence": (("row",), posterior.log_evidence),
         },
         "prior": {"z": _each("row", "latent", value=new.codes)},
-        "prior_predictive": _predicted(new, None if new.target is None else _target(estimator, new.target)),
+        "prior_predictive": _predicted(new, None if new.target is None else estimator._target_as_given(new.target)),
         "observed_data": {
             "x_obs": (("row", "column"), table),
             "s": (("row", "column"), seen.astype(np.int8)),
@@ -154,16 +153,6 @@ def _predicted(tables: Replicates, target: npt.NDArray[Any] | None) -> dict[str,
     if target is not None:
         group["y"] = _each("row", value=target)
     return group
-
-
-def _target(estimator: JointEstimator, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The target as the user knows it."""
-    if isinstance(estimator, MNARClassifier):
-        labels = estimator.classes_
-        return np.asarray(labels.astype(str) if labels.dtype == object else labels)[values.astype(int)]
-    if isinstance(estimator, MNARRegressor):
-        return np.asarray(values * estimator.y_scale_ + estimator.y_center_)
-    return values
 
 
 def _dataset(group: dict[str, Variable], coords: dict[str, list[Any]], attributes: dict[str, str]) -> xr.Dataset:

@@ -1,6 +1,5 @@
 """What a fitted estimator says of itself: its mechanism in words and numbers, and its answers for ArviZ."""
 
-from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import numpy.typing as npt
@@ -8,25 +7,16 @@ import pandas as pd
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from pyro_mnar.data.columns import ColumnInfo, standardise
+from pyro_mnar.data.columns import standardise
+from pyro_mnar.estimators.fitted import Fitted
 from pyro_mnar.estimators.report import drawn_rows, mechanism_table, sensitivity_matrix
-from pyro_mnar.inference.posterior import Posterior
-from pyro_mnar.model.joint import Joint
 
 if TYPE_CHECKING:
     import arviz
 
 
-class Explained(ABC):
+class Explained(Fitted):
     """Base of the estimators that can be asked about their mechanism."""
-
-    joint_: Joint
-    columns_: ColumnInfo
-    _seed: int
-
-    @abstractmethod
-    def posterior(self, X: npt.ArrayLike, n_draws: int | None = None, refine: bool = True) -> Posterior:
-        """The posterior of the missing cells of ``X``."""
 
     def mechanism_report(self, X: npt.ArrayLike | None = None) -> pd.DataFrame:
         """The fitted mechanism in original units, one row per column of the table.
@@ -105,10 +95,10 @@ class Explained(ABC):
         NotFittedError
             Before ``fit``.
         """
-        # Here, since ArviZ takes seconds to import and inference_data needs the estimators' base.
+        # Here, since ArviZ takes seconds to import.
         from pyro_mnar.estimators.arviz import to_inference_data
 
-        return to_inference_data(self, X, y, n_samples=n_samples, random_state=random_state)  # type: ignore[arg-type]
+        return to_inference_data(self, X, y, n_samples=n_samples, random_state=random_state)
 
     def _rows_to_average(self, X: npt.ArrayLike | None) -> torch.Tensor:
         """Complete rows, standardised: the model's completion of X, or rows drawn from it."""

@@ -9,7 +9,7 @@ from pyro import poutine
 
 from pyro_mnar.data.columns import FloatArray, original
 from pyro_mnar.errors import InvalidInputError
-from pyro_mnar.estimators.base import JointEstimator
+from pyro_mnar.estimators.fitted import Fitted
 from pyro_mnar.estimators.mask_at_random import fit_mask_at_random
 from pyro_mnar.inference.resampling import resample
 
@@ -47,7 +47,7 @@ class Replicates(NamedTuple):
 
 
 def simulate(
-    estimator: JointEstimator,
+    estimator: Fitted,
     X: npt.ArrayLike,
     n_tables: int = 500,
     codes: Codes = "prior",
@@ -114,7 +114,7 @@ def simulate(
     return Replicates(estimator.columns_.names, table, x, seen, drawn["z"], drawn.get("y"))
 
 
-def _codes(estimator: JointEstimator, X: npt.ArrayLike, n_tables: int, seed: int) -> torch.Tensor:
+def _codes(estimator: Fitted, X: npt.ArrayLike, n_tables: int, seed: int) -> torch.Tensor:
     """Codes from p(z | x_obs, s) by sampling-importance-resampling, shape (R, n, L)."""
     generator = torch.Generator().manual_seed(seed)
     posterior = estimator.posterior(X)

@@ -272,6 +272,10 @@ class MNARClassifier(ClassifierMixin, SupervisedEstimator):
         self._fit_with_target(table, torch.as_tensor(codes.codes))
         return self
 
+    def _target_as_given(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        labels = self.classes_.astype(str) if self.classes_.dtype == object else self.classes_
+        return np.asarray(labels)[values.astype(int)]
+
     def _new_head(self, n_features: int) -> Head:
         return CategoricalHead(n_features, len(self.classes_), self._head_widths(), self.head_dropout)
 
@@ -374,6 +378,9 @@ class MNARRegressor(RegressorMixin, SupervisedEstimator):
         target = torch.as_tensor((values - self.y_center_) / self.y_scale_)
         self._fit_with_target(table, target)
         return self
+
+    def _target_as_given(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return np.asarray(values * self.y_scale_ + self.y_center_)
 
     def _new_head(self, n_features: int) -> Head:
         return GaussianHead(n_features, self._head_widths(), self.head_dropout)

@@ -1,0 +1,38 @@
+"""What every fitted estimator has, for the code that asks it: the pair, its columns, the table and the posterior."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy.typing as npt
+
+from pyro_mnar.data.columns import ColumnInfo, FloatArray
+from pyro_mnar.inference.posterior import Posterior
+from pyro_mnar.model.joint import Joint
+
+
+class Fitted(ABC):
+    """Base of the estimators, seen from the code that asks a fitted one.
+
+    Attributes
+    ----------
+    joint_ : Joint
+        The fitted Pyro model/guide pair.
+    columns_ : ColumnInfo
+        The columns that the model has, and the way back to original units.
+    """
+
+    joint_: Joint
+    columns_: ColumnInfo
+    _seed: int
+
+    @abstractmethod
+    def table(self, X: npt.ArrayLike) -> FloatArray:
+        """The columns of ``X`` that the model has, as checked numbers: shape (n, p), NaN = missing, original units."""
+
+    @abstractmethod
+    def posterior(self, X: npt.ArrayLike, n_draws: int | None = None, refine: bool = True) -> Posterior:
+        """The posterior of the missing cells of ``X``, shape (n, p), NaN = missing."""
+
+    def _target_as_given(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Values of y on the model's scale as the user knows them: labels, or original units."""
+        return values
