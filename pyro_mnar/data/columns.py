@@ -4,16 +4,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from pyro_mnar.data.transforms import FARTHEST_END, FloatArray, Identity, Log, Tabulated, Transform
 from pyro_mnar.errors import InvalidInputError
-
-FloatArray = npt.NDArray[np.float64]
-
-#: Standard deviations below the mean at which a new value of a log column is cut off: zeros and negative values too.
-LOWEST_LOG = 10.0
-#: exp of more than this is no finite number.
-LARGEST_LOG = 700.0
 
 
 class Group(NamedTuple):
@@ -31,6 +24,40 @@ class Group(NamedTuple):
     one_cell: bool = False
 
 
+class Levels(NamedTuple):
+    """A column of ordered levels: a normal that is cut, P(level k | z) = Phi((cut_k - m) / s) - Phi((cut_k-1 - m) / s).
+
+    Attributes
+    ----------
+    column : int
+        Position of the column.
+    values, scores : tuple of float
+        Original values and what stands for them on the model's scale, both ascending, C each.
+    cuts : tuple of float
+        Between the scores, on the model's scale, C - 1.
+    """
+
+    column: int
+    values: tuple[float, ...]
+    scores: tuple[float, ...]
+    cuts: tuple[float, ...]
+
+
+class Atoms(NamedTuple):
+    """A continuous column with point masses; its mean and scale are those of the rest.
+
+    Attributes
+    ----------
+    column : int
+        Position of the column.
+    values : tuple of float
+        Where the masses are, on the model's scale, ascending: a cell is there if it is equal in single precision.
+    """
+
+    column: int
+    values: tuple[float, ...]
+
+
 class Layout(NamedTuple):
     """Which columns are of which kind; together they are 0 .. p-1, each once.
 
@@ -40,11 +67,17 @@ class Layout(NamedTuple):
         Positions of the standardised columns, and of those that hold 0 and 1.
     groups : tuple of Group
         One-hot groups.
+    levels : tuple of Levels
+        Columns of ordered levels.
+    atoms : tuple of Atoms
+        Continuous columns with point masses.
     """
 
     continuous: tuple[int, ...]
     binary: tuple[int, ...] = ()
     groups: tuple[Group, ...] = ()
+    levels: tuple[Levels, ...] = ()
+    atoms: tuple[Atoms, ...] = ()
 
     @property
     def discrete(self) -> list[int]:
@@ -52,29 +85,56 @@ class Layout(NamedTuple):
         return [*self.binary, *(column for group in self.groups for column in group.columns)]
 
 
-class ColumnInfo(NamedTuple):
-    """What a mechanism may know of the table: standardised value = (value - center) / scale.
+class Support(NamedTuple):
+    """Which values a column can have.
 
-    The value is the original one, or its logarithm in the columns ``logged``.
+    Attributes
+    ----------
+    lowest, highest : float
+        Its ends, infinite where it has none.
+    whole : bool
+        Whole numbers only.
+    """
+
+    lowest: float = -np.inf
+    highest: float = np.inf
+    whole: bool = False
+
+
+class ColumnInfo(NamedTuple):
+    """What a mechanism may know of the table: standardised value = (g(value) - center) / scale.
 
     Attributes
     ----------
     names : tuple of str
         Column names, p of them.
     center, scale : ndarray
-        Mean and standard deviation, shape (p,): of the observed values, or of the law that lost a tail of them;
-        0 and 1 for columns that hold 0 and 1.
+        Mean and standard deviation of g(value), shape (p,): of the observed values, or of the distribution that lost a
+        tail of them; 0 and 1 for columns that hold 0 and 1, and for levels.
     missing_rate : ndarray
         Share of missing cells in training, shape (p,).
-    logged : tuple of int
-        Positions of the columns that are modelled by their logarithm.
+    transforms : tuple of Transform
+        g of each column; empty where all are the identity.
+    supports : tuple of Support
+        Which values each column can have; empty where all are open.
     """
 
     names: tuple[str, ...]
     center: FloatArray
     scale: FloatArray
     missing_rate: FloatArray
-    logged: tuple[int, ...] = ()
+    transforms: tuple[Transform, ...] = ()
+    supports: tuple[Support, ...] = ()
+
+    @property
+    def transformed(self) -> list[tuple[int, Transform]]:
+        """Positions and transforms of the columns of which the transform is not the identity."""
+        return [(j, g) for j, g in enumerate(self.transforms) if not isinstance(g, Identity)]
+
+    @property
+    def logged(self) -> tuple[int, ...]:
+        """Positions of the columns that are modelled by their logarithm."""
+        return tuple(j for j, g in enumerate(self.transforms) if isinstance(g, Log))
 
 
 def find_layout(table: FloatArray, groups: Sequence[Sequence[int]] = (), binary: Sequence[int] | None = None) -> Layout:
@@ -97,7 +157,7 @@ def find_layout(table: FloatArray, groups: Sequence[Sequence[int]] = (), binary:
     Examples
     --------
     >>> find_layout(np.array([[1.0, 0.2], [0.0, np.nan]]))
-    Layout(continuous=(1,), binary=(0,), groups=())
+    Layout(continuous=(1,), binary=(0,), groups=(), levels=(), atoms=())
     """
     grouped = {column for group in groups for column in group}
     if binary is None:
@@ -209,34 +269,67 @@ def describe(table: FloatArray, names: Sequence[str], discrete: Sequence[int] = 
 
 def standardise(table: FloatArray, info: ColumnInfo) -> FloatArray:
     """The table on the model's scale, with 0 in missing cells, shape (n, p)."""
-    table = logarithms(table, info.logged, _lowest(info))
-    return np.where(np.isnan(table), 0.0, (table - info.center) / info.scale)
+    return np.where(np.isnan(table), 0.0, _standardised(table, info))
 
 
-def logarithms(table: FloatArray, logged: Sequence[int], lowest: FloatArray | float = 0.0) -> FloatArray:
-    """The table with the logarithm in some columns; values below ``lowest`` count as that. A copy, if any."""
-    if not logged:
+def transformed(table: FloatArray, transforms: Sequence[Transform]) -> FloatArray:
+    """The columns after their transforms, shape (n, p): a copy, or the table itself where no column has a transform."""
+    changed = [j for j, g in enumerate(transforms) if not isinstance(g, Identity)]
+    if not changed:
         return table
-    columns, result = list(logged), table.copy()
-    least = np.broadcast_to(np.asarray(lowest), table.shape[1:])[columns]
-    result[:, columns] = np.log(np.maximum(table[:, columns], least))
+    result = table.copy()
+    for j in changed:
+        result[:, j] = transforms[j].forward(table[:, j])
     return result
 
 
 def original(values: FloatArray, info: ColumnInfo) -> FloatArray:
-    """Values on the model's scale in original units; the last axis is the column."""
+    """Values on the model's scale in original units, cut to each column's support; the last axis is the column.
+
+    Not rounded, so that averages pass through it; see :func:`possible`.
+    """
     result = values * info.scale + info.center
-    if info.logged:
-        columns = list(info.logged)
-        result[..., columns] = np.exp(np.minimum(result[..., columns], LARGEST_LOG))
+    for j, g in info.transformed:
+        result[..., j] = g.inverse(result[..., j])
+    for j, support in enumerate(info.supports):
+        if support.lowest > -np.inf or support.highest < np.inf:
+            result[..., j] = np.clip(result[..., j], support.lowest, support.highest)
+    return result
+
+
+def possible(values: FloatArray, info: ColumnInfo) -> FloatArray:
+    """The nearest values that the columns can have: levels, whole numbers, within the support; a new array.
+
+    Parameters
+    ----------
+    values : ndarray
+        Original units, shape (..., p).
+    info : ColumnInfo
+        Transforms and supports.
+
+    Examples
+    --------
+    >>> info = ColumnInfo(("n",), np.zeros(1), np.ones(1), np.zeros(1), supports=(Support(0.0, whole=True),))
+    >>> possible(np.array([[-0.7], [2.6]]), info).tolist()
+    [[0.0], [3.0]]
+    """
+    result = values.copy()
+    for j, support in enumerate(info.supports):
+        if support.whole:
+            result[..., j] = np.rint(result[..., j])
+        # Adding 0 turns -0.0 into 0.0.
+        result[..., j] = np.clip(result[..., j], support.lowest, support.highest) + 0.0
+    for j, g in info.transformed:
+        if isinstance(g, Tabulated):
+            result[..., j] = g.nearest(result[..., j])
     return result
 
 
 def log_density_factor(table: FloatArray, info: ColumnInfo) -> FloatArray:
     """What turns the log density of a row's standardised values into that of its original ones, shape (n,), nats.
 
-    The sum over the observed cells of log |d standardised / d original|: -log scale_j, and -log x_j more for columns
-    that are modelled by their logarithm.
+    The sum over the observed cells of log |d standardised / d original|: log g'(x_j) - log scale_j; 0 for values that
+    have a probability and not a density.
 
     Examples
     --------
@@ -245,11 +338,19 @@ def log_density_factor(table: FloatArray, info: ColumnInfo) -> FloatArray:
     [-1.0, 0.0]
     """
     factor = np.broadcast_to(-np.log(info.scale), table.shape).copy()
-    logged = list(info.logged)
-    factor[:, logged] -= logarithms(table, info.logged, _lowest(info))[:, logged]
+    standard = _standardised(table, info)
+    for j, g in info.transformed:
+        column = table[:, j]
+        far = np.abs(standard[:, j]) >= FARTHEST_END
+        inside = np.where(far, g.inverse(info.center[j] + info.scale[j] * standard[:, j]), column)
+        factor[:, j] = np.where(g.is_mass(column), 0.0, factor[:, j] + g.log_derivative(inside))
     return np.asarray(np.where(np.isnan(table), 0.0, factor).sum(1))
 
 
-def _lowest(info: ColumnInfo) -> FloatArray | float:
-    """Below this, values of columns that are modelled by their logarithm count as this, shape (p,)."""
-    return np.exp(info.center - LOWEST_LOG * info.scale) if info.logged else 0.0
+def _standardised(table: FloatArray, info: ColumnInfo) -> FloatArray:
+    """(g(x) - center) / scale, NaN in missing cells; beyond an open end (zeros of a log) far out, and finite."""
+    result: FloatArray = (transformed(table, info.transforms) - info.center) / info.scale
+    for j, g in info.transformed:
+        low, high = g.open_ends
+        result[:, j] = np.clip(result[:, j], -FARTHEST_END if low else -np.inf, FARTHEST_END if high else np.inf)
+    return result

@@ -20,11 +20,12 @@ from pyro_mnar.data.columns import (
     check_discrete,
     describe,
     find_layout,
-    logarithms,
     standardise,
+    transformed,
 )
 from pyro_mnar.data.encoding import Kinds, Labels
 from pyro_mnar.data.tables import BoolArray, category_labels, marks_with_number, read_table, reject_far
+from pyro_mnar.data.transforms import Identity, Log, Transform
 from pyro_mnar.errors import DataWarning, InvalidInputError, InvalidTypeError
 from pyro_mnar.estimators.explained import Explained
 from pyro_mnar.estimators.images import (
@@ -281,8 +282,11 @@ class JointEstimator(Explained, BaseEstimator):
             self.columns_ = describe_pixels(table, self._names())
         else:
             logged = self._log_columns(table)
-            modelled = logarithms(table, logged)
-            self.columns_ = describe(modelled, self._names(), self.layout_.discrete)._replace(logged=logged)
+            transforms: tuple[Transform, ...] = tuple(
+                Log() if j in logged else Identity() for j in range(table.shape[1])
+            )
+            modelled = transformed(table, transforms)
+            self.columns_ = describe(modelled, self._names(), self.layout_.discrete)._replace(transforms=transforms)
             if self.start == "unscaled":
                 zeros = np.zeros(len(self.columns_.names))
                 self.columns_ = self.columns_._replace(center=zeros, scale=zeros + 1)

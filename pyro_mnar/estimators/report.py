@@ -60,10 +60,10 @@ def mechanism_table(joint: Joint, columns: ColumnInfo, x: torch.Tensor) -> pd.Da
         standard = -intercept / slope
     threshold = standard * columns.scale + columns.center
     center, scale = columns.center.copy(), columns.scale.copy()
-    # Columns that are modelled by their logarithm: in original units, the scale where half of the cells are missing.
-    logged = list(columns.logged)
-    threshold[logged], center[logged] = np.exp(threshold[logged]), np.exp(center[logged])
-    scale[logged] *= threshold[logged]
+    # In original units, where a transform bends the scale: its unit is that where half of the cells are missing.
+    for j, g in columns.transformed:
+        threshold[j], center[j] = g.inverse(threshold[j]), g.inverse(center[j])
+        scale[j] *= np.exp(-g.log_derivative(threshold[j]))
     table["slope"] = np.where(has_term, per_sd / scale, np.nan)
     table["slope_per_sd"] = np.where(has_term, per_sd, np.nan)
     table["threshold"] = np.where(has_term, threshold, np.nan)

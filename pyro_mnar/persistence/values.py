@@ -13,14 +13,21 @@ import torch
 from sklearn.impute import MissingIndicator
 from torch import Tensor
 
-from pyro_mnar.data.columns import ColumnInfo, FloatArray, Group, Layout
+from pyro_mnar.data.columns import Atoms, ColumnInfo, FloatArray, Group, Layout, Levels, Support
+from pyro_mnar.data.transforms import Identity, Log, Logit, Tabulated, WithAtoms, YeoJohnson
 from pyro_mnar.errors import FileFormatError, InvalidInputError
 from pyro_mnar.inference.training import History
 from pyro_mnar.model import mechanisms
 from pyro_mnar.model.mechanisms import Mechanism
 
 #: What a manifest may name; anything else in a file is an error.
-RECORDS: dict[str, type] = {"ColumnInfo": ColumnInfo, "Group": Group, "Layout": Layout, "History": History}
+RECORDS: dict[str, type] = {
+    cls.__name__: cls
+    for cls in (
+        *(ColumnInfo, Support, Group, Levels, Atoms, Layout, History),
+        *(Identity, Log, YeoJohnson, Logit, Tabulated, WithAtoms),
+    )
+}
 MECHANISMS: dict[str, type[Mechanism]] = {
     cls.__name__: cls
     for cls in (

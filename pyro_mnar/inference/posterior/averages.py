@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from pyro_mnar.data.columns import LARGEST_LOG, ColumnInfo
+from pyro_mnar.data.columns import ColumnInfo
+from pyro_mnar.data.transforms import LARGEST_LOG
 from pyro_mnar.inference.posterior.draws import WeightedDraws, code_carries_weight
 from pyro_mnar.inference.weights import normalised
 from pyro_mnar.model.batch import Batch
