@@ -61,6 +61,21 @@ def test_answers_depend_neither_on_chunks_nor_on_other_rows(kind: str, refined: 
 
 
 @pytest.mark.parametrize("kind", PAIRS)
+def test_refining_some_rows_leaves_the_answers_of_the_others(kind: str) -> None:
+    some = np.isin(np.arange(9), [7, 2, 4])
+
+    def answers(post: Posterior) -> list[np.ndarray]:
+        return [post.mean(), post.quantile([0.1, 0.5]), post.sample(3), post.log_evidence[:, None], post.ess[:, None]]
+
+    joint = PAIRS[kind]()
+    plain, refined = answers(asked(joint)), answers(asked(joint).refine(some, LITTLE))
+    for a, b in zip(plain, refined, strict=True):
+        # Up to the order of sums: the rows are cut into other chunks.
+        np.testing.assert_allclose(a[..., ~some, :], b[..., ~some, :], rtol=1e-12, atol=1e-12)
+        assert np.abs(a[..., some, :] - b[..., some, :]).max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", PAIRS)
 def test_imputations_do_not_depend_on_chunks_and_are_independent_between_rows(kind: str) -> None:
     joint = PAIRS[kind]()
     np.testing.assert_allclose(asked(joint).sample(4), asked(joint, byte_budget=20_000).sample(4), atol=1e-12)

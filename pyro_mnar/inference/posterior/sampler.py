@@ -3,7 +3,7 @@
 import copy
 import functools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -32,6 +32,8 @@ class Group:
         Indices, shape (r,).
     n_draws : int
         K.
+    n_inner : int
+        M, draws of x_mis per code where x_mis is drawn.
     proposal : StudentRows or None
         q(z) of these rows, batch (r,); None for the encoder's.
     first_draw : int
@@ -40,13 +42,14 @@ class Group:
 
     rows: Tensor
     n_draws: int
+    n_inner: int
     proposal: StudentRows | None = None
     first_draw: int = 0
 
     def part(self, place: Tensor) -> "Group":
         """The rows at these places of the group."""
         proposal = None if self.proposal is None else self.proposal.rows(place)
-        return Group(self.rows[place], self.n_draws, proposal, self.first_draw)
+        return replace(self, rows=self.rows[place], proposal=proposal)
 
 
 class Sampler:
@@ -57,7 +60,7 @@ class Sampler:
         self.batch = batch.to(batch.x.device, torch.float64)
         self.seed = seed
         self.byte_budget = byte_budget
-        self.groups = [Group(torch.arange(batch.n_rows, device=batch.x.device), n_draws)]
+        self.groups = [self._all_rows(n_draws)]
 
     @property
     def n_draws(self) -> np.ndarray:
@@ -77,19 +80,19 @@ class Sampler:
 
     def give_draws(self, chosen: np.ndarray, n_draws: int) -> None:
         """Set K of the rows ``chosen``, bool of shape (n,)."""
-        self._regroup(chosen, lambda group: Group(group.rows, n_draws, group.proposal, group.first_draw))
+        self._regroup(chosen, lambda group: replace(group, n_draws=n_draws))
 
     def refine(self, chosen: np.ndarray, settings: Refinement) -> None:
         """Give the rows ``chosen``, bool of shape (n,), a proposal of their own, and draws that did not shape it."""
         if not chosen.any():
             return
-        if self.joint.has_mask_term and not self.joint.collapsed:
-            self.joint.n_inner = max(self.joint.n_inner, settings.n_inner)
+        draws_values = self.joint.has_mask_term and not self.joint.collapsed
 
         def change(group: Group) -> Group:
             first_draw = group.first_draw if group.proposal is None else group.first_draw + _AFRESH
-            proposal = self._proposal(group.rows, settings, first_draw)
-            return Group(group.rows, max(group.n_draws, settings.n_draws), proposal, first_draw)
+            n_inner = max(group.n_inner, settings.n_inner) if draws_values else group.n_inner
+            proposal = self._proposal(group.rows, settings, n_inner, first_draw)
+            return Group(group.rows, max(group.n_draws, settings.n_draws), n_inner, proposal, first_draw)
 
         self._regroup(chosen, change)
 
@@ -119,9 +122,17 @@ class Sampler:
     def pilot(self, n_draws: int) -> Tensor:
         """Log weights of a few draws of the encoder's proposal, shape (K, n), nats."""
         noise = BlockNoise(_key(self.seed, _PILOT), shared=True)
-        group = Group(torch.arange(self.batch.n_rows, device=self.batch.x.device), n_draws)
-        chunks = self._group_chunks(group, "none", self.batch, noise)
+        chunks = self._group_chunks(self._all_rows(n_draws), "none", self.batch, noise)
         return torch.cat([draws.log_weights for draws in chunks], 1)
+
+    def _all_rows(self, n_draws: int) -> Group:
+        return Group(torch.arange(self.batch.n_rows, device=self.batch.x.device), n_draws, self.joint.n_inner)
+
+    def _pair(self, n_inner: int) -> Joint:
+        """The pair with M draws of x_mis per code; its networks are those of ``joint``."""
+        pair = copy.copy(self.joint)
+        pair.n_inner = n_inner
+        return pair
 
     def _group_chunks(self, group: Group, values: Values, batch: Batch, noise: BlockNoise) -> Iterator[WeightedDraws]:
         done = 0
@@ -134,16 +145,18 @@ class Sampler:
     def _chunk(
         self, group: Group, done: int, values: Values, batch: Batch, noise: BlockNoise, budget: int
     ) -> WeightedDraws:
-        cell = cell_bytes(self.joint, batch)
+        pair = self._pair(group.n_inner)
+        cell = cell_bytes(pair, batch)
         count = max(1, budget // (cell * group.n_draws))
         at_once = max(1, min(group.n_draws, budget // cell))
         part = group.part(torch.arange(done, min(done + count, len(group.rows)), device=group.rows.device))
         at = (part.n_draws, part.first_draw, at_once)
-        return draw_chunk(self.joint, batch.rows(part.rows), part.rows, part.proposal, noise, *at, values)
+        return draw_chunk(pair, batch.rows(part.rows), part.rows, part.proposal, noise, *at, values)
 
-    def _proposal(self, rows: Tensor, settings: Refinement, first_draw: int) -> StudentRows:
-        copies = max(*settings.rounds, 8 * self.joint.latent_dim)
-        cell = cell_bytes(self.joint, self.batch) * copies
+    def _proposal(self, rows: Tensor, settings: Refinement, n_inner: int, first_draw: int) -> StudentRows:
+        pair = self._pair(n_inner)
+        copies = max(*settings.rounds, 8 * pair.latent_dim)
+        cell = cell_bytes(pair, self.batch) * copies
         noise = BlockNoise(_key(self.seed, _REFINEMENT), shared=True)
         parts: list[StudentRows] = []
         done = 0
@@ -151,7 +164,7 @@ class Sampler:
 
             def chunk(budget: int, done: int = done) -> StudentRows:
                 some = rows[done : done + max(1, budget // cell)]
-                return refined_proposal(self.joint, self.batch.rows(some), some.tolist(), noise, first_draw, settings)
+                return refined_proposal(pair, self.batch.rows(some), some.tolist(), noise, first_draw, settings)
 
             parts.append(within_memory(chunk, self.byte_budget))
             done += parts[-1].n_rows
