@@ -108,7 +108,8 @@ def build_mechanism(name: MechanismName, directions: list[str] | tuple[()], colu
     if name is not MechanismName.SELF_MASKING:
         raise InvalidInputError(f"--direction belongs to the mechanism self-masking, not to {name}; leave one of them")
 
-    from pyro_mnar.model.mechanisms import SelfMasking, direction_signs
+    from pyro_mnar.model.mechanisms import SelfMasking
+    from pyro_mnar.model.self_masking import direction_signs
 
     if len(directions) == 1 and directions[0] in ("high", "low"):
         return SelfMasking(direction=_high_or_low(directions[0], directions[0]))

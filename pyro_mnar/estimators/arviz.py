@@ -107,7 +107,7 @@ def to_inference_data(
         given = joint.rows_given_code(codes)
         likelihood = {"x_obs": given.observed_part(batch.observed).log_prob(batch.x)}
         if joint.has_mask_term:
-            likelihood["s"] = joint.mask_given_row(rows, n_inner=1).log_prob(batch.observed)
+            likelihood["s"] = joint.mask_given_row(rows, codes, n_inner=1).log_prob(batch.observed)
         head = None if joint.head is None else joint.head(rows).sample().cpu().numpy()
     replicated = simulate(estimator, X, n_samples, "posterior", random_state)
     new = simulate(estimator, X, n_samples, "prior", random_state)

@@ -125,8 +125,7 @@ def image_parts(
 ) -> ImageParts:
     """Encoder, decoder and likelihood for images of this shape, by the estimator's parameters."""
     scale: PixelScale = parameters.get("pixel_noise", "shared")
-    truncated = parameters.get("likelihood", "auto") == "truncated"
-    likelihood = SigmoidGaussianLikelihood(shape[0] * shape[1], scale, truncated=truncated)
+    likelihood = SigmoidGaussianLikelihood(shape[0] * shape[1], scale)
     return ImageParts(
         ConvEncoder(shape, latent_dim, channels),
         ConvUp(latent_dim, shape, channels, likelihood.n_maps),

@@ -12,6 +12,8 @@ from pyro_mnar.numerics.normal_tails import log_ndtr
 
 #: A logistic curve of slope 1.702 w is within 0.0095 of the probit curve of slope w everywhere (Camilli 1994).
 LOGISTIC_PER_PROBIT = 1.702
+#: Per standard deviation; far below any slope that data could tell from 0.
+SMALLEST_SLOPE = 1e-3
 
 
 class Curve(NamedTuple):
@@ -22,7 +24,7 @@ class Curve(NamedTuple):
     slope
         shape (p,); positive where high values go missing.
     intercept
-        shape (p,).
+        shape (p,), or (K, n, p) where it depends on the code.
     link
         "probit" (F = Phi) or "logistic" (F = sigmoid).
     """
@@ -35,6 +37,22 @@ class Curve(NamedTuple):
         """The curve of ``columns``, indices of shape (q,) (one that all columns share stays as it is)."""
         slope, intercept = (v if v.ndim == 0 or v.shape[-1] == 1 else v.index_select(-1, columns) for v in self[:2])
         return Curve(slope, intercept, self.link)
+
+    def of_cells(self, cells: Tensor, n_features: int) -> "Curve":
+        """The curve of the cells at these positions of the flattened rows, shape (m,)."""
+        column = cells % n_features
+        if self.intercept.ndim < 2:
+            return self.at(column)
+        intercept = self.intercept.flatten(-2).index_select(-1, cells)
+        return Curve(self.at(column).slope, intercept, self.link)
+
+    @property
+    def slope_and_threshold(self) -> tuple[Tensor, Tensor]:
+        """Slope w and threshold b, with w x + c = w (x - b)."""
+        # A slope that passes through 0 has no threshold: keep it this far away in value, not in gradient.
+        value = self.slope.detach()
+        slope = self.slope + (value.abs().clamp(min=SMALLEST_SLOPE).copysign(value) - value)
+        return slope, -self.intercept / slope
 
     def log_missing(self, x: Tensor) -> Tensor:
         """Log P(s_j = 0 | x_j), shape of ``x``."""

@@ -20,7 +20,7 @@ from torch.distributions import constraints
 
 from pyro_mnar.errors import UnsupportedModelError
 from pyro_mnar.model.batch import Batch
-from pyro_mnar.model.collapse import can_collapse, collapsed_mask, tilted_rows
+from pyro_mnar.model.curve import Curve
 from pyro_mnar.model.encoders import Encoder
 from pyro_mnar.model.heads import Head
 from pyro_mnar.model.likelihoods import Likelihood, RowDistribution
@@ -124,15 +124,13 @@ class Joint(nn.Module):
             given = self.given_code(z, batch)
             pyro.sample("x_obs", given.rows.observed_part(batch.observed), obs=batch.x)
             if self.collapsed:
-                curve = self.mechanism.curve()
-                assert curve is not None
-                mask = collapsed_mask(given.rows, curve, batch.x, batch.observed, self.active)
+                mask = given.rows.mask_term(self._curve(z), batch.x, batch.observed, self.active)
                 pyro.sample("s", mask, obs=batch.observed)
             if given.x_mis is not None:
                 x = self.completed(pyro.sample("x_mis", given.x_mis), batch)
                 log_inner = None
                 if self.has_mask_term and not self.collapsed:
-                    s = self.mask_given_row(x)
+                    s = self.mask_given_row(x, z)
                     pyro.sample("s", s, obs=batch.observed)
                     if self._uses_target(batch) and self.n_inner > 1:
                         log_inner = s.log_prob_inner(batch.observed)
@@ -158,10 +156,10 @@ class Joint(nn.Module):
         """New complete rows from the prior: sites z, x (n, p), s and y, for prior predictive checks."""
         like = next(self.parameters())
         with RowPlate(n_rows):
-            rows = self.rows_given_code(pyro.sample("z", self.prior(like)))
-            x = pyro.sample("x", rows)
+            z = pyro.sample("z", self.prior(like))
+            x = pyro.sample("x", self.rows_given_code(z))
             if self.has_mask_term:
-                pyro.sample("s", self.mask_given_row(x, n_inner=1))
+                pyro.sample("s", self.mask_given_row(x, z, n_inner=1))
             if self.head is not None:
                 pyro.sample("y", self.head(x, self.generator))
 
@@ -187,13 +185,13 @@ class Joint(nn.Module):
         last = self._last
         if last is None or last.z is not z:
             rows = self.rows_given_code(z)
-            last = self._last = GivenCode(z, rows, self._missing_part(rows, batch))
+            last = self._last = GivenCode(z, rows, self._missing_part(z, rows, batch))
         return last
 
-    def mask_given_row(self, x: Tensor, n_inner: int | None = None) -> "MaskGivenRow":
-        """p(s | x) for completed rows x of shape (K, n, p), or (K, n, M, p) for ``n_inner`` = M > 1."""
-        s = self.mechanism(x)
-        curve = self.mechanism.curve() if self.one_cell_groups else None
+    def mask_given_row(self, x: Tensor, z: Tensor, n_inner: int | None = None) -> "MaskGivenRow":
+        """p(s | x, z) for completed rows x of shape (K, n, p), or (K, n, M, p) for ``n_inner`` = M > 1."""
+        s = self.mechanism.given_code(x, z)
+        curve = self.mechanism.curve(z) if self.one_cell_groups else None
         if curve is not None:
             # A group that is one cell of the table has the curve of the category that is present, at 1.
             logits = s.logits.clone()
@@ -213,19 +211,17 @@ class Joint(nn.Module):
         # Missing cells of x hold 0; a product costs a third of torch.where.
         return torch.addcmul(x, x_mis, (~observed).to(x.dtype))
 
-    def _missing_part(self, rows: RowDistribution, batch: Batch) -> TorchDistribution | None:
+    def _missing_part(self, z: Tensor, rows: RowDistribution, batch: Batch) -> TorchDistribution | None:
         if self.collapsed and not self._uses_target(batch):
             return None
         if not self.has_mask_term and not self._uses_target(batch):
             return None
-        return self.missing_given_code(rows, batch, self.n_inner)
+        return self.missing_given_code(z, rows, batch, self.n_inner)
 
-    def missing_given_code(self, rows: RowDistribution, batch: Batch, n_inner: int = 1) -> TorchDistribution:
+    def missing_given_code(self, z: Tensor, rows: RowDistribution, batch: Batch, n_inner: int = 1) -> TorchDistribution:
         """p(x_mis | z, x_obs), conditioned on s too where that has a closed form; event (p,), or (M, p) for M > 1."""
         if self.collapsed:
-            curve = self.mechanism.curve()
-            assert curve is not None
-            part = tilted_rows(rows, curve, batch.x, batch.observed, self.active, self.generator)
+            part = rows.missing_given_mask(self._curve(z), batch.x, batch.observed, self.active, self.generator)
         else:
             part = rows.missing_part(batch.x, batch.observed, self.generator)
         return part if n_inner == 1 else InnerDraws(part, n_inner)
@@ -236,8 +232,13 @@ class Joint(nn.Module):
     def _has_closed_form(self) -> bool:
         like = next(self.parameters())
         with torch.no_grad():
-            rows = self.rows_given_code(like.new_zeros(1, 1, self.latent_dim))
-            return can_collapse(rows, self.mechanism.curve())
+            z = like.new_zeros(1, 1, self.latent_dim)
+            return self.mechanism.curve(z) is not None and self.rows_given_code(z).has_mask_term
+
+    def _curve(self, z: Tensor) -> Curve:
+        curve = self.mechanism.curve(z)
+        assert curve is not None
+        return curve
 
 
 class RowPlate(IndepMessenger):

@@ -75,6 +75,11 @@ class DiagonalNormal(TorchDistribution):
         """Means, shape (..., p)."""
         return self.loc
 
+    def log_density(self, value: Tensor) -> Tensor:
+        """Log density of each entry, counted or not, shape of ``value``, in nats."""
+        standard = (value - self.loc) / self.scale
+        return -0.5 * standard**2 - self.scale.log() - _HALF_LOG_2PI
+
     def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
         """Reparameterised draws, shape ``sample_shape`` + (..., p)."""
         shape = torch.Size(sample_shape) + self.loc.shape

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from pyro_mnar.model.likelihoods.discrete import BernoulliChoice, CategoricalChoice
 
 from pyro_mnar.data.columns import Group, Layout
 from pyro_mnar.errors import UnsupportedModelError
@@ -16,7 +17,6 @@ from pyro_mnar.model.encoders import MLPEncoder
 from pyro_mnar.model.heads import GaussianHead
 from pyro_mnar.model.joint import Joint
 from pyro_mnar.model.likelihoods import MixedLikelihood
-from pyro_mnar.model.likelihoods.discrete import BernoulliChoice, CategoricalChoice
 from pyro_mnar.model.mechanisms import Ignorable, Linear, Mechanism, SelfMasking
 from pyro_mnar.model.networks import mlp
 from pyro_mnar.numerics.masked_normal import TiltedNormal
@@ -162,6 +162,6 @@ def test_generated_masks_of_one_cell_groups_are_common() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         x = joint.likelihood(torch.zeros(1, 500, 6).double()).rsample()
-        s = joint.mask_given_row(x).sample()
+        s = joint.mask_given_row(x, torch.zeros(1, 500, 1).double()).sample()
     assert torch.equal(s[..., 2], s[..., 3]) and torch.equal(s[..., 2], s[..., 4])
     assert 0 < float(s[..., 2].double().mean()) < 1

@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from pyro_mnar.data.columns import Group, Layout
-from pyro_mnar.model.collapse import collapsed_mask, tilted_rows
 from pyro_mnar.model.curve import Curve
 from pyro_mnar.model.likelihoods import BernoulliRows, CategoricalRows, MixedLikelihood, MixedRows
-from pyro_mnar.model.likelihoods.discrete import log_allowed
+from pyro_mnar.model.likelihoods.categorical import log_allowed
 from pyro_mnar.model.likelihoods.mixed import Block
 
 K, GROUP, PAIR = 3, [2, 0, 4], [1, 3]
@@ -88,9 +87,9 @@ def test_mask_term_is_the_sum_over_all_values(link: str, one_cell: bool, active:
     log_x, log_xs, mean = enumerated(rows, curve, seen, has_term, one_cell)
     seen_part = rows.observed_part(seen).log_prob(shown)
     torch.testing.assert_close(seen_part, log_x, rtol=0, atol=1e-10)
-    mask = collapsed_mask(rows, curve, shown, seen, has_term).log_prob(seen)
+    mask = rows.mask_term(curve, shown, seen, has_term).log_prob(seen)
     torch.testing.assert_close(seen_part + mask, log_xs, rtol=0, atol=1e-10)
-    tilted = tilted_rows(rows, curve, shown, seen, has_term).mean
+    tilted = rows.missing_given_mask(curve, shown, seen, has_term).mean
     torch.testing.assert_close(torch.where(seen, mean, tilted), mean, rtol=0, atol=1e-10)
 
 

@@ -14,8 +14,8 @@ from torch import nn
 from pyro_mnar import MNARImputer
 from pyro_mnar.data.columns import ColumnInfo
 from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.model.curve import LOGISTIC_PER_PROBIT
 from pyro_mnar.model.mechanisms import (
-    LOGISTIC_PER_PROBIT,
     Fixed,
     Ignorable,
     Linear,

@@ -165,7 +165,7 @@ class Posterior:
             joint.generator = noise
             try:
                 part = self.batch.rows(draws.rows)
-                return draw_missing(joint, part, joint.rows_given_code(z)).movedim(0, 1)
+                return draw_missing(joint, part, z, joint.rows_given_code(z)).movedim(0, 1)
             finally:
                 joint.generator = None
 

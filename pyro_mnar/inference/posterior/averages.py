@@ -8,9 +8,9 @@ from pyro_mnar.data.transforms import LARGEST_LOG
 from pyro_mnar.inference.posterior.draws import WeightedDraws, code_carries_weight
 from pyro_mnar.inference.weights import normalised
 from pyro_mnar.model.batch import Batch
-from pyro_mnar.model.collapse import TiltedGaussian
 from pyro_mnar.model.joint import Joint
 from pyro_mnar.model.likelihoods import GaussianLikelihood
+from pyro_mnar.model.likelihoods.gaussian import TiltedGaussian
 
 
 def average(log_weights: Tensor, values: Tensor | None) -> Tensor:
@@ -36,7 +36,7 @@ def mean_of_originals(draws: WeightedDraws, joint: Joint, batch: Batch, columns:
     logs = center + scale * draws.x
     if joint.collapsed and code_carries_weight(joint, batch) and isinstance(joint.likelihood, GaussianLikelihood):
         part = batch.rows(draws.rows.to(batch.x.device))
-        law = joint.missing_given_code(joint.rows_given_code(draws.z), part)
+        law = joint.missing_given_code(draws.z, joint.rows_given_code(draws.z), part)
         assert isinstance(law, TiltedGaussian)
         logs = torch.where(part.observed, logs, center + law.log_exponential_mean(scale))
     log_mean = average(draws.log_weights, logs.clamp(max=LARGEST_LOG).exp()).log()

@@ -72,7 +72,7 @@ def draw_chunk(
             log_w = log_weights(model_trace, guide_trace, (count, batch.n_rows))
             z = model_trace.nodes["z"]["value"]
             assert given is not None
-            x = None if values == "none" else _completed(joint, batch, model_trace, given.rows, values)
+            x = None if values == "none" else _completed(joint, batch, model_trace, given, values)
         finally:
             joint.generator = None
         parts.append((z, x, log_w))
@@ -81,12 +81,12 @@ def draw_chunk(
     return WeightedDraws(rows, z, x, log_w)
 
 
-def draw_missing(joint: Joint, batch: Batch, rows: RowDistribution) -> Tensor:
+def draw_missing(joint: Joint, batch: Batch, z: Tensor, rows: RowDistribution) -> Tensor:
     """Rows completed with one draw of x_mis for each code, from p(x_mis | z, s, x_obs), shape (K, n, p).
 
     For models in which z carries the whole weight: see :func:`code_carries_weight`.
     """
-    return torch.where(batch.observed, batch.x, joint.missing_given_code(rows, batch).rsample())
+    return torch.where(batch.observed, batch.x, joint.missing_given_code(z, rows, batch).rsample())
 
 
 def code_carries_weight(joint: Joint, batch: Batch) -> bool:
@@ -95,16 +95,16 @@ def code_carries_weight(joint: Joint, batch: Batch) -> bool:
     return not target and (joint.collapsed or not joint.has_mask_term)
 
 
-def _completed(joint: Joint, batch: Batch, model_trace: poutine.Trace, rows: RowDistribution, values: Values) -> Tensor:
+def _completed(joint: Joint, batch: Batch, model_trace: poutine.Trace, given: GivenCode, values: Values) -> Tensor:
     """What to average in missing cells; never the decoder's means unless asked, since they ignore s."""
     if values == "decoder-mean":
-        x_mis = rows.mean
+        x_mis = given.rows.mean
     elif "x_mis" in model_trace.nodes:
         x_mis = _among_inner_draws(joint, model_trace, values)
     elif values == "draw":
-        return draw_missing(joint, batch, rows)
+        return draw_missing(joint, batch, given.z, given.rows)
     else:
-        x_mis = joint.missing_given_code(rows, batch).mean
+        x_mis = joint.missing_given_code(given.z, given.rows, batch).mean
     return torch.where(batch.observed, batch.x, x_mis)
 
 

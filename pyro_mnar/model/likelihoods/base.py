@@ -1,10 +1,15 @@
-"""What every likelihood p(x | z) offers."""
+"""What every likelihood p(x | z) offers, and the mask term of cells that are independent given z."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
+from torch.distributions import constraints
+
+from pyro_mnar.errors import UnsupportedModelError
+from pyro_mnar.model.curve import Curve
 
 
 class RowDistribution(TorchDistribution, ABC):
@@ -22,6 +27,123 @@ class RowDistribution(TorchDistribution, ABC):
     @abstractmethod
     def missing_part(self, x: Tensor, observed: Tensor, generator: torch.Generator | None = None) -> TorchDistribution:
         """p(x_mis | z, x_obs): its draws have shape (K, n, p); their values in observed cells mean nothing."""
+
+    @property
+    def has_mask_term(self) -> bool:
+        """Whether x_mis can be integrated out of the mask term of a self-masking mechanism: see :meth:`mask_term`."""
+        return False
+
+    def mask_term(
+        self, curve: Curve, x: Tensor, observed: Tensor, active: Tensor, one_cell: bool = False
+    ) -> TorchDistribution:
+        """p(s | z, x_obs), batch (K, n), event (p,), for the mask that says which cells of ``x`` are observed.
+
+        Parameters
+        ----------
+        curve : Curve
+            The mechanism.
+        x, observed : Tensor
+            The rows, shape (n, p).
+        active : Tensor
+            bool, shape (p,): the columns that have a mask term.
+        one_cell : bool
+            The columns are a one-hot group that stands for one cell of the table.
+
+        Raises
+        ------
+        UnsupportedModelError
+            There is no closed form.
+        """
+        raise UnsupportedModelError(f"{type(self).__name__} has no closed form of the mask term; use collapse='auto'")
+
+    def missing_given_mask(
+        self,
+        curve: Curve,
+        x: Tensor,
+        observed: Tensor,
+        active: Tensor,
+        generator: torch.Generator | None = None,
+        one_cell: bool = False,
+    ) -> TorchDistribution:
+        """p(x_mis | z, s, x_obs), batch (K, n), event (p,); values in observed cells mean nothing.
+
+        Parameters and errors as for :meth:`mask_term`; ``generator`` is the source of the draws.
+        """
+        raise UnsupportedModelError(f"{type(self).__name__} has no closed form of the mask term; use collapse='auto'")
+
+
+class CellRows(RowDistribution):
+    """A row whose cells are independent given z, so that each missing cell is integrated by itself."""
+
+    @property
+    def has_mask_term(self) -> bool:
+        """See :class:`RowDistribution`."""
+        return True
+
+    @abstractmethod
+    def log_missing(self, curve: Curve, cells: Tensor) -> Tensor:
+        """Log int P(s = 0 | x) p(x | z) dx of some cells, shape (K, m), in nats.
+
+        Parameters
+        ----------
+        curve : Curve
+            The curve of each of the cells, from :meth:`Curve.of_cells`.
+        cells : Tensor
+            Their positions in the flattened rows, shape (m,).
+        """
+
+    def mask_term(
+        self, curve: Curve, x: Tensor, observed: Tensor, active: Tensor, one_cell: bool = False
+    ) -> "CellMask":
+        """See :class:`RowDistribution`."""
+        return CellMask(self, curve, x, observed, active)
+
+
+class MaskTerm(TorchDistribution, ABC):
+    """p(s | z, x_obs) of one mask, the one that says which cells of a row are observed: no other has a probability."""
+
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
+    support = constraints.independent(constraints.boolean, 1)
+
+    def __init__(self, rows: RowDistribution, observed: Tensor) -> None:
+        self.observed = observed
+        super().__init__(rows.batch_shape, rows.event_shape, validate_args=False)
+
+    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
+        """The mask itself: it is what the distribution is conditioned on."""
+        return self.observed.expand(torch.Size(sample_shape) + self.batch_shape + self.event_shape)
+
+
+class CellMask(MaskTerm):
+    r"""p(s | z, x_obs): P(s_j=1|x_j) where x_j is observed, times int P(s_j=0|x_j) p(x_j|z) dx_j where it is not.
+
+    Batch shape (K, n), event shape (p,).
+
+    Parameters
+    ----------
+    rows : CellRows
+        p(x | z), batch (K, n).
+    curve, x, observed, active
+        As for :meth:`RowDistribution.mask_term`.
+    """
+
+    def __init__(self, rows: CellRows, curve: Curve, x: Tensor, observed: Tensor, active: Tensor) -> None:
+        self.rows, self.curve, self.x, self.active = rows, curve, x, active
+        super().__init__(rows, observed)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log p(s | z, x_obs), shape (K, n), in nats."""
+        n_features = self.observed.shape[-1]
+        # Only the cells that are missing are integrated, and they are the same for all draws.
+        cells = (self.active & ~self.observed).reshape(-1).nonzero()[:, 0]
+        hidden = self.rows.log_missing(self.curve.of_cells(cells, n_features), cells)
+        # Without an intercept of its own for each code, what the observed cells contribute is the same for all draws.
+        shown = (self.active & self.observed).reshape(-1).nonzero()[:, 0]
+        values = self.x.reshape(-1).index_select(0, shown)
+        seen = self.curve.of_cells(shown, n_features).log_observed(values)
+        total = seen.new_zeros((*seen.shape[:-1], self.observed.shape[0]))
+        total = total.index_add(-1, shown // n_features, seen).expand(self.batch_shape)
+        return total.index_add(-1, cells // n_features, hidden.expand((*self.batch_shape[:-1], len(cells))))
 
 
 class Likelihood(nn.Module, ABC):
@@ -41,3 +163,30 @@ class Likelihood(nn.Module, ABC):
     def forward(self, hidden: Tensor) -> RowDistribution:
         """p(x | z) given the last hidden layer of the decoder (or z itself, for a linear decoder)."""
         return self.rows(*self.numbers(hidden))
+
+
+def at_cells(values: Tensor, cells: Tensor, shape: torch.Size) -> Tensor:
+    """Entries of an array of one value per cell, per column, or shared, at positions of the flattened rows.
+
+    Parameters
+    ----------
+    values : Tensor
+        Shape (..., n, p), (p,), (1,) or ().
+    cells : Tensor
+        Positions in n p, shape (m,).
+    shape : torch.Size
+        That of an array with one value per cell, (..., n, p).
+
+    Returns
+    -------
+    Tensor
+        Shape (..., m), (m,), (1,) or ().
+    """
+    if values.shape == shape:
+        return values.flatten(-2).index_select(-1, cells)
+    return at_columns(values, cells % shape[-1])
+
+
+def at_columns(values: Tensor, columns: Tensor) -> Tensor:
+    """The last axis at the indices ``columns``; a value that all columns share stays as it is."""
+    return values if values.ndim == 0 or values.shape[-1] == 1 else values.index_select(-1, columns)

@@ -1,15 +1,19 @@
-"""Continuous features: independent normals."""
+"""Continuous features: independent normals, their mask integral, and what it leaves of a missing cell."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import constraints
 
-from pyro_mnar.model.likelihoods.base import Likelihood, RowDistribution
-from pyro_mnar.numerics.distributions import DiagonalNormal
+from pyro_mnar.model.curve import Curve
+from pyro_mnar.model.likelihoods.base import CellRows, Likelihood, at_cells, at_columns
+from pyro_mnar.numerics.distributions import DiagonalNormal, WithChoices
+from pyro_mnar.numerics.masked_normal import TiltedNormal, log_missing
+from pyro_mnar.numerics.random_streams import normal, uniform
 
 
-class GaussianRows(DiagonalNormal, RowDistribution):
+class GaussianRows(DiagonalNormal, CellRows):
     """Independent normals, the :class:`RowDistribution` of :class:`GaussianLikelihood`."""
 
     def observed_part(self, observed: Tensor) -> DiagonalNormal:
@@ -19,6 +23,122 @@ class GaussianRows(DiagonalNormal, RowDistribution):
     def missing_part(self, x: Tensor, observed: Tensor, generator: torch.Generator | None = None) -> DiagonalNormal:
         """See :class:`RowDistribution`."""
         return DiagonalNormal(self.loc, self.scale, counted=~observed, generator=generator)
+
+    def log_missing(self, curve: Curve, cells: Tensor) -> Tensor:
+        """See :class:`CellRows`."""
+        slope, threshold = curve.slope_and_threshold
+        loc = self.loc.flatten(-2).index_select(-1, cells)
+        return log_missing(loc, at_cells(self.scale, cells, self.loc.shape), slope, threshold, curve.link)
+
+    def missing_given_mask(
+        self,
+        curve: Curve,
+        x: Tensor,
+        observed: Tensor,
+        active: Tensor,
+        generator: torch.Generator | None = None,
+        one_cell: bool = False,
+    ) -> "TiltedGaussian":
+        """See :class:`RowDistribution`."""
+        return TiltedGaussian(self, curve, observed, active.nonzero()[:, 0], generator)
+
+
+class TiltedGaussian(WithChoices):
+    """p(x_mis | z, s, x_obs): missing active cells follow p(x_j|z) P(s_j=0|x_j), the other missing cells p(x_j|z).
+
+    Batch shape (K, n), event shape (p,); values in observed cells mean nothing. Draws have a path derivative; with the
+    logistic link it is that of a draw whose node of the mixture is given, and ``choice_log_prob`` accounts for the
+    choice of the node.
+
+    Parameters
+    ----------
+    rows : GaussianRows
+        p(x | z), batch (K, n).
+    curve : Curve
+        The mechanism.
+    observed : Tensor
+        bool, shape (n, p).
+    active : Tensor
+        Indices of the columns that have a mask term, shape (a,).
+    generator : torch.Generator or None
+        Source of the draws.
+    """
+
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
+    support = constraints.real_vector
+
+    def __init__(
+        self,
+        rows: "GaussianRows",
+        curve: Curve,
+        observed: Tensor,
+        active: Tensor,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self.rows, self.curve, self.active, self.generator, self.observed = rows, curve, active, generator, observed
+        slope, threshold = (at_columns(v, active) for v in curve.slope_and_threshold)
+        self.tilted = TiltedNormal(rows.loc[..., active], at_columns(rows.scale, active), slope, threshold, curve.link)
+        super().__init__(rows.batch_shape, rows.event_shape, validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """E[x_mis | z, s] = m + v d log Z / dm in missing active cells, m elsewhere; shape (K, n, p), without gradient.
+
+        Tweedie's identity asks for nothing but the integral that training needs anyway.
+        """
+        loc = self.rows.loc.detach().flatten(-2)
+        active = torch.zeros_like(self.observed[0]).index_fill(0, self.active, True)
+        cells = (active & ~self.observed).reshape(-1).nonzero()[:, 0]
+        curve = self.curve.of_cells(cells, self.observed.shape[-1])
+        slope, threshold = (v.detach() for v in curve.slope_and_threshold)
+        scale = at_cells(self.rows.scale, cells, self.rows.loc.shape).detach()
+        with torch.enable_grad():
+            m = loc.index_select(-1, cells).requires_grad_()
+            log_z = log_missing(m, scale, slope, threshold, curve.link).sum()
+        (by_loc,) = torch.autograd.grad(log_z, m)
+        return loc.index_copy(-1, cells, m.detach() + scale**2 * by_loc).reshape(self.rows.loc.shape)
+
+    def log_exponential_mean(self, rate: Tensor) -> Tensor:
+        r"""Log E[exp(r_j x_j) | z, s], shape (K, n, p): r m + r^2 v / 2, and log Z(m + r v) / Z(m) in active columns.
+
+        Parameters
+        ----------
+        rate : Tensor
+            r, shape (p,).
+        """
+        plain = rate * self.rows.loc + 0.5 * (rate * self.rows.scale) ** 2
+        law, moved = self.tilted, rate[self.active]
+        at = (law.scale, law.slope, law.threshold, law.link)
+        change = log_missing(law.loc + moved * law.scale**2, *at) - log_missing(law.loc, *at)
+        return self._put(plain, plain[..., self.active] + change)
+
+    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
+        """Draws, shape ``sample_shape`` + (K, n, p)."""
+        shape = torch.Size(sample_shape) + self.rows.loc.shape
+        plain = self.rows.loc + self.rows.scale * normal(shape, self.rows.loc, self.generator)
+        tilted_shape = torch.Size((self.tilted.n_noise, *sample_shape, *self.tilted.shape))
+        noise = uniform(tilted_shape, self.rows.loc, self.generator)
+        return self._put(plain, self.tilted.sample(noise=noise))
+
+    def log_density(self, value: Tensor) -> Tensor:
+        """Log density of each cell given that it is missing, shape (K, n, p), in nats."""
+        plain = DiagonalNormal(self.rows.loc, self.rows.scale).log_density(value)
+        return self._put(plain, self.tilted.log_prob(value[..., self.active]))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log p(x_mis | z, s), shape (K, n), in nats."""
+        per_feature = self.log_density(value)
+        return torch.where(self.observed, torch.zeros_like(per_feature), per_feature).sum(-1)
+
+    def choice_log_prob(self, value: Tensor) -> Tensor:
+        """See :class:`~pyro_mnar.numerics.distributions.WithChoices`; averaged over the nodes that x can come from."""
+        per_cell = self.tilted.node_log_prob(value[..., self.active])
+        return torch.where(self.observed[..., self.active], torch.zeros_like(per_cell), per_cell).sum(-1)
+
+    def _put(self, all_columns: Tensor, active_columns: Tensor) -> Tensor:
+        return all_columns.expand(active_columns.shape[:-1] + self.event_shape).index_copy(
+            -1, self.active, active_columns
+        )
 
 
 class GaussianLikelihood(Likelihood):
@@ -63,6 +183,11 @@ class GaussianLikelihood(Likelihood):
             self.raw_scale: nn.Module | nn.Parameter = nn.Linear(n_hidden, n_features)
         else:
             self.raw_scale = nn.Parameter(torch.zeros(n_features if scale == "feature" else 1))
+
+    @property
+    def n_numbers(self) -> int:
+        """How many tensors :meth:`numbers` gives."""
+        return 2 if isinstance(self.raw_scale, nn.Module) else 1
 
     def numbers(self, hidden: Tensor) -> tuple[Tensor, ...]:
         """See :class:`Likelihood`."""

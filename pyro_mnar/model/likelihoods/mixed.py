@@ -9,9 +9,13 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 
 from pyro_mnar.data.columns import Layout
+from pyro_mnar.model.curve import Curve
+from pyro_mnar.model.likelihoods.atoms import AtomLikelihood
 from pyro_mnar.model.likelihoods.base import Likelihood, RowDistribution
-from pyro_mnar.model.likelihoods.discrete import BernoulliRows, CategoricalRows
+from pyro_mnar.model.likelihoods.bernoulli import BernoulliRows
+from pyro_mnar.model.likelihoods.categorical import CategoricalRows
 from pyro_mnar.model.likelihoods.gaussian import GaussianLikelihood
+from pyro_mnar.model.likelihoods.levels import LevelLikelihood
 from pyro_mnar.numerics.distributions import WithChoices
 
 
@@ -68,11 +72,16 @@ class Block(NamedTuple):
 
 
 class MixedRows(Blocks, RowDistribution):
-    """Blocks of continuous, binary and categorical columns, the :class:`RowDistribution` of a mixed table."""
+    """Blocks of columns of several kinds, the :class:`RowDistribution` of a mixed table."""
 
     def __init__(self, blocks: Sequence[Block]) -> None:
         self.blocks = tuple(blocks)
         super().__init__([b.columns for b in blocks], [b.rows for b in blocks])
+
+    @property
+    def has_mask_term(self) -> bool:
+        """See :class:`RowDistribution`."""
+        return all(block.rows.has_mask_term for block in self.blocks)
 
     def observed_part(self, observed: Tensor) -> Blocks:
         """See :class:`RowDistribution`."""
@@ -85,18 +94,42 @@ class MixedRows(Blocks, RowDistribution):
             [b.rows.missing_part(x[..., b.columns], observed[..., b.columns], generator) for b in self.blocks],
         )
 
+    def mask_term(self, curve: Curve, x: Tensor, observed: Tensor, active: Tensor, one_cell: bool = False) -> Blocks:
+        """See :class:`RowDistribution`."""
+        parts = []
+        for b in self.blocks:
+            at = (curve.at(b.columns), x[..., b.columns], observed[..., b.columns], active[b.columns])
+            parts.append(b.rows.mask_term(*at, one_cell=b.one_cell))
+        return Blocks(self.columns, parts)
+
+    def missing_given_mask(
+        self,
+        curve: Curve,
+        x: Tensor,
+        observed: Tensor,
+        active: Tensor,
+        generator: torch.Generator | None = None,
+        one_cell: bool = False,
+    ) -> Blocks:
+        """See :class:`RowDistribution`."""
+        parts = []
+        for b in self.blocks:
+            at = (curve.at(b.columns), x[..., b.columns], observed[..., b.columns], active[b.columns])
+            parts.append(b.rows.missing_given_mask(*at, generator=generator, one_cell=b.one_cell))
+        return Blocks(self.columns, parts)
+
 
 class MixedLikelihood(Likelihood):
-    r"""p(x|z) = prod N(x_j; ...) prod Bernoulli(x_j; ...) prod Categorical(x_group; ...), one factor per variable.
+    r"""p(x|z) = one factor per variable, each of the kind that its column has.
 
     Parameters
     ----------
     n_hidden
         width h of what comes in.
     layout
-        which columns are what; continuous ones standardised, the others 0 and 1.
+        which columns are what; all on the model's scale.
     scale, min_scale
-        as for :class:`GaussianLikelihood`, for the continuous columns.
+        as for :class:`GaussianLikelihood`, for the continuous columns; the floor holds for levels and atoms too.
 
     Examples
     --------
@@ -117,27 +150,44 @@ class MixedLikelihood(Likelihood):
         self.layout = layout
         if layout.continuous:
             self.continuous = GaussianLikelihood(n_hidden, len(layout.continuous), scale, min_scale)
+        if layout.levels:
+            self.levels = LevelLikelihood(n_hidden, layout.levels, min_scale)
+        if layout.atoms:
+            self.atoms = AtomLikelihood(n_hidden, layout.atoms, min_scale)
         self.sizes = [len(layout.binary), *(len(group.columns) for group in layout.groups)]
         self.logits = nn.Linear(n_hidden, sum(self.sizes))
-        kinds = [layout.continuous, layout.binary, *(group.columns for group in layout.groups)]
-        for position, columns in enumerate(kinds):
-            self.register_buffer(f"columns_{position}", torch.tensor(columns, dtype=torch.int64), persistent=False)
+        kinds = {
+            "continuous": layout.continuous,
+            "binary": layout.binary,
+            "levels": [column.column for column in layout.levels],
+            "atoms": [column.column for column in layout.atoms],
+            **{f"group_{i}": group.columns for i, group in enumerate(layout.groups)},
+        }
+        for kind, columns in kinds.items():
+            index = torch.tensor(columns, dtype=torch.int64)
+            self.register_buffer(f"columns_{kind}", index, persistent=False)
 
     def numbers(self, hidden: Tensor) -> tuple[Tensor, ...]:
         """See :class:`Likelihood`."""
-        continuous = self.continuous.numbers(hidden) if self.layout.continuous else ()
-        return self.logits(hidden), *continuous
+        return tuple(number for part in self._parts() for number in part.numbers(hidden)) + (self.logits(hidden),)
 
     def rows(self, *numbers: Tensor) -> MixedRows:
         """See :class:`Likelihood`."""
-        logits, *continuous = numbers
-        index = [self.get_buffer(f"columns_{position}") for position in range(2 + len(self.layout.groups))]
-        binary, *groups = logits.split(self.sizes, -1)
+        *rest, logits = numbers
         blocks = []
-        if self.layout.continuous:
-            blocks.append(Block(index[0], self.continuous.rows(*continuous)))
+        for kind, part in zip(self._kinds(), self._parts(), strict=True):
+            own, rest = rest[: part.n_numbers], rest[part.n_numbers :]
+            blocks.append(Block(self.get_buffer(f"columns_{kind}"), part.rows(*own)))
+        binary, *groups = logits.split(self.sizes, -1)
         if self.layout.binary:
-            blocks.append(Block(index[1], BernoulliRows(binary)))
-        for columns, of_group, group in zip(index[2:], groups, self.layout.groups, strict=True):
-            blocks.append(Block(columns, CategoricalRows(of_group), group.one_cell))
+            blocks.append(Block(self.get_buffer("columns_binary"), BernoulliRows(binary)))
+        for i, (of_group, group) in enumerate(zip(groups, self.layout.groups, strict=True)):
+            blocks.append(Block(self.get_buffer(f"columns_group_{i}"), CategoricalRows(of_group), group.one_cell))
         return MixedRows(blocks)
+
+    def _kinds(self) -> list[str]:
+        kinds = {"continuous": self.layout.continuous, "levels": self.layout.levels, "atoms": self.layout.atoms}
+        return [kind for kind, columns in kinds.items() if columns]
+
+    def _parts(self) -> list[GaussianLikelihood | LevelLikelihood | AtomLikelihood]:
+        return [getattr(self, kind) for kind in self._kinds()]

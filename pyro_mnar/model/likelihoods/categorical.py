@@ -1,11 +1,12 @@
-r"""Binary features, and groups of one-hot features that are one categorical variable.
+r"""Groups of one-hot features that are one categorical variable, of which the mask term is a sum over the categories.
 
-What is seen of a one-hot group excludes values even when the 1 itself is hidden: with A(x_obs) the categories that the
-seen cells allow,
+What is observed of a one-hot group excludes values even when the 1 itself is missing: with A(x_obs) the categories that
+the observed cells allow, and x(c) the one-hot row of category c,
 
-    p(x_obs | z) = sum_{c in A} pi_c(z)        p(x_mis = c | z, x_obs) = pi_c / sum_{c' in A} pi_c'
+    p(x_obs | z) = sum_{c in A} pi_c(z)        p(x_obs, s | z) = sum_{c in A} pi_c(z) prod_j P(s_j | x_j(c))
 
-so that a missing cell of a group whose 1 is seen is 0, with certainty.
+so that a missing cell of a group whose 1 is observed is 0, with certainty. Given z, s and x_obs the missing part is
+category c in A with probability proportional to pi_c prod_j P(s_j | x_j(c)).
 """
 
 from typing import ClassVar
@@ -14,75 +15,11 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
-from torch.nn.functional import logsigmoid
 
-from pyro_mnar.model.likelihoods.base import RowDistribution
+from pyro_mnar.model.curve import Curve
+from pyro_mnar.model.likelihoods.base import MaskTerm, RowDistribution
 from pyro_mnar.numerics.distributions import WithChoices
 from pyro_mnar.numerics.random_streams import uniform
-
-
-class BernoulliChoice(WithChoices):
-    """Independent 0/1 cells of which only the ``counted`` ones enter the probability.
-
-    Parameters
-    ----------
-    logits
-        log odds of 1, shape (..., p).
-    counted
-        bool, broadcastable to ``logits``.
-    generator
-        source of the draws; None is torch's global generator.
-    """
-
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
-    support = constraints.independent(constraints.boolean, 1)
-
-    def __init__(self, logits: Tensor, counted: Tensor, generator: torch.Generator | None = None) -> None:
-        self.logits, self.counted, self.generator = logits, counted, generator
-        super().__init__(logits.shape[:-1], logits.shape[-1:], validate_args=False)
-
-    @property
-    def mean(self) -> Tensor:
-        """Probability of 1, shape (..., p)."""
-        return self.logits.sigmoid()
-
-    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
-        """Draws of 0 and 1, shape ``sample_shape`` + (..., p), without a path derivative."""
-        probability = self.mean.detach()
-        shape = torch.Size(sample_shape) + probability.shape
-        noise = uniform(shape, probability, self.generator)
-        return (noise < probability).to(probability.dtype)
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        """Log probability of the counted cells, shape (...), in nats."""
-        per_cell = logsigmoid(self.logits * (2 * value - 1))
-        return torch.where(self.counted, per_cell, torch.zeros_like(per_cell)).sum(-1)
-
-    def choice_log_prob(self, value: Tensor) -> Tensor:
-        """See :class:`~pyro_mnar.numerics.distributions.WithChoices`."""
-        return self.log_prob(value)
-
-
-class BernoulliRows(BernoulliChoice, RowDistribution):
-    """Independent 0/1 features, p(x_j = 1 | z) = sigmoid(logit_j(z)).
-
-    Examples
-    --------
-    >>> rows = BernoulliRows(torch.zeros(10, 5, 3))
-    >>> rows.observed_part(torch.ones(5, 3, dtype=torch.bool)).log_prob(torch.zeros(5, 3)).shape
-    torch.Size([10, 5])
-    """
-
-    def __init__(self, logits: Tensor, generator: torch.Generator | None = None) -> None:
-        super().__init__(logits, torch.ones((), dtype=torch.bool, device=logits.device), generator)
-
-    def observed_part(self, observed: Tensor) -> BernoulliChoice:
-        """See :class:`RowDistribution`."""
-        return BernoulliChoice(self.logits, observed)
-
-    def missing_part(self, x: Tensor, observed: Tensor, generator: torch.Generator | None = None) -> BernoulliChoice:
-        """See :class:`RowDistribution`."""
-        return BernoulliChoice(self.logits, ~observed, generator)
 
 
 class CategoricalChoice(WithChoices):
@@ -168,6 +105,59 @@ class CategoricalRows(CategoricalChoice, RowDistribution):
         """See :class:`RowDistribution`."""
         return CategoricalChoice(self.log_probability, log_allowed(x, observed), generator)
 
+    @property
+    def has_mask_term(self) -> bool:
+        """See :class:`RowDistribution`."""
+        return True
+
+    def mask_term(
+        self, curve: Curve, x: Tensor, observed: Tensor, active: Tensor, one_cell: bool = False
+    ) -> "CategoricalMask":
+        """See :class:`RowDistribution`."""
+        return CategoricalMask(self, curve, x, observed, active, one_cell)
+
+    def missing_given_mask(
+        self,
+        curve: Curve,
+        x: Tensor,
+        observed: Tensor,
+        active: Tensor,
+        generator: torch.Generator | None = None,
+        one_cell: bool = False,
+    ) -> CategoricalChoice:
+        """See :class:`RowDistribution`."""
+        offset = log_allowed(x, observed) + category_log_mask(curve, x, observed, active, one_cell)
+        return CategoricalChoice(self.log_probability, offset, generator)
+
+
+class CategoricalMask(MaskTerm):
+    """p(s | z, x_obs) of one one-hot group, summed over the categories that the observed cells allow.
+
+    Batch shape (K, n), event shape (C,).
+
+    Parameters
+    ----------
+    rows : CategoricalRows
+        p(x | z), batch (K, n).
+    curve, x, observed, active
+        As for :meth:`RowDistribution.mask_term`.
+    one_cell : bool
+        The C columns stand for one cell of the table: one mask for all, P(s = 0 | c) from column c's curve at 1.
+    """
+
+    def __init__(
+        self, rows: CategoricalRows, curve: Curve, x: Tensor, observed: Tensor, active: Tensor, one_cell: bool
+    ) -> None:
+        self.rows = rows
+        self.allowed = log_allowed(x, observed)
+        self.log_mask = category_log_mask(curve, x, observed, active, one_cell)
+        super().__init__(rows, observed)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log p(s | z, x_obs), shape (K, n), in nats."""
+        among_allowed = (self.rows.log_probability + self.allowed).log_softmax(-1)
+        return (among_allowed + self.log_mask).logsumexp(-1)
+
 
 def log_allowed(x: Tensor, observed: Tensor) -> Tensor:
     """0 for the categories that the seen cells of a one-hot group allow, -inf for the others, shape (..., C).
@@ -180,3 +170,13 @@ def log_allowed(x: Tensor, observed: Tensor) -> Tensor:
     one = observed & (x > 0.5)
     allowed = torch.where(one.any(-1, keepdim=True), one, ~observed)
     return torch.where(allowed, 0.0, -torch.inf).to(x.dtype)
+
+
+def category_log_mask(curve: Curve, x: Tensor, observed: Tensor, active: Tensor, one_cell: bool) -> Tensor:
+    """Log prod_j P(s_j | x_j(c)) over the active columns, for each category c, shape (n, C) or (K, n, C)."""
+    zero, one = x.new_zeros(x.shape[-1]), x.new_ones(x.shape[-1])
+    at_one = torch.where(observed, curve.log_observed(one), curve.log_missing(one))
+    if one_cell:
+        return at_one * active.any()
+    at_zero = torch.where(observed, curve.log_observed(zero), curve.log_missing(zero)) * active
+    return at_zero.sum(-1, keepdim=True) + (at_one * active - at_zero)

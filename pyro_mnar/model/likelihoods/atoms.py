@@ -1,0 +1,203 @@
+r"""Columns with values that occur again and again beside a continuous part: zeros and amounts, caps, full marks.
+
+    p(x | z) = sum_a pi_a(z) [x = a]  +  pi_0(z) N(x; m(z), s(z)^2)
+
+The mask term adds to the mask integral of the normal a sum over the atoms.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import constraints
+
+from pyro_mnar.data.columns import Atoms
+from pyro_mnar.model.curve import Curve
+from pyro_mnar.model.likelihoods.base import CellRows, Likelihood
+from pyro_mnar.model.likelihoods.gaussian import GaussianLikelihood, GaussianRows, TiltedGaussian
+from pyro_mnar.numerics.distributions import DiagonalNormal, WithChoices
+from pyro_mnar.numerics.random_streams import uniform
+
+#: Share of 1 within which a value is its atom: the precision of float32.
+_SAME = 1e-6
+
+
+class AtomChoice(WithChoices):
+    """Independent cells that are one of their column's atoms or follow a continuous distribution.
+
+    Parameters
+    ----------
+    log_share : Tensor
+        Log probability of the continuous part, then of each atom, shape (K, n, q, 1 + A).
+    atoms : Tensor
+        Values, shape (q, A).
+    rest : GaussianRows, DiagonalNormal or TiltedGaussian
+        The continuous part, event (q,).
+    counted : Tensor
+        bool, shape (n, q): the cells that enter the density.
+    generator : torch.Generator or None
+        Source of the draws.
+    """
+
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
+    support = constraints.real_vector
+
+    def __init__(
+        self,
+        log_share: Tensor,
+        atoms: Tensor,
+        rest: DiagonalNormal | TiltedGaussian,
+        counted: Tensor,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self.log_share, self.atoms, self.rest = log_share, atoms, rest
+        self.counted, self.generator = counted, generator
+        super().__init__(log_share.shape[:-2], log_share.shape[-2:-1], validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean on the model's scale, shape (K, n, q)."""
+        share = self.log_share.exp()
+        return share[..., 0] * self.rest.mean + (share[..., 1:] * self.atoms).sum(-1)
+
+    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
+        """Draws, shape ``sample_shape`` + (K, n, q); only those of the continuous part have a path derivative."""
+        draw = self.rest.rsample(torch.Size(sample_shape))
+        upper = self.log_share.detach().exp().cumsum(-1)
+        noise = uniform(torch.Size(sample_shape) + upper.shape[:-1], upper, self.generator)
+        part = (upper[..., :-1] < noise.unsqueeze(-1)).sum(-1, keepdim=True)
+        values = self.atoms.expand((*part.shape[:-1], -1)).gather(-1, (part - 1).clamp(min=0)).squeeze(-1)
+        return torch.where(part.squeeze(-1) > 0, values, draw)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log density of the counted cells, shape (K, n): nats, with respect to length plus counts of the atoms."""
+        density = self.rest.log_density(value)
+        part, log_share = self._part(value)
+        per_cell = log_share + torch.where(part > 0, torch.zeros_like(density), density)
+        return torch.where(self.counted, per_cell, torch.zeros_like(per_cell)).sum(-1)
+
+    def choice_log_prob(self, value: Tensor) -> Tensor:
+        """See :class:`~pyro_mnar.numerics.distributions.WithChoices`."""
+        log_share = self._part(value)[1]
+        return torch.where(self.counted, log_share, torch.zeros_like(log_share)).sum(-1)
+
+    def _part(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Which part each cell belongs to (0: the continuous one), and the log probability of that."""
+        tolerance = _SAME * (1 + self.atoms.abs())
+        same = (value.unsqueeze(-1) - self.atoms).abs() <= tolerance
+        part = torch.where(same.any(-1), same.to(torch.uint8).argmax(-1) + 1, 0)
+        shape = torch.broadcast_shapes(part.shape, self.log_share.shape[:-1])
+        log_share = self.log_share.expand((*shape, -1)).gather(-1, part.expand(shape).unsqueeze(-1)).squeeze(-1)
+        return part, log_share
+
+
+class AtomRows(AtomChoice, CellRows):
+    """Independent columns of atoms and a continuous part, the :class:`RowDistribution` of :class:`AtomLikelihood`."""
+
+    rest: GaussianRows
+
+    def __init__(
+        self, log_share: Tensor, atoms: Tensor, rest: GaussianRows, generator: torch.Generator | None = None
+    ) -> None:
+        everything = torch.ones((), dtype=torch.bool, device=log_share.device)
+        super().__init__(log_share, atoms, rest, everything, generator)
+
+    def observed_part(self, observed: Tensor) -> AtomChoice:
+        """See :class:`RowDistribution`."""
+        return AtomChoice(self.log_share, self.atoms, self.rest, observed)
+
+    def missing_part(self, x: Tensor, observed: Tensor, generator: torch.Generator | None = None) -> AtomChoice:
+        """See :class:`RowDistribution`."""
+        rest = DiagonalNormal(self.rest.loc, self.rest.scale, generator=generator)
+        return AtomChoice(self.log_share, self.atoms, rest, ~observed, generator)
+
+    def log_missing(self, curve: Curve, cells: Tensor) -> Tensor:
+        """See :class:`CellRows`."""
+        log_share = self.log_share.flatten(-3, -2).index_select(-2, cells)
+        at_atoms = _at_atoms(curve, self.atoms[cells % self.event_shape[0]])
+        rest = self.rest.log_missing(curve, cells)
+        return (log_share + _together(rest, at_atoms)).logsumexp(-1)
+
+    def missing_given_mask(
+        self,
+        curve: Curve,
+        x: Tensor,
+        observed: Tensor,
+        active: Tensor,
+        generator: torch.Generator | None = None,
+        one_cell: bool = False,
+    ) -> AtomChoice:
+        """See :class:`RowDistribution`."""
+        rest = self.rest.missing_given_mask(curve, x, observed, active, generator)
+        everywhere = torch.arange(observed.numel(), device=x.device)
+        log_rest = self.rest.log_missing(curve.of_cells(everywhere, observed.shape[-1]), everywhere)
+        log_rest = log_rest.expand((*self.batch_shape[:-1], observed.numel())).reshape(self.rest.loc.shape)
+        tilt = _together(log_rest, _at_atoms(curve, self.atoms))
+        tilt = tilt.masked_fill(~active.unsqueeze(-1), 0.0)
+        return AtomChoice((self.log_share + tilt).log_softmax(-1), self.atoms, rest, ~observed, generator)
+
+
+def _at_atoms(curve: Curve, atoms: Tensor) -> Tensor:
+    """Log P(s = 0 | atom), for each entry of the curve and each of its column's atoms, shape (..., q, A)."""
+    slope, intercept = (v if v.ndim == 0 else v.unsqueeze(-1) for v in curve[:2])
+    return Curve(slope, intercept, curve.link).log_missing(atoms)
+
+
+def _together(rest: Tensor, at_atoms: Tensor) -> Tensor:
+    """The continuous part's value, then those of the atoms, along a new last axis."""
+    return torch.cat([rest.unsqueeze(-1), at_atoms.expand((*rest.shape, -1))], -1)
+
+
+class AtomLikelihood(Likelihood):
+    r"""p(x|z) of columns with atoms beside a normal.
+
+    Parameters
+    ----------
+    n_hidden : int
+        Width h of what comes in.
+    atoms : sequence of Atoms
+        The values of each column's atoms, on the model's scale.
+    min_scale : float
+        Floor under the normal's standard deviation, on the model's scale.
+
+    References
+    ----------
+    Olsen & Schafer 2001 (two-part models of semicontinuous data).
+
+    Examples
+    --------
+    >>> rain = Atoms(0, (-1.0,))
+    >>> rows = AtomLikelihood(4, [rain])(torch.zeros(10, 5, 4))
+    >>> rows.observed_part(torch.ones(5, 1, dtype=torch.bool)).log_prob(torch.full((5, 1), -1.0)).shape
+    torch.Size([10, 5])
+    """
+
+    values: Tensor
+    absent: Tensor
+
+    def __init__(self, n_hidden: int, atoms: Sequence[Atoms], min_scale: float = 0.1) -> None:
+        super().__init__()
+        self.width = max(len(column.values) for column in atoms)
+        self.rest = GaussianLikelihood(n_hidden, len(atoms), "free", min_scale)
+        self.logits = nn.Linear(n_hidden, len(atoms) * (1 + self.width))
+        values = [[*column.values, *[column.values[-1]] * (self.width - len(column.values))] for column in atoms]
+        absent = [[False, *(k >= len(column.values) for k in range(self.width))] for column in atoms]
+        self.register_buffer("values", torch.tensor(values), persistent=False)
+        self.register_buffer("absent", torch.tensor(absent), persistent=False)
+
+    @property
+    def n_numbers(self) -> int:
+        """How many tensors :meth:`numbers` gives."""
+        return 1 + self.rest.n_numbers
+
+    def numbers(self, hidden: Tensor) -> tuple[Tensor, ...]:
+        """See :class:`Likelihood`."""
+        return self.logits(hidden), *self.rest.numbers(hidden)
+
+    def rows(self, *numbers: Tensor) -> AtomRows:
+        """See :class:`Likelihood`."""
+        logits, *rest = numbers
+        logits = logits.unflatten(-1, (-1, 1 + self.width))
+        logits = logits.masked_fill(self.absent, torch.finfo(logits.dtype).min / 2)
+        return AtomRows(logits.log_softmax(-1), self.values.to(logits), self.rest.rows(*rest))

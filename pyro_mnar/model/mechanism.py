@@ -1,0 +1,56 @@
+"""What every mechanism p(s | x) offers, and the one that is none."""
+
+from abc import ABC, abstractmethod
+
+from pyro.distributions import Bernoulli
+from torch import Tensor, nn
+
+from pyro_mnar.data.columns import ColumnInfo
+from pyro_mnar.model.curve import Curve
+
+
+class Mechanism(nn.Module, ABC):
+    """Base of all mechanisms: ``forward(x)`` is p(s | x)."""
+
+    def setup(self, columns: ColumnInfo) -> None:
+        """Make the parameters for a table's ``columns``; called once on a copy, before training. Does nothing here."""
+
+    def setup_code(self, latent_dim: int) -> None:
+        """Make the parameters that belong to a code of dimension L; called after :meth:`setup`. Does nothing here."""
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Bernoulli:
+        """p(s | x): for standardised rows x (..., p), a Bernoulli of the same shape with 1 = observed."""
+
+    def given_code(self, x: Tensor, z: Tensor) -> Bernoulli:
+        """p(s | x, z), which is p(s | x) unless the mechanism depends on the code z (K, n, L) too."""
+        return self(x)
+
+    def curve(self, z: Tensor | None = None) -> Curve | None:
+        """The mechanism as one curve per cell if it has that form, which allows exact marginalisation; else None.
+
+        Parameters
+        ----------
+        z : Tensor or None
+            Codes, shape (K, n, L), for a mechanism that depends on them; None takes the prior's mean, 0.
+        """
+        return None
+
+
+class Ignorable(Mechanism):
+    """No mechanism: the mask carries no information given x_obs (MCAR or MAR). Gives MIWAE and supMIWAE.
+
+    References
+    ----------
+    Rubin 1976; Mattei & Frellsen 2019, arXiv:1812.02633.
+    """
+
+    def forward(self, x: Tensor) -> Bernoulli:
+        """Not part of the model, for rows ``x`` (..., p): there is no site ``s``, and no shape.
+
+        Raises
+        ------
+        NotImplementedError
+            always.
+        """
+        raise NotImplementedError("an ignorable mechanism has no p(s|x)")

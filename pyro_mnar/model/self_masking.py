@@ -1,0 +1,244 @@
+"""Mechanisms in which a cell goes missing because of its own value, alone or beside what its row has in common."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+from pyro.distributions import Bernoulli
+from torch import Tensor, nn
+
+from pyro_mnar.data.columns import ColumnInfo
+from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.model.curve import LOGISTIC_PER_PROBIT, Curve, Link, inverse_cdf
+from pyro_mnar.model.mechanism import Mechanism
+
+Direction = Literal["high", "low"]
+
+
+class SelfMasking(Mechanism):
+    r"""A cell goes missing because of its own value: P(s_j = 0 | x_j) = F(w_j (x_j - b_j)).
+
+    Training starts from a neutral state: slope 0 (direction unknown) or 1 (known), and the column's missing rate, or
+    with ``shared`` and a known direction the threshold in the middle of the data.
+
+    Parameters
+    ----------
+    direction
+        None leaves the sign of every w_j free. "high" (high values go missing) or "low" fixes it; a mapping
+        from column name to direction, or a sequence with one entry per column, fixes some of them.
+    link
+        F, "probit" (normal CDF) or "logistic".
+    shared
+        one w and b for all columns (images: the same sensor behind each pixel).
+    slope
+        Slopes to hold fixed while the thresholds are learned, for a sensitivity analysis: one number, or a mapping from
+        column name to number: logits per standard deviation of the observed values, positive where high values go
+        missing, 0 where the value does not matter. They overrule ``direction``.
+
+    References
+    ----------
+    Ipsen, Mattei & Frellsen 2021, arXiv:2006.12871, equation 17.
+
+    Examples
+    --------
+    >>> SelfMasking(direction={"income": "high"}).direction
+    {'income': 'high'}
+    """
+
+    sign: Tensor
+    slope_is_fixed: Tensor
+    fixed_slope: Tensor
+
+    def __init__(
+        self,
+        direction: Direction | Mapping[str, Direction] | Sequence[Direction | None] | None = None,
+        link: Link = "probit",
+        shared: bool = False,
+        slope: float | Mapping[str, float] | None = None,
+    ) -> None:
+        super().__init__()
+        if link not in ("probit", "logistic"):
+            raise InvalidInputError(f"link is {link!r}; it must be 'probit' or 'logistic'")
+        self.direction = direction
+        self.link: Link = link
+        self.shared = shared
+        self.slope = slope
+
+    def setup(self, columns: ColumnInfo) -> None:
+        """See :class:`Mechanism`.
+
+        Raises
+        ------
+        InvalidInputError
+            a direction that is not "high", "low" or None, or is for an unknown column, or of the
+            wrong number of columns; a fixed slope that is not finite or for an unknown column.
+        """
+        fixed = fixed_slopes(self.slope, columns.names)
+        signs = torch.tensor(direction_signs(self.direction, columns.names), dtype=torch.get_default_dtype())
+        rates = torch.as_tensor(columns.missing_rate, dtype=torch.get_default_dtype())
+        if self.shared:
+            if len(set(signs.tolist())) > 1:
+                raise InvalidInputError(
+                    "shared=True has one slope for all columns: give one direction for all, or None"
+                )
+            if len({str(value) for value in fixed}) > 1:
+                raise InvalidInputError("shared=True has one slope for all columns: give slope as one number")
+            signs, rates, fixed = signs[:1], rates.mean(0, keepdim=True), fixed[:1]
+        is_fixed = torch.tensor([value is not None for value in fixed])
+        signs = torch.where(is_fixed, torch.zeros_like(signs), signs)
+        self.register_buffer("sign", signs)
+        # Not saved: they follow from the constructor's parameters.
+        self.register_buffer("slope_is_fixed", is_fixed, persistent=False)
+        per_unit = 1.0 if self.link == "logistic" else 1 / LOGISTIC_PER_PROBIT
+        values = torch.tensor([per_unit * (value or 0.0) for value in fixed], dtype=signs.dtype)
+        self.register_buffer("fixed_slope", values, persistent=False)
+        start = inverse_cdf(rates.clamp(0.02, 0.98), self.link)
+        # Known sign: (log |w|, b); free sign: (w, intercept), since a wrong sign in (w, b) can never turn round.
+        self.slope_parameter = nn.Parameter(torch.zeros_like(signs))
+        # A threshold that all columns share starts in the middle of the data: their rates say little of it.
+        threshold = torch.zeros_like(start) if self.shared else -start * signs
+        self.offset_parameter = nn.Parameter(torch.where(signs == 0, start, threshold))
+
+    @torch.no_grad()
+    def lean(self, direction: Tensor) -> None:
+        """Start columns of unknown direction from a slope of that sign, which stays free; call it after :meth:`setup`.
+
+        Parameters
+        ----------
+        direction : Tensor
+            +1, -1, or 0 for columns to leave as they are, shape (p,).
+        """
+        free = (self.sign == 0) & (direction.to(self.sign) != 0) & ~self.slope_is_fixed
+        self.slope_parameter.copy_(torch.where(free, direction.to(self.sign), self.slope_parameter))
+
+    @torch.no_grad()
+    def start_at(self, where: Tensor, slope: Tensor, threshold: Tensor) -> None:
+        """Start some columns at a slope and threshold (standardised), and keep their direction.
+
+        A network can bend far enough to turn a direction round, so one that was found by other means is held.
+
+        Parameters
+        ----------
+        where : Tensor
+            bool, shape (p,): the columns to start.
+        slope : Tensor
+            Shape (p,), per standard deviation.
+        threshold : Tensor
+            Shape (p,), standardised scale.
+        """
+        slope, threshold = slope.to(self.sign), threshold.to(self.sign)
+        where = where.to(self.sign.device) & ~self.slope_is_fixed
+        self.sign.copy_(torch.where(where, slope.sign(), self.sign))
+        self.slope_parameter.copy_(torch.where(where, slope.abs().clamp(min=1e-2).log(), self.slope_parameter))
+        self.offset_parameter.copy_(torch.where(where, threshold, self.offset_parameter))
+
+    def curve(self, z: Tensor | None = None) -> Curve:
+        """See :class:`Mechanism`."""
+        known = self.sign != 0
+        slope = torch.where(known, self.sign * self.slope_parameter.exp(), self.slope_parameter)
+        slope = torch.where(self.slope_is_fixed, self.fixed_slope, slope)
+        intercept = torch.where(known, -slope * self.offset_parameter, self.offset_parameter)
+        return Curve(slope, intercept, self.link)
+
+    def forward(self, x: Tensor) -> Bernoulli:
+        """See :class:`Mechanism`."""
+        return self.curve().bernoulli(x)
+
+
+class Nested(Mechanism):
+    r"""A cell goes missing because of its own value, or of what its row has in common: it nests the two.
+
+    .. math:: P(s_j = 0 | x_j, z) = \Phi(w_j x_j + v_j \cdot z + c_j)
+
+    Given the code z the intercept is a number, so x_mis integrates out in closed form for every kind of column.
+    w = v = 0 is loss completely at random, w = 0 a shared-parameter model (missing at random, as far as z is known from
+    what is observed), v = 0 self-masking. A column has a slope of its own where a direction is told, or
+    where the start of the fit finds evidence of it; every other column has the code's part alone.
+
+    Parameters
+    ----------
+    direction
+        As for :class:`SelfMasking`: these columns have a slope of their own from the start.
+
+    References
+    ----------
+    Little 1993; Vonesh & Follmann 1995 (shared-parameter models); Rubin 1976.
+    """
+
+    believed: Tensor
+
+    def __init__(
+        self, direction: Direction | Mapping[str, Direction] | Sequence[Direction | None] | None = None
+    ) -> None:
+        super().__init__()
+        self.direction = direction
+        self.own = SelfMasking(direction)
+
+    def setup(self, columns: ColumnInfo) -> None:
+        """See :class:`Mechanism`; errors as for :class:`SelfMasking`."""
+        self.own.setup(columns)
+        self.register_buffer("believed", self.own.sign != 0)
+
+    def setup_code(self, latent_dim: int) -> None:
+        """See :class:`Mechanism`."""
+        self.loading = nn.Parameter(self.own.sign.new_zeros(len(self.own.sign), latent_dim))
+
+    @torch.no_grad()
+    def start_at(self, where: Tensor, slope: Tensor, threshold: Tensor) -> None:
+        """Give some columns a slope of their own; arguments as for :meth:`SelfMasking.start_at`."""
+        self.own.start_at(where, slope, threshold)
+        self.believed |= where.to(self.believed.device)
+
+    def curve(self, z: Tensor | None = None) -> Curve:
+        """See :class:`Mechanism`."""
+        slope, intercept, link = self.own.curve()
+        slope = torch.where(self.believed, slope, torch.zeros_like(slope))
+        if z is not None:
+            shared = z @ torch.where(self.believed[:, None], torch.zeros_like(self.loading), self.loading).T
+            intercept = intercept + shared
+        return Curve(slope, intercept, link)
+
+    def forward(self, x: Tensor) -> Bernoulli:
+        """p(s | x, z = 0): see :class:`Mechanism`."""
+        return self.curve().bernoulli(x)
+
+    def given_code(self, x: Tensor, z: Tensor) -> Bernoulli:
+        """See :class:`Mechanism`."""
+        return self.curve(z if x.ndim == z.ndim else z.unsqueeze(-2)).bernoulli(x)
+
+
+def direction_signs(
+    direction: Direction | Mapping[str, Direction] | Sequence[Direction | None] | None, names: Sequence[str]
+) -> list[float]:
+    """+1 ("high"), -1 ("low") or 0 (unknown) per column."""
+    if direction is None or isinstance(direction, str):
+        per_column = [direction] * len(names)
+    elif isinstance(direction, Mapping):
+        unknown = [name for name in direction if name not in names]
+        if unknown:
+            raise InvalidInputError(f"direction names the unknown column {unknown[0]!r}; the columns are {list(names)}")
+        per_column = [direction.get(name) for name in names]
+    else:
+        per_column = list(direction)
+        if len(per_column) != len(names):
+            raise InvalidInputError(f"direction has {len(per_column)} entries, the table {len(names)} columns")
+    for name, value in zip(names, per_column, strict=True):
+        if value not in ("high", "low", None):
+            raise InvalidInputError(f"direction of column {name!r} is {value!r}; it must be 'high', 'low' or None")
+    return [{"high": 1.0, "low": -1.0, None: 0.0}[value] for value in per_column]
+
+
+def fixed_slopes(slope: float | Mapping[str, float] | None, names: Sequence[str]) -> list[float | None]:
+    """The slope to hold fixed, or None, per column."""
+    if isinstance(slope, Mapping):
+        unknown = [name for name in slope if name not in names]
+        if unknown:
+            raise InvalidInputError(f"slope names the unknown column {unknown[0]!r}; the columns are {list(names)}")
+        per_column = [slope.get(name) for name in names]
+    else:
+        per_column = [slope] * len(names)
+    for name, value in zip(names, per_column, strict=True):
+        if value is not None and not math.isfinite(value):
+            raise InvalidInputError(f"slope of column {name!r} is {value}; it must be a finite number")
+    return per_column
