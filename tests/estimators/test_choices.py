@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from pyro_mnar.model.likelihoods.discrete import BernoulliChoice, CategoricalChoice
 
 from pyro_mnar.data.columns import Group, Layout
 from pyro_mnar.errors import UnsupportedModelError
@@ -17,6 +16,8 @@ from pyro_mnar.model.encoders import MLPEncoder
 from pyro_mnar.model.heads import GaussianHead
 from pyro_mnar.model.joint import Joint
 from pyro_mnar.model.likelihoods import MixedLikelihood
+from pyro_mnar.model.likelihoods.bernoulli import BernoulliChoice
+from pyro_mnar.model.likelihoods.categorical import CategoricalChoice
 from pyro_mnar.model.mechanisms import Ignorable, Linear, Mechanism, SelfMasking
 from pyro_mnar.model.networks import mlp
 from pyro_mnar.numerics.masked_normal import TiltedNormal

@@ -210,9 +210,9 @@ def test_log_columns_keep_the_units_and_the_observed_cells() -> None:
     lost = ~seen[:, 0]
     assert (low[lost, 0] < middle[lost, 0]).all() and (middle[lost, 0] < high[lost, 0]).all()
     assert imputer.mechanism_report()["threshold"][0] == pytest.approx(x[:, 0].mean(), rel=0.2)
-    # The closed form against draws of the same posterior: a mean of exponentials, not the exponential of a mean.
+    # A mean of exponentials, not the exponential of a mean; both answers come from the same 99 codes.
     drawn = posterior.sample(400)[:, lost, 0].mean()
-    assert posterior.mean()[lost, 0].mean() == pytest.approx(drawn, rel=0.03)
+    assert posterior.mean()[lost, 0].mean() == pytest.approx(drawn, rel=0.06)
     # A value that has no logarithm is at the lower end of the scale, not an error.
     new = table.copy()
     new[0, 1] = 0.0

@@ -12,13 +12,20 @@ from torch.func import hessian, vmap
 
 from pyro_mnar.numerics.links import SCALES, WEIGHTS
 from pyro_mnar.numerics.logistic import log_expected_sigmoid
-from pyro_mnar.numerics.masked_normal import TiltedNormal, log_missing, log_observed
+from pyro_mnar.numerics.masked_normal import TiltedNormal, log_missing
 from pyro_mnar.numerics.normal_tails import half_erfcx, log_ndtr, log_ndtri, truncated_variance
 from pyro_mnar.numerics.probit import log_expected_probit
 
 LINKS = ("probit", "logistic")
 SPREADS = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 100.0)
 DISTANCES = np.linspace(-8, 8, 33)
+
+
+def log_observed(
+    loc: torch.Tensor, scale: torch.Tensor, slope: torch.Tensor, threshold: torch.Tensor, link: str = "probit"
+) -> torch.Tensor:
+    """Both links are symmetric: the cell is observed with the probability of a slope of the other sign."""
+    return log_missing(loc, scale, -slope, threshold, link)
 
 
 def log_link(argument, link):

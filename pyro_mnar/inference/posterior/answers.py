@@ -13,7 +13,7 @@ from torch import Tensor
 from pyro_mnar.data.columns import ColumnInfo, FloatArray, original
 from pyro_mnar.errors import InvalidInputError, UnreliableWeightsWarning, UnsupportedModelError
 from pyro_mnar.inference.importance import log_mean
-from pyro_mnar.inference.posterior.averages import average, mean_of_draws, mean_of_originals
+from pyro_mnar.inference.posterior.averages import average, average_original, nonlinear
 from pyro_mnar.inference.posterior.draws import BYTE_BUDGET, Values, WeightedDraws, code_carries_weight, draw_missing
 from pyro_mnar.inference.posterior.refine import Refinement
 from pyro_mnar.inference.posterior.sampler import Sampler
@@ -91,7 +91,7 @@ class Posterior:
         self.columns = columns
         self.imputation = imputation
         self._table = table
-        self._sampler = Sampler(joint, batch, int(n_draws), seed, byte_budget)
+        self._sampler = Sampler(joint, batch, int(n_draws), seed, byte_budget, bool(nonlinear(columns)))
         # Found together, row by row: the means and how far they can be trusted.
         self._known = np.zeros(batch.n_rows, dtype=bool)
         self._means = np.zeros(batch.x.shape)
@@ -117,7 +117,7 @@ class Posterior:
         """E[x_mis | x_obs, s] in missing cells, shape (n, p), original units: best under squared error."""
         self._examine()
         self._warn()
-        return self._original(self._means)
+        return self._with_observed(self._means)
 
     def quantile(self, q: float | list[float]) -> FloatArray:
         """Quantiles of each missing cell, shape (n, p), or (Q, n, p) for several levels, original units."""
@@ -332,8 +332,7 @@ class Posterior:
             for name, value in _diagnose(draws.log_weights).items():
                 self._diagnostics[name][rows] = value
             smooth = draws._replace(log_weights=psis_smooth(draws.log_weights))
-            means = mean_of_originals if self.columns.logged and values == "mean" else mean_of_draws
-            self._means[rows] = means(smooth, self.joint, self.batch, self.columns).cpu().numpy()
+            self._means[rows] = average_original(smooth, self.columns)
             self._known[rows] = True
 
     @torch.no_grad()
@@ -382,8 +381,10 @@ class Posterior:
         return torch.where(table.isnan(), values, table)
 
     def _original(self, values: FloatArray) -> FloatArray:
-        result = original(values, self.columns)
-        return result if self._table is None else np.where(np.isnan(self._table), result, self._table)
+        return self._with_observed(original(values, self.columns))
+
+    def _with_observed(self, values: FloatArray) -> FloatArray:
+        return values.copy() if self._table is None else np.where(np.isnan(self._table), values, self._table)
 
 
 def _diagnose(log_weights: Tensor) -> dict[str, FloatArray]:

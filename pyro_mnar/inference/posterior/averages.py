@@ -1,16 +1,12 @@
 """Conditional means, from weighted draws."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_mnar.data.columns import ColumnInfo
-from pyro_mnar.data.transforms import LARGEST_LOG
-from pyro_mnar.inference.posterior.draws import WeightedDraws, code_carries_weight
+from pyro_mnar.data.columns import ColumnInfo, FloatArray, original
+from pyro_mnar.inference.posterior.draws import WeightedDraws
 from pyro_mnar.inference.weights import normalised
-from pyro_mnar.model.batch import Batch
-from pyro_mnar.model.joint import Joint
-from pyro_mnar.model.likelihoods import GaussianLikelihood
-from pyro_mnar.model.likelihoods.gaussian import TiltedGaussian
 
 
 def average(log_weights: Tensor, values: Tensor | None) -> Tensor:
@@ -20,26 +16,34 @@ def average(log_weights: Tensor, values: Tensor | None) -> Tensor:
     return torch.einsum("kr,kr...->r...", share.to(values.device), values)
 
 
-def mean_of_draws(draws: WeightedDraws, joint: Joint, batch: Batch, columns: ColumnInfo) -> Tensor:
-    """E[x | x_obs, s], shape (r, p), standardised scale."""
-    return average(draws.log_weights, draws.x)
+def average_original(draws: WeightedDraws, columns: ColumnInfo) -> FloatArray:
+    """E[x | x_obs, s] in original units, shape (r, p).
 
+    Back on its own scale the mean of a transformed column is not the transform of its mean. Such columns are drawn
+    given z, and the draws go back one by one; their exact mean given z takes the linear part of the noise away.
 
-def mean_of_originals(draws: WeightedDraws, joint: Joint, batch: Batch, columns: ColumnInfo) -> Tensor:
-    """The standardised values, shape (r, p), that are in original units E[original x | x_obs, s].
-
-    In columns that are modelled by their logarithm the mean of the exponential is not the exponential of the mean.
-    Given z it has a closed form where the mask term has one; elsewhere exponentials of the draws are averaged.
+    References
+    ----------
+    Owen 2013, Monte Carlo theory, methods and examples, section 8.9 (control variates).
     """
     assert draws.x is not None
-    center, scale = (torch.as_tensor(v).to(draws.x) for v in (columns.center, columns.scale))
-    logs = center + scale * draws.x
-    if joint.collapsed and code_carries_weight(joint, batch) and isinstance(joint.likelihood, GaussianLikelihood):
-        part = batch.rows(draws.rows.to(batch.x.device))
-        law = joint.missing_given_code(draws.z, joint.rows_given_code(draws.z), part)
-        assert isinstance(law, TiltedGaussian)
-        logs = torch.where(part.observed, logs, center + law.log_exponential_mean(scale))
-    log_mean = average(draws.log_weights, logs.clamp(max=LARGEST_LOG).exp()).log()
-    mean, logged = average(draws.log_weights, draws.x), list(columns.logged)
-    mean[:, logged] = ((log_mean - center) / scale)[:, logged]
+    mean = original(average(draws.log_weights, draws.x).cpu().numpy(), columns)
+    changed = nonlinear(columns)
+    if changed:
+        values = draws.x if draws.drawn is None else draws.drawn
+        share = normalised(draws.log_weights).cpu().numpy()[..., None]
+        moved = (values - draws.x)[..., changed].cpu().numpy()
+        back = original(values.cpu().numpy().astype(np.float64), columns)[..., changed]
+        average_back, average_moved = (share * back).sum(0), (share * moved).sum(0)
+        spread = (share * (moved - average_moved) ** 2).sum(0)
+        together = (share * (moved - average_moved) * (back - average_back)).sum(0)
+        slope = together / np.where(spread > 0, spread, 1.0)
+        lowest, highest = back.min(0), back.max(0)
+        mean[:, changed] = np.clip(average_back - slope * average_moved, lowest, highest)
     return mean
+
+
+def nonlinear(columns: ColumnInfo) -> list[int]:
+    """Positions of the columns of which the way back to original units is no straight line."""
+    bounded = [j for j, s in enumerate(columns.supports) if s.lowest > -np.inf or s.highest < np.inf]
+    return sorted({*(j for j, _ in columns.transformed), *bounded})

@@ -1,7 +1,7 @@
 """Weighted draws of one chunk of rows, made in blocks of draws within a memory budget."""
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 from pyro import poutine
@@ -36,12 +36,15 @@ class WeightedDraws(NamedTuple):
         Completed rows, shape (K, r, p), observed cells as seen; None when only the codes were asked for.
     log_weights
         Shape (K, r), nats.
+    drawn
+        The same rows with draws of x_mis given z in the place of means, shape (K, r, p), where both were asked for.
     """
 
     rows: Tensor
     z: Tensor
     x: Tensor | None
     log_weights: Tensor
+    drawn: Tensor | None = None
 
 
 def draw_chunk(
@@ -54,8 +57,12 @@ def draw_chunk(
     first_draw: int,
     draws_at_once: int,
     values: Values,
+    both: bool = False,
 ) -> WeightedDraws:
-    """Weighted draws of the rows ``rows`` of the table, ``batch`` holding these alone."""
+    """Weighted draws of the rows ``rows`` of the table, ``batch`` holding these alone.
+
+    ``both`` asks for draws of x_mis beside its means.
+    """
     given: GivenCode | None = None
 
     def guide(batch: Batch) -> None:
@@ -63,7 +70,7 @@ def draw_chunk(
         joint.guide(batch, proposal)
         given = joint.last_code
 
-    parts: list[tuple[Tensor, Tensor | None, Tensor]] = []
+    parts: list[WeightedDraws] = []
     for start in range(0, n_draws, draws_at_once):
         count = min(draws_at_once, n_draws - start)
         joint.generator = noise.window(rows.tolist(), first_draw + start)
@@ -73,12 +80,19 @@ def draw_chunk(
             z = model_trace.nodes["z"]["value"]
             assert given is not None
             x = None if values == "none" else _completed(joint, batch, model_trace, given, values)
+            drawn = draw_missing(joint, batch, z, given.rows) if both and "x_mis" not in model_trace.nodes else None
         finally:
             joint.generator = None
-        parts.append((z, x, log_w))
-    z, log_w = torch.cat([part[0] for part in parts]), torch.cat([part[2] for part in parts])
-    x = None if values == "none" else torch.cat([part[1] for part in parts if part[1] is not None])
-    return WeightedDraws(rows, z, x, log_w)
+        parts.append(WeightedDraws(rows, z, x, log_w, drawn))
+    return WeightedDraws(rows, *(_put_together([getattr(part, name) for part in parts]) for name in _OF_EACH_DRAW))
+
+
+_OF_EACH_DRAW = ("z", "x", "log_weights", "drawn")
+
+
+def _put_together(parts: list[Tensor | None]) -> Any:
+    whole = [part for part in parts if part is not None]
+    return torch.cat(whole) if whole else None
 
 
 def draw_missing(joint: Joint, batch: Batch, z: Tensor, rows: RowDistribution) -> Tensor:

@@ -55,11 +55,14 @@ class Group:
 class Sampler:
     """Weighted draws of the rows of a batch, in float64; see :class:`~pyro_mnar.inference.posterior.Posterior`."""
 
-    def __init__(self, joint: Joint, batch: Batch, n_draws: int, seed: int, byte_budget: int) -> None:
+    def __init__(
+        self, joint: Joint, batch: Batch, n_draws: int, seed: int, byte_budget: int, both: bool = False
+    ) -> None:
         self.joint = copy.deepcopy(joint).double().eval()
         self.batch = batch.to(batch.x.device, torch.float64)
         self.seed = seed
         self.byte_budget = byte_budget
+        self.both = both
         self.groups = [self._all_rows(n_draws)]
 
     @property
@@ -151,7 +154,8 @@ class Sampler:
         at_once = max(1, min(group.n_draws, budget // cell))
         part = group.part(torch.arange(done, min(done + count, len(group.rows)), device=group.rows.device))
         at = (part.n_draws, part.first_draw, at_once)
-        return draw_chunk(pair, batch.rows(part.rows), part.rows, part.proposal, noise, *at, values)
+        both = self.both and values == "mean"
+        return draw_chunk(pair, batch.rows(part.rows), part.rows, part.proposal, noise, *at, values, both)
 
     def _proposal(self, rows: Tensor, settings: Refinement, n_inner: int, first_draw: int) -> StudentRows:
         pair = self._pair(n_inner)

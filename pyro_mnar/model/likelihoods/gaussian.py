@@ -98,20 +98,6 @@ class TiltedGaussian(WithChoices):
         (by_loc,) = torch.autograd.grad(log_z, m)
         return loc.index_copy(-1, cells, m.detach() + scale**2 * by_loc).reshape(self.rows.loc.shape)
 
-    def log_exponential_mean(self, rate: Tensor) -> Tensor:
-        r"""Log E[exp(r_j x_j) | z, s], shape (K, n, p): r m + r^2 v / 2, and log Z(m + r v) / Z(m) in active columns.
-
-        Parameters
-        ----------
-        rate : Tensor
-            r, shape (p,).
-        """
-        plain = rate * self.rows.loc + 0.5 * (rate * self.rows.scale) ** 2
-        law, moved = self.tilted, rate[self.active]
-        at = (law.scale, law.slope, law.threshold, law.link)
-        change = log_missing(law.loc + moved * law.scale**2, *at) - log_missing(law.loc, *at)
-        return self._put(plain, plain[..., self.active] + change)
-
     def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
         """Draws, shape ``sample_shape`` + (K, n, p)."""
         shape = torch.Size(sample_shape) + self.rows.loc.shape
