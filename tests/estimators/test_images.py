@@ -7,18 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scipy import integrate, stats
 
 from pyro_mnar import MNARImputer
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.inference.importance import ImportanceBound
 from pyro_mnar.inference.training import fit
 from pyro_mnar.model.batch import Batch
-from pyro_mnar.model.collapse import collapsed_mask, tilted_rows
-from pyro_mnar.model.curve import Curve
 from pyro_mnar.model.encoders import ConvEncoder
 from pyro_mnar.model.joint import Joint
-from pyro_mnar.model.likelihoods.pixels import SigmoidGaussianLikelihood, TruncatedRows
+from pyro_mnar.model.likelihoods.pixels import SigmoidGaussianLikelihood
 from pyro_mnar.model.mechanisms import Fixed, SelfMasking
 from pyro_mnar.model.networks import ConvUp
 from pyro_mnar.persistence import load, save
@@ -40,8 +37,8 @@ def clipped(images: np.ndarray, slope: float = 50.0, threshold: float = 0.75, se
     return np.where(np.random.default_rng(seed).random(images.shape) < p_lost, np.nan, images)
 
 
-def image_joint(side: int, scale: str = "shared", truncated: bool = False) -> Joint:
-    likelihood = SigmoidGaussianLikelihood(side * side, scale, truncated=truncated)  # type: ignore[arg-type]
+def image_joint(side: int, scale: str = "shared") -> Joint:
+    likelihood = SigmoidGaussianLikelihood(side * side, scale)  # type: ignore[arg-type]
     mechanism = SelfMasking(shared=True, link="logistic")
     mechanism.setup(info(side * side))
     with torch.no_grad():
@@ -63,11 +60,9 @@ def image_batch(side: int, n: int = 5) -> Batch:
 
 
 @pytest.mark.parametrize("side", [32, 64])
-@pytest.mark.parametrize(
-    ("scale", "truncated"), [("shared", False), ("free", False), ("image", False), ("feature", True)]
-)
-def test_shapes_and_a_gradient_to_every_parameter(side: int, scale: str, truncated: bool) -> None:
-    joint, batch = image_joint(side, scale, truncated), image_batch(side)
+@pytest.mark.parametrize("scale", ["shared", "free", "image", "feature"])
+def test_shapes_and_a_gradient_to_every_parameter(side: int, scale: str) -> None:
+    joint, batch = image_joint(side, scale), image_batch(side)
     q = joint.encoder(batch.x, batch.observed)
     assert q.batch_shape == (5,) and q.event_shape == (3,)
     assert joint.likelihood(joint.decoder(torch.zeros(2, 5, 3))).mean.shape == (2, 5, side * side)
@@ -88,61 +83,6 @@ def test_networks_do_not_depend_on_the_batch() -> None:
     joint.train()
     alone = torch.cat([joint.encoder(batch.x[i : i + 1], batch.observed[i : i + 1]).loc for i in range(5)])
     torch.testing.assert_close(alone, joint.encoder(batch.x, batch.observed).loc, rtol=1e-4, atol=1e-6)
-
-
-@pytest.mark.parametrize("scale", [0.015, 0.05, 0.4])
-def test_truncated_density_and_mean_against_scipy(scale: float) -> None:
-    loc = torch.tensor([-0.48, 0.1, 0.499], dtype=torch.float64)
-    rows = TruncatedRows(loc, torch.tensor([scale], dtype=torch.float64))
-    exact = stats.truncnorm((-0.5 - loc) / scale, (0.5 - loc) / scale, loc, scale)
-    x = torch.tensor([-0.3, 0.05, 0.45], dtype=torch.float64)
-    np.testing.assert_allclose(rows.log_density(x), exact.logpdf(x), atol=1e-9)
-    np.testing.assert_allclose(rows.mean, exact.mean(), atol=1e-9)
-    draws = rows.rsample(torch.Size([4000]))
-    low, high, m = (-0.5 - loc[2].item()) / scale, (0.5 - loc[2].item()) / scale, loc[2].item()
-    assert stats.kstest(draws[:, 2], stats.truncnorm(low, high, m, scale).cdf).pvalue > 1e-3
-
-
-@pytest.mark.parametrize("slope", [1.0, 30.0, 60.0])
-@pytest.mark.parametrize("scale", [0.015, 0.05, 0.3])
-@pytest.mark.parametrize("link", ["logistic", "probit"])
-def test_truncated_mask_term_and_tilted_mean_against_quadrature(slope: float, scale: float, link: str) -> None:
-    loc = torch.tensor([[[-0.2, 0.2, 0.27, 0.45]]], dtype=torch.float64)
-    rows = TruncatedRows(loc, torch.tensor([scale], dtype=torch.float64))
-    curve = Curve(torch.tensor([slope]).double(), torch.tensor([-0.25 * slope]).double(), link)  # type: ignore[arg-type]
-    observed = torch.zeros(1, 4, dtype=torch.bool)
-    active = torch.ones(4, dtype=torch.bool)
-    x = torch.zeros(1, 4, dtype=torch.float64)
-    log_cdf = stats.norm.logcdf if link == "probit" else stats.logistic.logcdf
-    grid = np.linspace(-0.5, 0.5, 100_001)
-    total, means = 0.0, []
-    for m in loc.flatten().tolist():
-        law = stats.truncnorm((-0.5 - m) / scale, (0.5 - m) / scale, m, scale)
-        log_product = law.logpdf(grid) + log_cdf(slope * (grid - 0.25))
-        product = np.exp(log_product - log_product.max())
-        z = integrate.trapezoid(product, grid)
-        total += np.log(z) + log_product.max()
-        means.append(integrate.trapezoid(grid * product, grid) / z)
-    mask = collapsed_mask(rows, curve, x, observed, active)
-    assert abs(mask.log_prob(observed).item() - total) < 4e-6
-    np.testing.assert_allclose(tilted_rows(rows, curve, x, observed, active).mean.flatten(), means, atol=1e-5)
-
-
-def test_truncated_tilted_draws_follow_the_tilted_law() -> None:
-    rows = TruncatedRows(torch.tensor([[[0.2]]]), torch.tensor([0.08]))
-    curve = Curve(torch.tensor([50.0]), torch.tensor([-12.5]), "logistic")
-    law = tilted_rows(
-        rows, curve, torch.zeros(1, 1), torch.zeros(1, 1, dtype=torch.bool), torch.ones(1, dtype=torch.bool)
-    )
-    draws = law.rsample(torch.Size([4000])).flatten()
-    grid = torch.linspace(-0.5, 0.5, 20001)
-    density = law.log_prob(grid.reshape(-1, 1, 1)).exp().flatten()
-    assert abs(torch.trapezoid(density, grid).item() - 1) < 1e-4
-    cdf = np.interp(
-        draws.sort().values, grid, torch.cumulative_trapezoid(density, grid, dim=0).numpy().tolist() + [1.0]
-    )
-    assert np.abs(cdf - (np.arange(4000) + 0.5) / 4000).max() < 1.95 / np.sqrt(4000)
-    assert abs(draws.mean() - law.mean.item()) < 4 * draws.std() / 4000**0.5
 
 
 def tiny(**other: object) -> MNARImputer:
