@@ -5,19 +5,21 @@ every number and gives a value that the column can have: it stays within a state
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
 
 #: Standard deviations from the mean at which new values beyond a transform's open end are cut off (zeros of a log).
 FARTHEST_END = 10.0
 #: exp of more than this is no finite number.
 LARGEST_LOG = 700.0
-#: What counts as the place of an atom, relative to the distance of the next value: single precision and a margin.
-_NEAR = 1e-5
+#: What counts as the place of an atom, relative to it: single precision and a margin.
+_NEAR = 1e-6
 
 
 class Transform(ABC):
@@ -40,7 +42,7 @@ class Transform(ABC):
     def log_derivative(self, values: FloatArray) -> FloatArray:
         """Log g' at original values, nats."""
 
-    def is_mass(self, values: FloatArray) -> npt.NDArray[np.bool_]:
+    def is_mass(self, values: FloatArray) -> BoolArray:
         """Where original values have a probability of their own, not a density; NaN has none."""
         return np.zeros(np.shape(values), bool)
 
@@ -245,7 +247,7 @@ class Tabulated(Transform):
         """No density, so no derivative: 0."""
         return np.where(np.isnan(values), np.nan, 0.0)
 
-    def is_mass(self, values: FloatArray) -> npt.NDArray[np.bool_]:
+    def is_mass(self, values: FloatArray) -> BoolArray:
         """See :class:`Transform`."""
         return ~np.isnan(values)
 
@@ -265,88 +267,87 @@ class WithAtoms(Transform):
     ----------
     rest : Transform
         Of the values beside the atoms.
-    low, high : tuple of float, or None
-        Of an atom below or above the rest: its value, its place, and the value and place of the rest's nearest end.
+    low, high : tuple of (float, float)
+        Values and places, ascending, of the atoms below the rest and of the rest's lowest value; of the rest's highest
+        value and of the atoms above it. Empty where there are no such atoms.
     inside : tuple of float
         Values of atoms within the rest.
 
     Examples
     --------
-    >>> g = WithAtoms(Log(), low=(0.0, -3.0, 1.0, 0.0))
+    >>> g = WithAtoms(Log(), low=((0.0, -3.0), (1.0, 0.0)))
     >>> g.forward(np.array([0.0, 1.0, np.e])).tolist(), g.inverse(np.array([-9.0, -1.5, 1.0])).round(3).tolist()
     ([-3.0, 0.0, 1.0], [0.0, 0.5, 2.718])
     """
 
     rest: Transform
-    low: tuple[float, float, float, float] | None = None
-    high: tuple[float, float, float, float] | None = None
+    low: tuple[tuple[float, float], ...] = ()
+    high: tuple[tuple[float, float], ...] = ()
     inside: tuple[float, ...] = ()
-
-    @property
-    def values(self) -> tuple[float, ...]:
-        """Original values of the atoms, ascending."""
-        ends = ([self.low[0]] if self.low else []), ([self.high[0]] if self.high else [])
-        return tuple(sorted([*ends[0], *self.inside, *ends[1]]))
 
     @property
     def open_ends(self) -> tuple[bool, bool]:
         """See :class:`Transform`; an atom closes its end."""
         low, high = self.rest.open_ends
-        return low and self.low is None, high and self.high is None
+        return low and not self.low, high and not self.high
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """Original values of the atoms, ascending."""
+        return tuple(sorted(value for value, _ in self._places()))
 
     def forward(self, values: FloatArray) -> FloatArray:
         """See :class:`Transform`."""
         result = self.rest.forward(values)
-        if self.low:
-            atom, place, end, end_place = self.low
-            line = np.interp(values, [atom, end], [place, end_place])
-            result = np.where(values < end, line, result)
-        if self.high:
-            atom, place, end, end_place = self.high
-            line = np.interp(values, [end, atom], [end_place, place])
-            result = np.where(values > end, line, result)
+        for line, x, y in self._lines():
+            result = np.where(line(values, x), np.interp(values, x, y), result)
         return np.asarray(result)
 
     def inverse(self, values: FloatArray) -> FloatArray:
         """See :class:`Transform`."""
         result = self.rest.inverse(values)
-        if self.low:
-            atom, place, end, end_place = self.low
-            result = np.where(values < end_place, np.interp(values, [place, end_place], [atom, end]), result)
-            result = np.where(values <= place + _NEAR * (end_place - place), atom, result)
-        if self.high:
-            atom, place, end, end_place = self.high
-            result = np.where(values > end_place, np.interp(values, [end_place, place], [end, atom]), result)
-            result = np.where(values >= place - _NEAR * (place - end_place), atom, result)
-        for atom in self.inside:
-            place = float(self.rest.forward(np.array(atom)))
-            result = np.where(np.abs(values - place) <= _NEAR * max(abs(place), 1e-3), atom, result)
+        for line, x, y in self._lines():
+            result = np.where(line(values, y), np.interp(values, y, x), result)
+        for value, place in self._places():
+            result = np.where(np.abs(values - place) <= _NEAR * max(abs(place), 1.0), value, result)
         return np.asarray(result)
 
     def log_derivative(self, values: FloatArray) -> FloatArray:
         """See :class:`Transform`; 0 at the atoms."""
         result = self.rest.log_derivative(values)
-        if self.low:
-            atom, place, end, end_place = self.low
-            result = np.where(values < end, np.log((end_place - place) / (end - atom)), result)
-        if self.high:
-            atom, place, end, end_place = self.high
-            result = np.where(values > end, np.log((place - end_place) / (atom - end)), result)
+        for line, x, y in self._lines():
+            slopes = np.log(np.diff(y) / np.diff(x))
+            piece = np.clip(np.searchsorted(x, values) - 1, 0, len(slopes) - 1)
+            result = np.where(line(values, x), slopes[piece], result)
         return np.where(self.is_mass(values), 0.0, result)
 
-    def is_mass(self, values: FloatArray) -> npt.NDArray[np.bool_]:
+    def is_mass(self, values: FloatArray) -> BoolArray:
         """See :class:`Transform`; values beyond an atom at an end count as the atom."""
-        mass = np.isin(values, self.inside)
+        mass = np.isin(values, self.values)
         if self.low:
-            mass |= values <= self.low[0]
+            mass |= values <= self.low[0][0]
         if self.high:
-            mass |= values >= self.high[0]
+            mass |= values >= self.high[-1][0]
         return mass
 
     def describe(self) -> str:
         """See :class:`Transform`."""
         atoms = ", ".join(f"{value:g}" for value in self.values)
         return f"point mass at {atoms}; rest: {self.rest.describe()}"
+
+    def _places(self) -> list[tuple[float, float]]:
+        """Values and places of all atoms."""
+        inside = [(value, float(self.rest.forward(np.array(value)))) for value in self.inside]
+        return [*self.low[:-1], *self.high[1:], *inside]
+
+    def _lines(self) -> list[tuple[Callable[[FloatArray, FloatArray], BoolArray], FloatArray, FloatArray]]:
+        """The straight parts: where they hold, given their knots, and the knots' values and places."""
+        found: list[tuple[Callable[[FloatArray, FloatArray], BoolArray], FloatArray, FloatArray]] = []
+        if self.low:
+            found.append((lambda at, knots: at < knots[-1], *np.array(self.low).T))
+        if self.high:
+            found.append((lambda at, knots: at > knots[0], *np.array(self.high).T))
+        return found
 
 
 def _power(log_base: FloatArray, power: float) -> FloatArray:

@@ -23,8 +23,8 @@ SMOOTH: list[tuple[Transform, list[float]]] = [
     (Log(), [1e-6, 1.0, 3e5]),
     (Logit(0.0, 100.0), [0.5, 50.0, 99.0]),
     *((YeoJohnson(power, 2.0, 3.0), [-20.0, 1.9, 2.0, 40.0]) for power in (-1.0, 0.0, 0.5, 1.0, 2.0, 3.0)),
-    (WithAtoms(Log(), low=(0.0, -3.0, 1.0, 0.0)), [0.2, 1.5, 9.0]),
-    (WithAtoms(Identity(), high=(10.0, 12.0, 9.0, 9.0), inside=(0.0,)), [-1.0, 0.5, 8.0, 9.5]),
+    (WithAtoms(Log(), low=((0.0, -3.0), (1.0, 0.0))), [0.2, 1.5, 9.0]),
+    (WithAtoms(Identity(), high=((9.0, 9.0), (10.0, 12.0)), inside=(0.0,)), [-1.0, 0.5, 8.0, 9.5]),
 ]
 
 
@@ -51,9 +51,9 @@ def test_the_way_back_is_finite_everywhere(g: Transform) -> None:
 
 
 def test_atoms_survive_single_precision() -> None:
-    g = WithAtoms(Log(), low=(0.0, -3.7, 1.1, 0.1), high=(50.0, 9.3, 40.0, 3.7), inside=(3.0,))
+    g = WithAtoms(Log(), low=((-1.0, -5.1), (0.0, -3.7), (1.1, 0.1)), high=((40.0, 3.7), (50.0, 9.3)), inside=(3.0,))
     atoms = np.array(g.values)
-    assert g.values == (0.0, 3.0, 50.0) and g.is_mass(atoms).all()
+    assert g.values == (-1.0, 0.0, 3.0, 50.0) and g.is_mass(atoms).all()
     placed = ((g.forward(atoms) - 1.3) / 0.7).astype(np.float32).astype(np.float64)
     np.testing.assert_array_equal(g.inverse(placed * 0.7 + 1.3), atoms)
     assert (g.inverse(np.array([-3.0, 4.0])) > 0).all()

@@ -1,0 +1,184 @@
+"""Kinds as a user declares them: ``types={"age": "count", "score": Bounded(0, 100)}``."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from pyro_mnar.errors import InvalidInputError
+
+
+@dataclass(frozen=True)
+class Continuous:
+    """Numbers without a natural end."""
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """Numbers between two bounds; values at a bound may pile up there.
+
+    Attributes
+    ----------
+    low, high : float
+        The bounds; one of the two may be infinite.
+
+    Examples
+    --------
+    >>> Bounded(0, 100)
+    Bounded(low=0, high=100)
+    """
+
+    low: float = 0.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high or not (math.isfinite(self.low) or math.isfinite(self.high)):
+            raise InvalidInputError(f"{self!r} has no inside; give low < high, at least one of them finite")
+
+
+@dataclass(frozen=True)
+class Semicontinuous:
+    """Numbers of which many are exactly one value (zeros and amounts; a cap), or several.
+
+    Attributes
+    ----------
+    at : float or sequence of float
+        These values.
+    """
+
+    at: float | Sequence[float] = 0.0
+
+    @property
+    def places(self) -> tuple[float, ...]:
+        """The values, ascending."""
+        several = self.at if isinstance(self.at, Sequence) else [self.at]
+        return tuple(sorted(float(value) for value in several))
+
+
+@dataclass(frozen=True)
+class Count:
+    """Whole numbers from 0 on."""
+
+
+@dataclass(frozen=True)
+class Discrete:
+    """Numbers with few values, such as the settings of an experiment: only values that were observed come back."""
+
+
+@dataclass(frozen=True)
+class Ordinal:
+    """Levels with an order.
+
+    Attributes
+    ----------
+    levels : sequence or None
+        All of them, from low to high; None takes the categories of an ordered categorical column, or the values of
+        a column of numbers.
+
+    Examples
+    --------
+    >>> Ordinal(["low", "middle", "high"]).levels
+    ['low', 'middle', 'high']
+    """
+
+    levels: Sequence[Any] | None = None
+
+
+@dataclass(frozen=True)
+class Nominal:
+    """Labels without an order."""
+
+
+@dataclass(frozen=True)
+class Binary:
+    """Two values of any coding."""
+
+
+@dataclass(frozen=True)
+class Date:
+    """Days and times."""
+
+
+@dataclass(frozen=True)
+class Identifier:
+    """Names and keys: passed through, and not modelled."""
+
+
+@dataclass(frozen=True)
+class OneHot:
+    """Several columns of 0 and 1 that are one variable: ``types={"soil": OneHot(["clay", "sand", "silt"])}``.
+
+    Attributes
+    ----------
+    columns : sequence of str or int
+        Their names, or positions.
+    """
+
+    columns: Sequence[Any]
+
+
+Kind: TypeAlias = (
+    Continuous | Bounded | Semicontinuous | Count | Discrete | Ordinal | Nominal | Binary | Date | Identifier | OneHot
+)
+#: What ``types`` may be: one kind for all columns, or kinds of some columns by name (or position).
+Types: TypeAlias = "str | Kind | Mapping[Any, str | Kind] | None"
+
+#: Short names.
+KINDS: dict[str, type] = {
+    cls.__name__.lower(): cls
+    for cls in (Continuous, Bounded, Semicontinuous, Count, Discrete, Ordinal, Nominal, Binary, Date, Identifier)
+}
+
+
+def as_kind(given: object, column: object) -> Kind:
+    """The kind that a user means.
+
+    Parameters
+    ----------
+    given : str or Kind
+        A short name, or a kind.
+    column : object
+        Named in errors.
+
+    Raises
+    ------
+    InvalidInputError
+        Neither of the two.
+
+    Examples
+    --------
+    >>> as_kind("count", "age")
+    Count()
+    """
+    if isinstance(given, str) and given in KINDS:
+        made: Kind = KINDS[given]()
+        return made
+    if isinstance(given, Kind):
+        return given
+    if isinstance(given, type) and given in KINDS.values():
+        made = given()
+        return made
+    raise InvalidInputError(
+        f"'types' gives column {column!r} the kind {given!r}; give one of {sorted(KINDS)}, or an instance such as "
+        "pyro_mnar.kinds.Bounded(0, 100)"
+    )
+
+
+def find_column(column: object, names: Sequence[Any], parameter: str) -> int:
+    """The position of a column that is given by name, or by position.
+
+    Raises
+    ------
+    InvalidInputError
+        There is none.
+
+    Examples
+    --------
+    >>> find_column("b", ["a", "b"], "types"), find_column(0, ["a", "b"], "types")
+    (1, 0)
+    """
+    if column in names:
+        return list(names).index(column)
+    if isinstance(column, int) and not isinstance(column, bool) and 0 <= column < len(names):
+        return column
+    raise InvalidInputError(f"{parameter!r} names the unknown column {column!r}; the columns are {list(names)}")

@@ -1,0 +1,235 @@
+"""What a column is, from its type and its observed values: one rule after the other, each with its reason in words."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pyro_mnar.data.columns import Support
+from pyro_mnar.data.kinds.column import ColumnKind
+from pyro_mnar.data.raw import RawColumn
+from pyro_mnar.data.transforms import FloatArray
+from pyro_mnar.errors import InvalidTypeError
+
+#: Largest count that is modelled value by value.
+LARGEST_COUNT = 40
+#: Most values of a column that counts as discrete, and the observed cells from which that is said.
+MOST_VALUES, ENOUGH = 20, 100
+#: Highest level of what is taken for a rating, and the observed cells from which that is said.
+HIGHEST_RATING, ENOUGH_RATINGS = 10, 50
+#: Share of the observed cells that makes a pile, how many times those at a neighbour, and other values beside it.
+PILE_SHARE, PILE_RATIO, BESIDE_PILE = 0.05, 4.0, 15
+#: Levels of a nominal column that are told apart, and the share of the observed cells under which one is rare.
+MOST_LEVELS, RARE_SHARE, FEW_LEVELS = 50, 0.005, 10
+#: Observed cells from which text, or counted rows, are called an identifier.
+LEAST_NAMES, LEAST_ROWS = 10, 30
+_ENDS = (1.0, 100.0)
+
+
+def infer(raw: RawColumn) -> ColumnKind:
+    """The kind of a column.
+
+    Parameters
+    ----------
+    raw : RawColumn
+        As it was read.
+
+    Raises
+    ------
+    InvalidTypeError
+        Numbers that are given as text.
+
+    Examples
+    --------
+    >>> x = np.array([1.0, 2.0, 2.0, 1.0, 2.0] * 5)
+    >>> infer(RawColumn("code", "number", x, np.isnan(x))).kind
+    'binary'
+    """
+    seen = raw.observed
+    if len(seen) == 0:
+        return ColumnKind(raw.name, "empty", "no observed value")
+    if raw.holds == "label":
+        return _of_labels(raw)
+    values, counts = np.unique(seen.astype(np.float64), return_counts=True)
+    if len(values) == 1:
+        value = float(values[0])
+        return ColumnKind(raw.name, "constant", "one value", Support(value, value))
+    if raw.holds == "boolean":
+        return ColumnKind(raw.name, "binary", "booleans", Support(0.0, 1.0, True))
+    if raw.holds in ("date", "duration"):
+        span = float(values[-1] - values[0])
+        support = Support(float(values[0]) - span, float(values[-1]) + span, is_whole(values))
+        return ColumnKind(raw.name, raw.holds, f"{raw.holds}s", support)
+    return _of_numbers(raw, values, counts)
+
+
+def is_whole(values: FloatArray) -> bool:
+    """Whether all are whole numbers."""
+    return bool((values == np.rint(values)).all())
+
+
+def number_label(value: float) -> Any:
+    """A number as a label: an int if it is whole."""
+    return int(value) if value == np.rint(value) else float(value)
+
+
+def sorted_labels(labels: npt.NDArray[Any]) -> list[Any]:
+    """Distinct labels in their order, or in that of first appearance if they have none."""
+    distinct = list(pd.unique(pd.Series(labels, dtype=object)))
+    try:
+        return sorted(distinct)
+    except TypeError:
+        return distinct
+
+
+def with_pooled(raw: RawColumn, labels: list[Any], why: str, declared: bool = False) -> ColumnKind:
+    """A nominal column; rare labels share the last code, which comes back as the most frequent of them."""
+    counts = pd.Series(raw.observed, dtype=object).value_counts()
+    number = {label: int(counts.get(label, 0)) for label in labels}
+    by_number = sorted(labels, key=lambda label: -number[label])
+    rare = [label for label in by_number if number[label] < RARE_SHARE * len(raw.observed)]
+    rare = rare if len(labels) > FEW_LEVELS and len(rare) > 1 else []
+    rare = [*by_number[MOST_LEVELS - 1 : len(labels) - len(rare)], *rare] if len(labels) > MOST_LEVELS else rare
+    if len(rare) < 2:
+        return ColumnKind(raw.name, "nominal", why, labels=tuple(labels), declared=declared)
+    kept = [label for label in labels if label not in set(rare)]
+    why += f"; {len(rare)} rare levels pooled: one that is imputed is {rare[0]!r}, their most frequent"
+    return ColumnKind(raw.name, "nominal", why, labels=(*kept, rare[0]), pooled=tuple(rare[1:]), declared=declared)
+
+
+def _of_labels(raw: RawColumn) -> ColumnKind:
+    seen = raw.observed
+    labels = sorted_labels(seen)
+    if raw.categories is not None:
+        labels = [label for label in raw.categories if label in set(labels)]
+    if raw.ordered and raw.categories is not None and len(raw.categories) > 2:
+        codes = tuple(float(code) for code in range(len(raw.categories)))
+        return ColumnKind(
+            raw.name, "ordinal", "ordered categories", Support(0.0, codes[-1], True), raw.categories, levels=codes
+        )
+    if len(labels) == 1:
+        return ColumnKind(raw.name, "constant", "one value", Support(0.0, 0.0, True), tuple(labels))
+    if raw.categories is None:
+        _reject_numbers(raw, len(labels))
+    if len(labels) == 2:
+        return ColumnKind(raw.name, "binary", "two labels", Support(0.0, 1.0, True), tuple(labels))
+    if raw.categories is None and len(labels) == len(seen) >= LEAST_NAMES:
+        return ColumnKind(raw.name, "identifier", "text, each once; passed through, and what is missing stays missing")
+    if len(labels) > MOST_LEVELS and len(labels) > len(seen) / 2:
+        why = f"text with {len(labels)} different values in {len(seen)} cells; passed through, not imputed"
+        return ColumnKind(raw.name, "identifier", why)
+    why = "categories" if raw.categories is not None else f"text with {len(labels)} levels"
+    return with_pooled(raw, labels, why)
+
+
+def _reject_numbers(raw: RawColumn, n_labels: int) -> None:
+    """Refuse numbers that are given as text: what else is among them must not become a level, nor a missing cell."""
+    if n_labels <= MOST_VALUES:
+        return
+    numbers = np.isfinite(pd.to_numeric(pd.Series(raw.observed, dtype=object).astype(str), errors="coerce").to_numpy())
+    if numbers.mean() < 0.8:
+        return
+    rows = np.flatnonzero(~raw.missing)
+    row = int(rows[np.argmin(numbers)]) if not numbers.all() else int(rows[0])
+    what = "numbers as text" if numbers.all() else "numbers as text, and something else beside them"
+    raise InvalidTypeError(
+        f"column {raw.name!r} holds {what}: {raw.values[row]!r} in row {row}; convert it with pandas.to_numeric "
+        "(errors='coerce' makes the rest missing cells), or say that it is text: "
+        f"types={{{raw.name!r}: 'nominal'}} or 'identifier'"
+    )
+
+
+def _of_numbers(raw: RawColumn, values: FloatArray, counts: npt.NDArray[np.int64]) -> ColumnKind:
+    name, n_seen, n_values = raw.name, int(counts.sum()), len(values)
+    low, high, whole = float(values[0]), float(values[-1]), is_whole(values)
+    if n_values == 2 and (set(values) == {0.0, 1.0} or (n_seen >= 10 and counts.min() >= 2)):
+        labels = () if set(values) == {0.0, 1.0} else (number_label(low), number_label(high))
+        return ColumnKind(name, "binary", "two values", Support(0.0, 1.0, True), labels)
+    if whole and counts_rows(raw):
+        return ColumnKind(name, "identifier", "whole numbers that count the rows; passed through")
+    if whole and low == 1 and 3 <= high == n_values <= HIGHEST_RATING and n_seen >= ENOUGH_RATINGS:
+        why = f"whole numbers from 1 to {high:g}, each of them seen"
+        return ColumnKind(name, "ordinal", why, Support(low, high, True), levels=tuple(values.tolist()))
+    if whole and low >= 0 and high <= LARGEST_COUNT:
+        levels = count_levels(low, high) if n_seen >= MOST_VALUES else ()
+        return ColumnKind(name, "count", "whole numbers from 0 on", Support(0.0, whole=True), levels=levels)
+    if n_values <= MOST_VALUES and n_seen >= ENOUGH:
+        why = f"{n_values} different values in {n_seen} cells"
+        return ColumnKind(name, "discrete", why, Support(low, high, whole), levels=tuple(values.tolist()))
+    return _of_amounts(raw, values, counts, whole)
+
+
+def _of_amounts(raw: RawColumn, values: FloatArray, counts: npt.NDArray[np.int64], whole: bool) -> ColumnKind:
+    """Numbers with many values: with piles, between bounds, or neither."""
+    name, low, high = raw.name, float(values[0]), float(values[-1])
+    atoms = tuple(float(values[place]) for place in find_piles(values, counts))
+    lowest = low if low in atoms else 0.0 if low >= 0 else -np.inf
+    highest = high if high in atoms else np.inf
+    shares = ", ".join(f"{100 * counts[values == atom][0] / counts.sum():.0f} % are {atom:g}" for atom in atoms)
+    end = natural_end(values, counts)
+    if end is not None and all(atom in (0.0, end) for atom in atoms):
+        why = f"values from 0 up to {end:g}" + (f"; {shares}" if atoms else "")
+        return ColumnKind(name, "bounded", why, Support(0.0, end, whole), atoms=atoms)
+    if atoms:
+        return ColumnKind(name, "semicontinuous", shares, Support(lowest, highest, whole), atoms=atoms)
+    if whole and low >= 0:
+        return ColumnKind(name, "count", "whole numbers from 0 on, many of them", Support(0.0, whole=True))
+    why = "numbers" + (", none negative" if low >= 0 else "") + (", all whole" if whole else "")
+    return ColumnKind(name, "continuous", why, Support(lowest, highest, whole))
+
+
+def count_levels(low: float, high: float) -> tuple[float, ...]:
+    """Counts that a column can have, somewhat beyond the observed ones.
+
+    Examples
+    --------
+    >>> count_levels(0.0, 2.0)
+    (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)
+    """
+    first, last = max(0, int(2 * low - high) - 5), min(int(2 * high) + 5, 63)
+    return tuple(float(k) for k in range(first, last + 1))
+
+
+def counts_rows(raw: RawColumn) -> bool:
+    """Whether whole numbers only count the rows of a DataFrame: in order, or each number of a range once."""
+    n, seen = len(raw.values), raw.observed
+    if raw.from_array or len(seen) < LEAST_ROWS:
+        return False
+    steps = seen - np.flatnonzero(~raw.missing)
+    if (steps == steps[0]).all() and (raw.integer or steps[0] in (0.0, 1.0)):
+        return True
+    return raw.integer and len(seen) == n and bool(np.array_equal(np.sort(seen), seen.min() + np.arange(n)))
+
+
+def find_piles(values: FloatArray, counts: npt.NDArray[np.int64]) -> list[int]:
+    """Places among distinct values at which far more lie than beside them: at an end, or at 0.
+
+    Examples
+    --------
+    >>> values = np.arange(40.0)
+    >>> find_piles(values, np.where(values == 0, 30, 1))
+    [0]
+    """
+    total, last = counts.sum(), len(values) - 1
+    if last < BESIDE_PILE:
+        return []
+    found = []
+    for place in sorted({0, last, *np.flatnonzero(values == 0).tolist()}):
+        beside = np.concatenate([counts[max(0, place - 5) : place], counts[place + 1 : place + 6]])
+        if counts[place] >= max(5, PILE_SHARE * total) and counts[place] >= PILE_RATIO * beside.max():
+            found.append(int(place))
+    return found
+
+
+def natural_end(values: FloatArray, counts: npt.NDArray[np.int64]) -> float | None:
+    """1 or 100 where values from 0 on go right up to it, and not beyond; None where they do not.
+
+    Values that end just before a bound, with many of them near it, are cut by the bound and not by chance.
+    """
+    low, high = float(values[0]), float(values[-1])
+    for end in _ENDS:
+        near = counts[values >= 0.9 * end].sum()
+        if low >= 0 and 0.97 * end <= high <= end and low <= 0.5 * end and near >= max(3, 0.01 * counts.sum()):
+            return end
+    return None

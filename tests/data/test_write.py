@@ -1,0 +1,218 @@
+"""Completed tables come back as they were given: types, labels, dates, and the observed cells bit for bit."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pyro_mnar.data.columns import original, possible, standardise
+from pyro_mnar.data.kinds.schema import Schema, find_schema
+from pyro_mnar.data.raw import read_columns
+from pyro_mnar.data.write import write_table
+
+N = 60
+
+
+def holes(n: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).random(n) < 0.3
+
+
+def people(seed: int = 0) -> pd.DataFrame:
+    """A table with a column of each kind and type, and holes in all of them."""
+    generator = np.random.default_rng(seed)
+    normal, code = generator.normal(size=N), generator.integers(0, 3, N)
+    days = pd.Timestamp("2024-03-30 23:00") + pd.to_timedelta(generator.integers(0, 96, N), "h")
+    frame = pd.DataFrame(
+        {
+            "float": normal,
+            "float32": normal.astype("float32"),
+            "amount": np.where(normal < 0, 0.0, np.exp(normal)),
+            "Int64": pd.array(code, dtype="Int64"),
+            "object": pd.Series(normal, dtype=object),
+            "boolean": pd.array(code == 1, dtype="boolean"),
+            "flags": pd.Series(code == 1, dtype=object),
+            "text": np.array(["a", "b", "c"])[code],
+            "objects": pd.Series(np.array(["a", "b", "c"])[code], dtype=object),
+            "category": pd.Categorical.from_codes(code, ["x", "y", "z"]),
+            "ordered": pd.Categorical.from_codes(code, ["low", "mid", "high"], ordered=True),
+            "numbered": pd.Categorical.from_codes(code, [10, 20, 30]),
+            "codes": 1.0 + (code == 1),
+            "day": days.normalize(),
+            "time": days.tz_localize("Europe/Berlin", nonexistent="shift_forward", ambiguous=False),
+            "seconds": days.astype("datetime64[s]"),
+            "date": pd.Series([day.date() for day in days], dtype=object),
+            "span": pd.to_timedelta(generator.integers(0, 9999, N), "s"),
+            "constant": 7,
+            "word": "same",
+            "name": [f"person {i}" for i in range(N)],
+        }
+    ).set_axis(np.arange(N) + 100)
+    for j, name in enumerate(frame.columns):
+        frame[name] = frame[name].mask(holes(N, seed + j))
+    return frame
+
+
+def round_trip(X: Any, noise: float = 3.0, seed: int = 0) -> tuple[Any, Schema]:
+    """Impute with wild values of the model's scale, as no model would."""
+    raw = read_columns(X, None, "test")
+    schema = find_schema(raw)
+    table = schema.read(raw)
+    missing = np.column_stack([column.missing for column in raw])
+    modelled = schema.expand(table)
+    _, info = schema.describe(modelled)
+    draws = noise * np.random.default_rng(seed).standard_cauchy(modelled.shape)
+    values = possible(original(np.where(np.isnan(modelled), draws, standardise(modelled, info)), info), info)
+    for start in (j for j, column in enumerate(info.names) if "=" in column):
+        values[:, start] = np.abs(values[:, start])
+    binary = schema.describe(modelled)[0].binary
+    values[:, list(binary)] = values[:, list(binary)] > 0.5
+    completed = np.zeros_like(table)
+    completed[:, schema.modelled] = schema.contract(np.where(np.isnan(modelled), values, modelled))
+    return write_table(X, completed, missing & schema.modelled, np.ones(len(raw), bool), {}, schema), schema
+
+
+def test_a_frame_comes_back_with_its_types_and_cells() -> None:
+    frame = people()
+    before = frame.copy(deep=True)
+    completed, schema = round_trip(frame)
+    pd.testing.assert_frame_equal(frame, before)
+    expected = frame.dtypes.astype(str).to_dict() | {"object": "float64"}
+    assert completed.dtypes.astype(str).to_dict() == expected
+    assert completed.index.equals(frame.index) and list(completed.columns) == list(frame.columns)
+    for name in frame.columns:
+        seen = frame[name].notna()
+        assert (completed[name][seen] == frame[name][seen]).all(), name
+        assert completed[name].isna().sum() == (frame[name].isna().sum() if name == "name" else 0), name
+    assert schema.frame().set_index("column").loc["name", "kind"] == "identifier"
+    assert (completed["amount"] >= 0).all() and completed["codes"].isin([1.0, 2.0]).all()
+    assert (completed["constant"] == 7).all() and (completed["word"] == "same").all()
+    assert (completed["day"] == completed["day"].dt.normalize()).all()
+    assert completed["date"].map(type).eq(datetime.date).all()
+    assert completed["flags"].map(type).eq(bool).all()
+    for name in ("category", "ordered", "numbered"):
+        assert completed[name].dtype == frame[name].dtype
+
+
+def test_polars_comes_back_with_its_types_and_cells() -> None:
+    frame = people()
+    letters = frame["text"].to_list()
+    clean = [None if not isinstance(cell, str) else cell for cell in letters]
+    given = pl.DataFrame(
+        {
+            "float": pl.Series(frame["float"].to_numpy()).fill_nan(None),
+            "int": pl.Series([None if cell is pd.NA else cell for cell in frame["Int64"]], dtype=pl.Int16),
+            "bool": pl.Series([None if cell is pd.NA else cell for cell in frame["boolean"]], dtype=pl.Boolean),
+            "text": clean,
+            "enum": pl.Series(clean, dtype=pl.Enum(["c", "b", "a", "unused"])),
+            "category": pl.Series(clean, dtype=pl.Categorical),
+            "date": pl.Series(frame["day"].to_numpy()).cast(pl.Date),
+            "time": pl.Series(frame["seconds"].to_numpy("datetime64[us]")),
+            "zone": pl.Series(frame["time"].dt.tz_convert("UTC").dt.tz_localize(None).to_numpy())
+            .dt.replace_time_zone("UTC")
+            .dt.convert_time_zone("Europe/Berlin"),
+            "span": pl.Series(frame["span"].to_numpy()),
+            "code": pl.Series([None if np.isnan(cell) else int(cell) for cell in frame["codes"]], dtype=pl.UInt8),
+        }
+    )
+    completed, _ = round_trip(given)
+    assert completed.dtypes == given.dtypes and completed.columns == given.columns
+    assert completed.null_count().sum_horizontal().item() == 0
+    for name in given.columns:
+        seen = given[name].is_not_null()
+        assert completed[name].filter(seen).equals(given[name].filter(seen)), name
+
+
+def test_arrays_come_back_as_arrays() -> None:
+    frame = people()
+    numbers, _ = round_trip(frame[["float", "codes"]].to_numpy())
+    assert numbers.dtype == np.float64 and np.isin(numbers[:, 1], (1.0, 2.0)).all()
+    single, _ = round_trip(frame[["float32"]].to_numpy("float32"))
+    assert single.dtype == np.float32
+    mixed = frame[["float", "objects", "flags", "date"]].to_numpy(dtype=object)
+    completed, _ = round_trip(mixed)
+    assert completed.dtype == object and not pd.isna(completed).any()
+    assert set(completed[:, 1]) == {"a", "b", "c"} and set(map(type, completed[:, 3])) == {datetime.date}
+
+
+def test_a_pooled_level_comes_back_as_the_most_frequent_of_them() -> None:
+    letters = [*"abcdefghij"] * 100 + ["rare"] * 4 + ["rarest"] * 2
+    frame = pd.DataFrame({"c": letters, "x": np.random.default_rng(0).normal(size=len(letters))})
+    frame.loc[:500, "c"] = frame.loc[:500, "c"].mask(holes(501))
+    completed, _ = round_trip(frame, noise=100.0)
+    filled = frame["c"].isna()
+    assert set(completed["c"][filled]) <= {*"abcdefghij", "rare"} and (completed["c"] == "rarest").sum() == 2
+
+
+@st.composite
+def mixed_tables(draw: Any) -> pd.DataFrame:
+    """Tables of up to four columns of any kind."""
+    n = draw(st.integers(2, 40))
+    number = st.floats(-1e6, 1e6, allow_nan=False)
+    cells = [
+        number,
+        st.floats(0, 1),
+        st.sampled_from([0.0, 0.0, 0.0, 3.5, 1e5]),
+        st.integers(0, 12),
+        st.integers(-(2**40), 2**40),
+        st.booleans(),
+        st.sampled_from(["no", "yes"]),
+        st.text(min_size=1, max_size=3),
+        st.sampled_from([1, 2]),
+        st.dates(datetime.date(1800, 1, 1), datetime.date(2200, 1, 1)).map(pd.Timestamp),
+        st.timedeltas(datetime.timedelta(0), datetime.timedelta(900)).map(pd.Timedelta),
+    ]
+    columns: dict[str, Any] = {}
+    for j in range(draw(st.integers(1, 4))):
+        kind = draw(st.sampled_from(cells))
+        values = draw(st.lists(st.one_of(kind, st.none()), min_size=n, max_size=n))
+        ordered = draw(st.booleans()) and all(isinstance(v, str | None) for v in values)
+        columns[f"c{j}"] = pd.Categorical(values, ordered=True) if ordered else pd.Series(values)
+    return pd.DataFrame(columns)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
+@given(mixed_tables(), st.integers(0, 99))
+def test_whatever_the_model_draws_is_possible(frame: pd.DataFrame, seed: int) -> None:
+    raw = read_columns(frame, None, "test")
+    if not find_schema(raw).modelled.any():
+        return
+    completed, schema = round_trip(frame, noise=100.0, seed=seed)
+    for column in schema.columns:
+        before, after = frame[column.name], completed[column.name]
+        seen = before.notna()
+        assert (after[seen] == before[seen]).all()
+        if not column.modelled:
+            assert after.isna().sum() == before.isna().sum()
+            continue
+        assert after.notna().all()
+        if before.dtype != object:
+            assert after.dtype == before.dtype
+        observed = set(before[seen])
+        if column.kind in ("binary", "nominal", "discrete", "constant"):
+            assert set(after) <= observed
+        if column.kind == "count":
+            assert all(value >= 0 and value == int(value) for value in after)
+        if column.kind in ("bounded", "semicontinuous", "continuous"):
+            assert after.between(column.support.lowest, column.support.highest).all()
+
+
+def test_nothing_is_imputed_where_a_clock_is_put_forward() -> None:
+    times = pd.Series(pd.date_range("2024-03-31 00:30", periods=12, freq="h", tz="Europe/Berlin"))
+    frame = pd.DataFrame({"t": times.mask(holes(12)), "x": np.arange(12.0)})
+    for seed in range(20):
+        completed, _ = round_trip(frame, seed=seed)
+        assert completed["t"].notna().all() and completed["t"].dtype == frame["t"].dtype
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_units_of_dates_are_kept(unit: str) -> None:
+    stamps = pd.Series(pd.date_range("1700-01-01", periods=N, freq="37D")).astype(f"datetime64[{unit}]")
+    completed, _ = round_trip(pd.DataFrame({"t": stamps.mask(holes(N))}))
+    assert completed["t"].dtype == stamps.dtype and completed["t"].notna().all()
