@@ -1,24 +1,22 @@
 """Compare fitted mechanisms on rows that none of them has seen."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-import xarray as xr
-from arviz.stats.stats_utils import ELPDData
-from sklearn.model_selection import KFold
 
-from pyro_mnar.data.columns import ColumnInfo, FloatArray, log_density_factor
+from pyro_mnar.data.columns import FloatArray, log_density_factor
 from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.estimators.arviz_library import elpd_of_rows
 from pyro_mnar.estimators.base import JointEstimator
-from pyro_mnar.estimators.mask_at_random import fit_mask_at_random
+from pyro_mnar.estimators.mask_at_random import mask_log_score, probability_from_other_rows
 from pyro_mnar.inference.posterior import Posterior
 from pyro_mnar.inference.weights import pareto_k_limit
 from pyro_mnar.model.joint import Joint
 
-_FOLDS = 5
 #: A difference is called one from so many of its standard errors on.
 _CLEAR = 2.0
 
@@ -98,7 +96,7 @@ def compare(
         posterior = model.posterior(X, n_draws)
         bounds[name] = _evidence(models, model, posterior, table, active, at_random)
         chance = _predicted_mask(model, X, n_draws_mask) if model.joint_.has_mask_term else at_random
-        score = _log_score(chance, table)[:, active]
+        score = mask_log_score(chance, table)[:, active]
         right = ((chance > 0.5) == ~np.isnan(table))[:, active]
         lines[name] = {
             "mask_accuracy": right.mean() if active.any() else np.nan,
@@ -121,7 +119,7 @@ def compare(
     return pd.DataFrame.from_dict(lines, orient="index").sort_values("bound", ascending=False)
 
 
-def elpd(models: Mapping[str, JointEstimator], X: npt.ArrayLike, *, n_draws: int | None = None) -> dict[str, ELPDData]:
+def elpd(models: Mapping[str, JointEstimator], X: npt.ArrayLike, *, n_draws: int | None = None) -> dict[str, Any]:
     """The same bounds for ArviZ: ``az.compare(elpd(models, X_held_out))`` ranks and weighs the models.
 
     The rows were held out, so their log p(x_obs, s) is what leave-one-out cross-validation estimates for rows that were
@@ -135,7 +133,7 @@ def elpd(models: Mapping[str, JointEstimator], X: npt.ArrayLike, *, n_draws: int
     Returns
     -------
     dict from name to arviz.ELPDData
-        elpd_loo is the sum over rows, nats; p_loo (not defined for held-out rows) is NaN; pareto_k is that of each
+        The sum over rows in nats, and each row's; p (not defined for held-out rows) is NaN; pareto_k is that of each
         row's importance weights.
 
     Raises
@@ -148,19 +146,9 @@ def elpd(models: Mapping[str, JointEstimator], X: npt.ArrayLike, *, n_draws: int
     for name, model in models.items():
         posterior = model.posterior(X, n_draws)
         rows = _evidence(models, model, posterior, table, active, at_random)
-        values = {
-            "elpd_loo": rows.sum(),
-            "se": _standard_error(rows) * len(rows),
-            "p_loo": np.nan,
-            "n_samples": int(posterior.n_draws.max()),
-            "n_data_points": len(rows),
-            "warning": bool((~posterior.reliable).any()),
-            "loo_i": xr.DataArray(rows, dims="row", name="loo_i"),
-            "pareto_k": xr.DataArray(posterior.pareto_k, dims="row", name="pareto_shape"),
-            "scale": "log",
-            "good_k": pareto_k_limit(int(posterior.n_draws.min())),
-        }
-        result[name] = ELPDData(data=list(values.values()), index=list(values))
+        limit = pareto_k_limit(int(posterior.n_draws.min()))
+        uneven = bool((~posterior.reliable).any())
+        result[name] = elpd_of_rows(rows, posterior.pareto_k, int(posterior.n_draws.max()), limit, uneven)
     return result
 
 
@@ -181,7 +169,7 @@ def _common(
                 f"{list(first.columns_.names)}; compare models of the same table"
             )
         active |= model.joint_.active.cpu().numpy()
-    return table, active, _mask_at_random(table, active, first.columns_)
+    return table, active, probability_from_other_rows(table, active, first.columns_.missing_rate)
 
 
 def _evidence(
@@ -196,29 +184,11 @@ def _evidence(
     first = next(iter(models.values()))
     units = log_density_factor(table, model.columns_) - log_density_factor(table, first.columns_)
     rows: FloatArray = posterior.log_evidence + units
-    return rows if model.joint_.has_mask_term else rows + _log_score(at_random, table)[:, active].sum(1)
+    return rows if model.joint_.has_mask_term else rows + mask_log_score(at_random, table)[:, active].sum(1)
 
 
 def _standard_error(values: FloatArray) -> float:
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else np.nan
-
-
-def _log_score(chance_observed: FloatArray, table: FloatArray) -> FloatArray:
-    """Log probability of each cell's mask, shape (n, p)."""
-    tiny = 1e-12
-    chance = np.clip(chance_observed, tiny, 1 - tiny)
-    return np.where(np.isnan(table), np.log1p(-chance), np.log(chance))
-
-
-def _mask_at_random(table: FloatArray, active: np.ndarray, columns: ColumnInfo) -> FloatArray:
-    """P(s_j = 1 | complete columns) for each row, from the other folds, shape (n, p)."""
-    chance = np.broadcast_to(1 - columns.missing_rate, table.shape).copy()
-    if len(table) < 2 * _FOLDS or not (~active & ~np.isnan(table).any(0)).any():
-        return chance
-    for rest, fold in KFold(_FOLDS, shuffle=True, random_state=0).split(table):
-        usable = active | np.isnan(table).any(0)
-        chance[fold] = fit_mask_at_random(table[rest], usable).probability_observed(table[fold])
-    return chance
 
 
 def _predicted_mask(model: JointEstimator, X: npt.ArrayLike, n_draws: int) -> FloatArray:

@@ -1,8 +1,8 @@
-"""A fitted model's answers about a table as ArviZ InferenceData, with named rows and columns."""
+"""A fitted model's answers about a table for ArviZ, with named rows and columns."""
 
+import math
 from typing import Any
 
-import arviz as az
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -11,13 +11,18 @@ import xarray as xr
 from torch import Tensor
 
 from pyro_mnar import __version__
-from pyro_mnar.data.columns import original
+from pyro_mnar.data.columns import FloatArray, log_density_factor, original
 from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.estimators.arviz_library import grouped
 from pyro_mnar.estimators.fitted import Fitted
+from pyro_mnar.estimators.mask_at_random import mask_log_score, probability_from_other_rows
 from pyro_mnar.estimators.replicates import Replicates, simulate
+from pyro_mnar.inference.posterior import Posterior
+from pyro_mnar.inference.posterior.draws import code_carries_weight, draw_missing
 from pyro_mnar.inference.resampling import resample
 
-_DRAWS = ("chain", "draw")
+#: Draws are independent, so they can be dealt to as many chains; ArviZ's diagnostics ask for four.
+_CHAINS = 4
 Variable = tuple[tuple[str, ...], Any]
 
 
@@ -29,26 +34,34 @@ def to_inference_data(
     n_samples: int = 200,
     n_draws: int | None = None,
     random_state: int = 0,
-) -> az.InferenceData:
+) -> Any:
     r"""What a fitted model says about the rows of ``X``, for ArviZ.
 
-    Dimensions: chain (one), draw, row (the index of a DataFrame), column (names) and latent. Values of x are in
-    original units; log probabilities in nats, densities of standardised values.
+    Dimensions: chain, draw, row (the index of a DataFrame), column (names) and latent. Draws are chosen independently,
+    and so dealt to four chains of equal length (fewer if ``n_samples`` is no multiple of 4). Values of x are in
+    original units; log probabilities in nats, densities of x in original units.
 
     - posterior: z, and the completed table x, given x_obs and s; draws resampled by weight, so that they count equally.
-    - posterior_predictive, for the same rows, from those z: a new complete x, its mask s (1 = seen), and x_obs, the
+    - posterior_predictive, for the same rows, from those z: a new complete x, its mask s (1 = observed), and x_obs, the
       part of x that s shows (NaN elsewhere); with a head also y given the completed x of ``posterior``.
-    - log_likelihood: x_obs, log p(x_obs|z), and s, log p(s|x), one number per draw and row.
-    - sample_stats: log_weight (importance_draw, row); ess, pareto_k, reliable and log_evidence (row).
+    - log_likelihood: x_obs_and_s, log p(x_obs, s) of each row, x_mis and z integrated out by the importance weights.
+      Its draws differ by the Monte Carlo error of that integral alone, of variance 1/ESS - 1/K.
+    - log_likelihood_parts: x_obs, log p(x_obs|z), and s, log p(s|x), for the z and x of ``posterior``.
+    - sample_stats: log_weight (importance_draw, row); ess, pareto_k, reliable and log_evidence (row; of standardised
+      values, as ``score_samples`` gives it).
     - prior: z. prior_predictive: x, s, x_obs (and y) of new rows, as many as ``X`` has.
     - observed_data: x_obs (NaN where missing), s, and y if given. constant_data: observed, the mask again.
 
-    ``az.summary(idata, var_names="x")`` describes the imputations (R-hat needs several chains and is NaN: these are
-    independent draws, to be judged by ``sample_stats``); ``az.plot_ppc(idata, var_names="x_obs", coords={"column":
-    ["income"]})`` compares observed values after selection. ``az.loo`` on ``log_likelihood`` is not meaningful here:
-    each z belongs to one row, so leaving the row out leaves nothing. Compare models by
-    :func:`pyro_mnar.analysis.comparison.compare`, or with ``az.compare`` by
-    :func:`pyro_mnar.analysis.comparison.elpd`, on held-out rows.
+    **Leaving a row out.** ``az.loo``, ``az.waic`` and ``az.compare`` read ``log_likelihood``. The code z belongs to its
+    row, so the likelihood of a row that was left out is p(x_obs, s) with z integrated out, not p(x_obs, s|z). Trained
+    parameters are held fixed: nothing is fitted anew without the row. On rows that were not used for fitting, elpd_loo
+    is the expected log predictive density itself; on the training rows it is too high, as any training score. An
+    ignorable model gives the mask the probability that a logistic regression on the complete columns does, as in
+    :func:`pyro_mnar.analysis.comparison.compare`.
+
+    ``az.summary(idata, var_names="x")`` describes the imputations; observed cells are constant and have no R-hat.
+    ``az.plot_ppc(idata, var_names="x_obs", coords={"column": ["income"]})`` compares observed values after selection;
+    in ArviZ 1.x it is ``az.plot_ppc_dist``.
 
     Parameters
     ----------
@@ -59,7 +72,7 @@ def to_inference_data(
     y : array-like or None
         The target, shape (n,), to be kept in observed_data; the posterior is the one without it.
     n_samples : int
-        Draws in each group, at least 1.
+        Draws in each group, at least 1, of all chains together.
     n_draws : int or None
         Importance draws per row that they are chosen from; None takes ``n_draws_posterior``.
     random_state : int
@@ -67,7 +80,7 @@ def to_inference_data(
 
     Returns
     -------
-    arviz.InferenceData
+    arviz.InferenceData, or xarray.DataTree with ArviZ 1.x
 
     Raises
     ------
@@ -76,45 +89,42 @@ def to_inference_data(
     NotFittedError
         Before ``fit``.
 
+    References
+    ----------
+    Vehtari, Gelman & Gabry 2017, Statistics and Computing 27 (leave-one-out).
+
     Examples
     --------
     >>> from pyro_mnar import MNARImputer
     >>> X = np.random.default_rng(0).normal(size=(100, 2))
     >>> X[X[:, 0] > 0.5, 0] = np.nan
     >>> imputer = MNARImputer(decoder="linear", latent_dim=1, max_iter=3, n_draws_posterior=100, random_state=0).fit(X)
-    >>> to_inference_data(imputer, X, n_samples=10).posterior["x"].shape
-    (1, 10, 100, 2)
+    >>> to_inference_data(imputer, X, n_samples=20).posterior["x"].shape
+    (4, 5, 100, 2)
     """
     if n_samples < 1:
         raise InvalidInputError(f"n_samples is {n_samples}; it must be at least 1")
     table = estimator.table(X)
-    seen = ~np.isnan(table)
-    coords = {"row": _row_names(X, len(table)), "column": list(estimator.columns_.names)}
+    observed = ~np.isnan(table)
     posterior = estimator.posterior(X, n_draws)
-    joint = posterior.joint
-    batch = posterior.batch
-    codes = batch.x.new_zeros(n_samples, len(table), joint.latent_dim)
-    rows = batch.x.new_zeros(n_samples, *table.shape)
     generator = torch.Generator().manual_seed(random_state)
-    for draws in posterior.draws():
-        assert draws.x is not None
-        chosen = resample(draws.log_weights, n_samples, generator=generator).unsqueeze(-1)
-        codes[:, draws.rows] = draws.z.gather(0, chosen.expand(-1, -1, codes.shape[-1]))
-        rows[:, draws.rows] = draws.x.gather(0, chosen.expand(-1, -1, rows.shape[-1]))
-    completed = np.where(seen, table, original(rows.cpu().numpy(), estimator.columns_))
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(random_state)
-        given = joint.rows_given_code(codes)
-        likelihood = {"x_obs": given.observed_part(batch.observed).log_prob(batch.x)}
-        if joint.has_mask_term:
-            likelihood["s"] = joint.mask_given_row(rows, codes, n_inner=1).log_prob(batch.observed)
-        head = None if joint.head is None else joint.head(rows).sample().cpu().numpy()
-    replicated = simulate(estimator, X, n_samples, "posterior", random_state)
+        codes, rows, parts = _draws(posterior, n_samples, generator)
+        head = None if posterior.joint.head is None else posterior.joint.head(rows).sample().cpu().numpy()
+    units = log_density_factor(table, estimator.columns_)
+    parts["x_obs"] += units
+    likelihood = _evidence(posterior, n_samples, generator) + units
+    if not posterior.joint.has_mask_term:
+        likelihood += _mask_at_random(estimator, table)
+    completed = np.where(observed, table, original(rows.cpu().numpy(), estimator.columns_))
+    replicated = simulate(estimator, X, n_samples, codes, random_state)
     new = simulate(estimator, X, n_samples, "prior", random_state)
     groups: dict[str, dict[str, Variable]] = {
-        "posterior": {"z": _each("row", "latent", value=codes), "x": _each("row", "column", value=completed)},
+        "posterior": {"z": _each("row", "latent", value=codes.numpy()), "x": _each("row", "column", value=completed)},
         "posterior_predictive": _predicted(replicated, None if head is None else estimator._target_as_given(head)),
-        "log_likelihood": {name: _each("row", value=value) for name, value in likelihood.items()},
+        "log_likelihood": {"x_obs_and_s": _each("row", value=likelihood)},
+        "log_likelihood_parts": {name: _each("row", value=value) for name, value in parts.items()},
         "sample_stats": {
             "log_weight": (("importance_draw", "row"), posterior.log_weights.numpy()),
             "ess": (("row",), posterior.ess),
@@ -126,21 +136,64 @@ def to_inference_data(
         "prior_predictive": _predicted(new, None if new.target is None else estimator._target_as_given(new.target)),
         "observed_data": {
             "x_obs": (("row", "column"), table),
-            "s": (("row", "column"), seen.astype(np.int8)),
+            "s": (("row", "column"), observed.astype(np.int8)),
             **({} if y is None else {"y": (("row",), np.asarray(y))}),
         },
-        "constant_data": {"observed": (("row", "column"), seen)},
+        "constant_data": {"observed": (("row", "column"), observed)},
     }
+    coords = {"row": _row_names(X, len(table)), "column": list(estimator.columns_.names)}
     attributes = {"inference_library": "pyro_mnar", "inference_library_version": __version__}
-    data = az.InferenceData()
-    data.add_groups({name: _dataset(group, coords, attributes) for name, group in groups.items()})
-    return data
+    return grouped({name: _dataset(group, coords, attributes) for name, group in groups.items()})
 
 
-def _each(*dims: str, value: Tensor | npt.NDArray[Any]) -> Variable:
-    """A variable with one value per draw; there is one chain."""
-    array = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
-    return (*_DRAWS, *dims), array[None]
+def _draws(
+    posterior: Posterior, n_samples: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor, dict[str, FloatArray]]:
+    """Draws that count equally: codes (S, n, L), completed rows (S, n, p), standardised, and their log densities."""
+    joint, batch = posterior.joint, posterior.batch
+    if code_carries_weight(joint, batch):
+        codes = posterior.codes(n_samples, generator)
+        given = joint.rows_given_code(codes.to(batch.x))
+        rows = draw_missing(joint, batch, codes.to(batch.x), given)
+    else:
+        codes = torch.empty(n_samples, batch.n_rows, joint.latent_dim, dtype=torch.float64)
+        rows = batch.x.new_empty(n_samples, *batch.x.shape)
+        for draws in posterior.draws():
+            assert draws.x is not None
+            chosen = resample(draws.log_weights, n_samples, generator=generator).unsqueeze(-1)
+            codes[:, draws.rows.cpu()] = draws.z.gather(0, chosen.expand(-1, -1, codes.shape[-1])).cpu()
+            rows[:, draws.rows] = draws.x.gather(0, chosen.expand(-1, -1, rows.shape[-1]))
+        given = joint.rows_given_code(codes.to(batch.x))
+    parts = {"x_obs": given.observed_part(batch.observed).log_prob(batch.x).cpu().numpy()}
+    if joint.has_mask_term:
+        parts["s"] = joint.mask_given_row(rows, codes.to(batch.x), n_inner=1).log_prob(batch.observed).cpu().numpy()
+    return codes, rows, parts
+
+
+def _evidence(posterior: Posterior, n_samples: int, generator: torch.Generator) -> FloatArray:
+    """Log p(x_obs, s) with its Monte Carlo error, shape (S, n), nats, of standardised values.
+
+    Quantiles of a normal in random order: draws at random would have tails that now and then look heavy, and make
+    ArviZ warn of rows of which nothing is wrong.
+    """
+    # The relative variance of a mean of K weights.
+    error = np.sqrt(np.maximum(1 / posterior.ess - 1 / posterior.n_draws, 0))
+    quantiles = torch.special.ndtri((torch.arange(n_samples, dtype=torch.float64) + 0.5) / n_samples)
+    order = torch.rand(n_samples, posterior.n_rows, generator=generator).argsort(0)
+    return np.asarray(posterior.log_evidence + error * quantiles[order].numpy())
+
+
+def _mask_at_random(estimator: Fitted, table: FloatArray) -> FloatArray:
+    """Log probability of each row's mask where the model has none of its own, shape (n,), nats."""
+    active = estimator.joint_.active.cpu().numpy()
+    chance = probability_from_other_rows(table, active, estimator.columns_.missing_rate)
+    return np.asarray(mask_log_score(chance, table)[:, active].sum(1))
+
+
+def _each(*dims: str, value: npt.NDArray[Any]) -> Variable:
+    """A variable with one value per draw, dealt to the chains."""
+    chains = math.gcd(len(value), _CHAINS)
+    return ("chain", "draw", *dims), value.reshape(chains, -1, *value.shape[1:])
 
 
 def _predicted(tables: Replicates, target: npt.NDArray[Any] | None) -> dict[str, Variable]:

@@ -1,6 +1,6 @@
 """What a fitted estimator says of itself: its mechanism in words and numbers, and its answers for ArviZ."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy.typing as npt
 import pandas as pd
@@ -10,9 +10,6 @@ from sklearn.utils.validation import check_is_fitted
 from pyro_mnar.data.columns import standardise
 from pyro_mnar.estimators.fitted import Fitted
 from pyro_mnar.estimators.report import drawn_rows, mechanism_table, sensitivity_matrix
-
-if TYPE_CHECKING:
-    import arviz
 
 
 class Explained(Fitted):
@@ -70,7 +67,7 @@ class Explained(Fitted):
 
     def to_inference_data(
         self, X: npt.ArrayLike, y: npt.ArrayLike | None = None, *, n_samples: int = 200, random_state: int = 0
-    ) -> "arviz.InferenceData":
+    ) -> Any:
         """Posterior, predictive and prior draws, log likelihoods and weights for the rows of ``X``, for ArviZ.
 
         See :func:`pyro_mnar.estimators.arviz.to_inference_data`, which says what the groups hold.
@@ -88,7 +85,7 @@ class Explained(Fitted):
 
         Returns
         -------
-        arviz.InferenceData
+        arviz.InferenceData, or xarray.DataTree with ArviZ 1.x
 
         Raises
         ------

@@ -9,11 +9,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import KFold
 
 from pyro_mnar.data.columns import FloatArray, describe, standardise
 
 # A column that always (or never) was observed in the sample still gets a probability for the other case.
 _LEAST = 1e-4
+_FOLDS = 5
 
 
 class MaskAtRandom(NamedTuple):
@@ -74,3 +76,31 @@ def fit_mask_at_random(table: FloatArray, active: npt.NDArray[np.bool_] | None =
         model = LogisticRegression(max_iter=1000).fit(covariates, observed[:, j])
         intercept[j], slopes[j] = model.intercept_[0], model.coef_[0]
     return MaskAtRandom(complete, info.center, info.scale, intercept, slopes)
+
+
+def probability_from_other_rows(
+    table: FloatArray, active: npt.NDArray[np.bool_], missing_rate: FloatArray
+) -> FloatArray:
+    """P(s_j = 1 | complete columns) of each row by :func:`fit_mask_at_random` on the other folds, shape (n, p).
+
+    Parameters
+    ----------
+    table, active
+        As for :func:`fit_mask_at_random`.
+    missing_rate : ndarray
+        Shape (p,): what is taken where there are no complete columns, or too few rows.
+    """
+    chance = np.broadcast_to(1 - missing_rate, table.shape).copy()
+    usable = active | np.isnan(table).any(0)
+    if len(table) < 2 * _FOLDS or usable.all():
+        return chance
+    for rest, fold in KFold(_FOLDS, shuffle=True, random_state=0).split(table):
+        chance[fold] = fit_mask_at_random(table[rest], usable).probability_observed(table[fold])
+    return chance
+
+
+def mask_log_score(probability_observed: FloatArray, table: FloatArray) -> FloatArray:
+    """Log probability of each cell's mask, shape (n, p), nats."""
+    tiny = 1e-12
+    chance = np.clip(probability_observed, tiny, 1 - tiny)
+    return np.where(np.isnan(table), np.log1p(-chance), np.log(chance))

@@ -11,7 +11,6 @@ from pyro_mnar.data.columns import FloatArray, original
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.fitted import Fitted
 from pyro_mnar.estimators.mask_at_random import fit_mask_at_random
-from pyro_mnar.inference.resampling import resample
 
 Codes = Literal["prior", "posterior"]
 BoolArray = npt.NDArray[np.bool_]
@@ -50,7 +49,7 @@ def simulate(
     estimator: Fitted,
     X: npt.ArrayLike,
     n_tables: int = 500,
-    codes: Codes = "prior",
+    codes: Codes | torch.Tensor = "prior",
     random_state: int = 0,
 ) -> Replicates:
     r"""Simulate tables of the size of ``X`` from a fitted model: z, then x ~ p(x|z), then s ~ p(s|x).
@@ -67,9 +66,10 @@ def simulate(
         The table, shape (n, p), NaN = missing.
     n_tables : int
         R, at least 1.
-    codes : {"prior", "posterior"}
+    codes : {"prior", "posterior"} or Tensor
         Where z comes from. "prior" makes new rows: it checks the whole model. "posterior" makes new values and masks
-        for the same rows, from p(z | x_obs, s): it uses the data twice, so it forgives more.
+        for the same rows, from p(z | x_obs, s): it uses the data twice, so it forgives more. A tensor holds the codes
+        themselves, shape (R, n, L).
     random_state : int
         Seed; torch's global generator is left alone.
 
@@ -86,7 +86,7 @@ def simulate(
     """
     if n_tables < 1:
         raise InvalidInputError(f"n_tables is {n_tables}; it must be at least 1")
-    if codes not in ("prior", "posterior"):
+    if isinstance(codes, str) and codes not in ("prior", "posterior"):
         raise InvalidInputError(f"codes is {codes!r}; it must be 'prior' or 'posterior'")
     table = estimator.table(X)
     n = len(table)
@@ -94,7 +94,13 @@ def simulate(
     parts: dict[str, list[npt.NDArray[Any]]] = {}
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(random_state)
-        z = _codes(estimator, X, n_tables, random_state) if codes == "posterior" else None
+        like = next(estimator.joint_.parameters())
+        z = None
+        if isinstance(codes, torch.Tensor):
+            z = codes.to(like)
+        elif codes == "posterior":
+            generator = torch.Generator().manual_seed(random_state)
+            z = estimator.posterior(X).codes(n_tables, generator).to(like)
         for start in range(0, n_tables, tables_at_once):
             count = min(tables_at_once, n_tables - start)
             given = {} if z is None else {"z": z[start : start + count].flatten(0, 1)}
@@ -112,15 +118,3 @@ def simulate(
         # A column without a hole stays without one.
         seen = (np.random.default_rng(random_state).random(x.shape) < chance) | ~np.isnan(table).any(0)
     return Replicates(estimator.columns_.names, table, x, seen, drawn["z"], drawn.get("y"))
-
-
-def _codes(estimator: Fitted, X: npt.ArrayLike, n_tables: int, seed: int) -> torch.Tensor:
-    """Codes from p(z | x_obs, s) by sampling-importance-resampling, shape (R, n, L)."""
-    generator = torch.Generator().manual_seed(seed)
-    posterior = estimator.posterior(X)
-    like = next(estimator.joint_.parameters())
-    codes = like.new_zeros(n_tables, posterior.n_rows, estimator.joint_.latent_dim)
-    for draws in posterior.draws():
-        chosen = resample(draws.log_weights, n_tables, generator=generator).unsqueeze(-1)
-        codes[:, draws.rows] = draws.z.gather(0, chosen.expand(-1, -1, draws.z.shape[-1])).to(like)
-    return codes

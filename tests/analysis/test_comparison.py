@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import arviz as az
 import numpy as np
 import pytest
 from scipy import stats
 
 from pyro_mnar.analysis.comparison import compare, elpd
 from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.estimators.arviz_library import arviz, is_modular
 from tests.support.surveys import LOADINGS, NOISE, fitted, imputer, survey
 
 HELD_OUT = 100
@@ -76,12 +76,14 @@ def test_other_columns_are_refused() -> None:
 
 @pytest.mark.filterwarnings("ignore:The inplace keyword")
 def test_arviz_ranks_the_models_alike() -> None:
+    az = arviz()
     _, held_out = survey(HELD_OUT)
     models = {"ignorable": fitted("ignorable"), "self-masking": fitted()}
-    ranked = az.compare(elpd(models, held_out))
+    ranked = az.compare(elpd(models, held_out), **({"round_to": "none"} if is_modular(az) else {}))
     table = compare(models, held_out)
     assert list(ranked.index) == list(table.index)
-    difference = ranked.loc["ignorable", "elpd_diff"] / len(held_out)
+    # The difference to the best model, with a sign of its own in each generation of ArviZ.
+    difference = abs(ranked.loc["ignorable", "elpd_diff"]) / len(held_out)
     assert difference == pytest.approx(-table.loc["ignorable", "difference"])
     assert ranked.loc["ignorable", "dse"] / len(held_out) == pytest.approx(
         table.loc["ignorable", "difference_se"], rel=1e-2

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from pyro_mnar.errors import InvalidWeightsError
+from pyro_mnar.estimators.arviz_library import arviz, is_modular
 from pyro_mnar.inference.weights import ess, largest_weight, normalised, pareto_k, pareto_k_limit, psis_smooth, reliable
 
 
@@ -37,7 +38,9 @@ def test_the_known_shape_of_a_narrow_proposal(variance):
 
 
 def test_against_arviz():
-    arviz = pytest.importorskip("arviz")
+    library = arviz()
+    if is_modular(library):
+        pytest.skip("ArviZ 1.x cuts the tail by another rule than Vehtari et al. 2024")
     generator = torch.Generator().manual_seed(3)
     for n_draws in (100, 257, 1000, 4000):
         rows = [gaussian_log_weights(c, n_draws, 2, seed=n_draws) for c in (0.2, 0.6, 1.5, 4.0)]
@@ -50,7 +53,7 @@ def test_against_arviz():
         log_weights = torch.cat(rows, 1)
         smoothed, shapes = torch.softmax(psis_smooth(log_weights), 0), pareto_k(log_weights)
         for row in range(log_weights.shape[1]):
-            expected, shape = arviz.psislw(log_weights[:, row].numpy().copy())
+            expected, shape = library.psislw(log_weights[:, row].numpy().copy())
             assert math.isclose(float(shapes[row]), float(shape), rel_tol=1e-8, abs_tol=1e-8)
             # Sorted: which of two equal weights comes first is nobody's business.
             found = np.sort(smoothed[:, row].numpy())

@@ -96,6 +96,7 @@ class Posterior:
         self._known = np.zeros(batch.n_rows, dtype=bool)
         self._means = np.zeros(batch.x.shape)
         self._diagnostics = {name: np.zeros(batch.n_rows) for name in ("log_evidence", "ess", "pareto_k", "reliable")}
+        self._log_weights: Tensor | None = None
         self._warned = False
 
     @property
@@ -226,10 +227,25 @@ class Posterior:
         for draws in self._sampler.chunks("draw", self.batch, self._sampler.point_noise()):
             yield draws._replace(log_weights=psis_smooth(draws.log_weights))
 
+    def codes(self, m: int, generator: torch.Generator) -> Tensor:
+        """Codes z that count equally, by sampling-importance-resampling from :meth:`draws`, shape (m, n, L)."""
+        log_weights = self.log_weights
+        result = torch.empty(m, self.n_rows, self.joint.latent_dim, dtype=torch.float64)
+        for rows, z in self._sampler.codes(self._sampler.point_noise()):
+            place = rows.cpu()
+            smooth = psis_smooth(log_weights[: len(z), place])
+            chosen = resample(smooth, m, generator=generator).unsqueeze(-1)
+            result[:, place] = z.cpu().gather(0, chosen.expand(-1, -1, z.shape[-1]))
+        return result
+
     @property
     def log_weights(self) -> Tensor:
         """Log weights, shape (K, n), nats; rows with fewer draws than others end in zero weights (-inf)."""
-        result = torch.full((int(self.n_draws.max()), self.n_rows), -math.inf, dtype=torch.float64)
+        self._examine()
+        n_draws = int(self.n_draws.max())
+        if self._log_weights is not None:
+            return self._log_weights[:n_draws].clone()
+        result = torch.full((n_draws, self.n_rows), -math.inf, dtype=torch.float64)
         for draws in self._sampler.chunks("none", self.batch, self._sampler.point_noise()):
             result[: len(draws.log_weights), draws.rows.cpu()] = draws.log_weights.cpu()
         return result
@@ -327,13 +343,29 @@ class Posterior:
     def _examine(self) -> None:
         values: Values = "decoder-mean" if self.imputation == "decoder-mean" else "mean"
         noise = self._sampler.point_noise()
+        kept = self._room_for_weights()
         for draws in self._sampler.chunks(values, self.batch, noise, ~self._known):
             rows = draws.rows.cpu().numpy()
+            if kept is not None:
+                kept[:, rows] = -math.inf
+                kept[: len(draws.log_weights), rows] = draws.log_weights.cpu()
             for name, value in _diagnose(draws.log_weights).items():
                 self._diagnostics[name][rows] = value
             smooth = draws._replace(log_weights=psis_smooth(draws.log_weights))
             self._means[rows] = average_original(smooth, self.columns)
             self._known[rows] = True
+
+    def _room_for_weights(self) -> Tensor | None:
+        """A place for all log weights, which keeps those that are known; None where they would not fit in memory."""
+        n_draws = int(self.n_draws.max())
+        before = self._log_weights
+        if 8 * n_draws * self.n_rows > self._sampler.byte_budget or (before is None and self._known.any()):
+            self._log_weights = None
+        elif before is None or len(before) < n_draws:
+            self._log_weights = torch.full((n_draws, self.n_rows), -math.inf, dtype=torch.float64)
+            if before is not None:
+                self._log_weights[: len(before)] = before
+        return self._log_weights
 
     @torch.no_grad()
     def _collect(

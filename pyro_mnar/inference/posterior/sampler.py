@@ -122,6 +122,19 @@ class Sampler:
             yield from self._group_chunks(group, values, batch, noise)
 
     @torch.no_grad()
+    def codes(self, noise: BlockNoise) -> Iterator[tuple[Tensor, Tensor]]:
+        """The codes of :meth:`chunks` alone, which take no decoder: rows, shape (r,), and z, shape (K, r, L)."""
+        for group in self.groups:
+            row_bytes = 8 * self.batch.x.element_size() * group.n_draws * self.joint.latent_dim
+            places = torch.arange(len(group.rows), device=group.rows.device)
+            for place in places.split(max(1, self.byte_budget // row_bytes)):
+                part = group.part(place)
+                batch = self.batch.rows(part.rows)
+                q = self.joint.encoder(batch.x, batch.observed) if part.proposal is None else part.proposal
+                q.generator = noise.window(part.rows.tolist(), part.first_draw)
+                yield part.rows, q.expand(torch.Size((part.n_draws, len(part.rows)))).rsample()
+
+    @torch.no_grad()
     def pilot(self, n_draws: int) -> Tensor:
         """Log weights of a few draws of the encoder's proposal, shape (K, n), nats."""
         noise = BlockNoise(_key(self.seed, _PILOT), shared=True)
