@@ -88,3 +88,23 @@ class TrainingWarning(MNARWarning):
 
 class UnreliableWeightsWarning(MNARWarning):
     """Importance weights of some rows are too uneven for the answers to be trusted."""
+
+
+def one_line(error: BaseException | str, most: int = 300) -> str:
+    r"""What an error says, on one line, without characters that steer a terminal.
+
+    Parameters
+    ----------
+    error : BaseException or str
+        An error of another library, or its text.
+    most : int
+        Characters that are kept.
+
+    Examples
+    --------
+    >>> one_line(ValueError("Expected 2D array, got 1D array instead:\n[1. 2.]"))
+    'Expected 2D array, got 1D array instead: [1. 2.]'
+    """
+    text = " ".join(str(error).split())
+    text = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+    return text if len(text) <= most else text[: most - 3] + "..."

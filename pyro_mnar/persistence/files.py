@@ -3,12 +3,12 @@
 import hashlib
 import json
 import math
-import os
+import re
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,13 +19,21 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from pyro_mnar.errors import FileFormatError
 
 FORMAT = "pyro_mnar.estimator"
-VERSION = 1
+#: Since version 2 the name of the weights holds the beginning of their checksum, so that old and new ones can stand
+#: side by side while one model replaces another.
+VERSION = 2
 MANIFEST = "manifest.json"
 CHECKSUM = "manifest.json.sha256"
-WEIGHTS = "weights.safetensors"
+WEIGHTS = re.compile(r"weights-([0-9a-f]{16})\.safetensors")
+FIRST_WEIGHTS = "weights.safetensors"
 KEYS = ["format", "version", "class", "libraries", "columns", "parameters", "state", "files"]
-#: No manifest of a real model comes near it (bytes).
-LARGEST_MANIFEST = 64 * 2**20
+#: No manifest of a real model comes near these (bytes; values in it, which take more memory than their text).
+LARGEST_MANIFEST = 16 * 2**20
+MOST_VALUES = 500_000
+#: How many numbers and tensors may be made while a model is built, per number and tensor of its file: each is made
+#: once, and some twice.
+WORK_PER_NUMBER = 4
+_CHECKSUM_LINE = re.compile(rb"[0-9a-f]{64}  " + re.escape(MANIFEST.encode()) + rb"\n")
 DTYPES = {
     "BOOL": torch.bool,
     "U8": torch.uint8,
@@ -41,29 +49,25 @@ DTYPES = {
 Spec = tuple[tuple[int, ...], torch.dtype]
 
 
-def write_files(folder: Path, manifest: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-    """Write the three files into an empty folder, down to the disk.
+class Content(NamedTuple):
+    """A manifest without its files, and the tensors that go with it."""
+
+    manifest: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+
+def write_weights(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write the tensors to a file.
 
     Raises
     ------
     OSError
         The disk is full, or the folder cannot be written.
     """
-    weights = folder / WEIGHTS
     try:
-        save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, weights)
+        save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, path)
     except SafetensorError as error:
-        raise OSError(f"{weights} could not be written: {error}") from error
-    size, digest = weights.stat().st_size, sha256(weights)
-    text = json.dumps({**manifest, "files": {WEIGHTS: {"bytes": size, "sha256": digest}}}, indent=1, allow_nan=False)
-    (folder / MANIFEST).write_text(text, encoding="utf-8", newline="")
-    line = checksum_line(hashlib.sha256(text.encode()).hexdigest())
-    (folder / CHECKSUM).write_text(line, encoding="utf-8", newline="")
-    # safetensors makes files that their owner alone may read.
-    weights.chmod((folder / MANIFEST).stat().st_mode)
-    for name in (WEIGHTS, MANIFEST, CHECKSUM):
-        flush(folder / name)
-    flush(folder)
+        raise OSError(f"{path} could not be written: {error}") from error
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -74,12 +78,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     FileFormatError
         Not a folder of this format and version, or one that was changed.
     """
-    raw = _read_small(folder / MANIFEST)
-    expected, found = checksum_line(hashlib.sha256(raw).hexdigest()), _read_small(folder / CHECKSUM)
-    if found != expected.encode():
+    raw, checksums = read_small(folder / MANIFEST), read_small(folder / CHECKSUM)
+    # While one model replaces another the checksums of both are listed.
+    lines = checksums.splitlines(keepends=True)
+    well_formed = 1 <= len(lines) == len(set(lines)) <= 2 and all(_CHECKSUM_LINE.fullmatch(line) for line in lines)
+    if not well_formed or checksum_line(hashlib.sha256(raw).hexdigest()).encode() not in lines:
         raise FileFormatError(f"{folder / MANIFEST} does not have the checksum in {CHECKSUM}: it was changed")
     try:
-        manifest = json.loads(raw, object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
+        manifest = parsed(raw)
     except (ValueError, RecursionError) as error:
         raise FileFormatError(f"{folder / MANIFEST} is no JSON that this version reads: {error}") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
@@ -101,8 +107,28 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def read_specs(folder: Path) -> dict[str, Spec]:
-    """Shape and type of each tensor, read from the header alone.
+def parsed(raw: bytes) -> Any:
+    """The JSON of a manifest.
+
+    Raises
+    ------
+    ValueError
+        No JSON, one with a key twice, or one of more values than any manifest has.
+    """
+    values = sum(raw.count(mark) for mark in (b",", b"[", b"{", b":"))
+    if values > MOST_VALUES:
+        raise ValueError(f"it has {values} values; more than {MOST_VALUES} are not read")
+    return json.loads(raw, object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
+
+
+def weights_file(folder: Path, manifest: dict[str, Any]) -> Path:
+    """The one file that a manifest names."""
+    (name,) = manifest["files"]
+    return folder / name
+
+
+def read_specs(path: Path) -> dict[str, Spec]:
+    """Shape and type of each tensor of a file, read from the header alone.
 
     Raises
     ------
@@ -111,20 +137,20 @@ def read_specs(folder: Path) -> dict[str, Spec]:
     """
     specs: dict[str, Spec] = {}
     try:
-        with safe_open(folder / WEIGHTS, framework="pt") as file:
+        with safe_open(path, framework="pt") as file:
             for key in file.keys():  # noqa: SIM118 - not a dict
                 part = file.get_slice(key)
                 dtype = part.get_dtype()
                 if dtype not in DTYPES:
-                    raise FileFormatError(f"{folder / WEIGHTS} holds {key!r} of the type {dtype}, which is not used")
+                    raise FileFormatError(f"{path} holds {key!r} of the type {dtype}, which is not used")
                 specs[key] = (tuple(part.get_shape()), DTYPES[dtype])
     except SafetensorError as error:
-        raise FileFormatError(f"{folder / WEIGHTS} is no safetensors file: {error}") from error
+        raise FileFormatError(f"{path} is no safetensors file: {error}") from error
     return specs
 
 
-def read_tensors(folder: Path, keys: Iterable[str]) -> dict[str, Tensor]:
-    """The tensors of these names; call it when their shapes are known to be right.
+def read_tensors(path: Path, keys: Iterable[str]) -> dict[str, Tensor]:
+    """The tensors of these names of a file; call it when their shapes are known to be right.
 
     Raises
     ------
@@ -132,39 +158,43 @@ def read_tensors(folder: Path, keys: Iterable[str]) -> dict[str, Tensor]:
         Not a safetensors file.
     """
     try:
-        with safe_open(folder / WEIGHTS, framework="pt") as file:
+        with safe_open(path, framework="pt") as file:
             tensors: dict[str, Tensor] = {key: file.get_tensor(key) for key in keys}
     except SafetensorError as error:
-        raise FileFormatError(f"{folder / WEIGHTS} is no safetensors file: {error}") from error
+        raise FileFormatError(f"{path} is no safetensors file: {error}") from error
     return tensors
 
 
 @contextmanager
-def limited_allocation(n_numbers: int) -> Iterator[None]:
-    """Within the block no single new tensor may have more numbers than this.
+def limited_work(specs: dict[str, Spec]) -> Iterator[None]:
+    """Within the block no more may be allocated than goes with a file of these tensors.
 
     Raises
     ------
     FileFormatError
-        One that would; before it is allocated.
+        A tensor that would be too much, by its numbers or because so many were made; before it is allocated.
     """
-    with _AllocationLimit(n_numbers):
+    with _WorkLimit(sum(math.prod(shape) for shape, _ in specs.values()), len(specs)):
         yield
 
 
-class _AllocationLimit(TorchDispatchMode):
-    def __init__(self, limit: int) -> None:
+class _WorkLimit(TorchDispatchMode):
+    def __init__(self, n_numbers: int, n_tensors: int) -> None:
         super().__init__()
-        self.limit = limit
+        self.n_numbers, self.n_tensors = n_numbers, n_tensors
+        self.numbers_left = WORK_PER_NUMBER * (n_numbers + 1024)
+        self.tensors_left = WORK_PER_NUMBER * (n_tensors + 64)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         for arg in args:
             if isinstance(arg, (list, tuple, torch.Size)) and all(isinstance(size, int) for size in arg):
-                wanted = math.prod(size for size in arg if size > 0)
-                if wanted > self.limit:
-                    raise FileFormatError(
-                        f"the manifest asks for a tensor of {wanted} numbers, the weights hold {self.limit} in all"
-                    )
+                self.numbers_left -= math.prod(size for size in arg if size > 0)
+                self.tensors_left -= 1
+        if self.numbers_left < 0 or self.tensors_left < 0:
+            raise FileFormatError(
+                f"the manifest asks for a model of more tensors or numbers than the weights hold: {self.n_tensors} "
+                f"tensors, {self.n_numbers} numbers in all"
+            )
         return func(*args, **(kwargs or {}))
 
 
@@ -179,16 +209,14 @@ def checksum_line(digest: str) -> str:
     return f"{digest}  {MANIFEST}\n"
 
 
-def flush(path: Path) -> None:
-    """Bring a file or folder to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def read_small(path: Path) -> bytes:
+    """The content of a plain file of at most ``LARGEST_MANIFEST`` bytes.
 
-
-def _read_small(path: Path) -> bytes:
+    Raises
+    ------
+    FileFormatError
+        It is missing, too large, or not a plain file.
+    """
     size = _regular_size(path)
     if size > LARGEST_MANIFEST:
         raise FileFormatError(f"{path} has {size} bytes; more than {LARGEST_MANIFEST} are not read")
@@ -207,20 +235,23 @@ def _regular_size(path: Path) -> int:
 
 
 def _check_weights(folder: Path, files: Any) -> None:
-    if not isinstance(files, dict) or list(files) != [WEIGHTS]:
-        names = list(files) if isinstance(files, dict) else files
-        raise FileFormatError(f"{folder / MANIFEST} names the files {names}; it must name {WEIGHTS!r} and no other")
-    match files[WEIGHTS]:
+    names = list(files) if isinstance(files, dict) else []
+    if len(names) != 1 or not (WEIGHTS.fullmatch(names[0]) or names[0] == FIRST_WEIGHTS):
+        raise FileFormatError(
+            f"{folder / MANIFEST} names the files {names or files}; it must name its weights, and no other"
+        )
+    match files[names[0]]:
         case {"bytes": int(size), "sha256": str(digest), **rest} if not rest:
             pass
         case _:
-            raise FileFormatError(f"{folder / MANIFEST} does not give bytes and sha256 of {WEIGHTS}")
-    found = _regular_size(folder / WEIGHTS)
+            raise FileFormatError(f"{folder / MANIFEST} does not give bytes and sha256 of {names[0]}")
+    path = folder / names[0]
+    found = _regular_size(path)
     if found != size:
-        raise FileFormatError(f"{folder / WEIGHTS} has {found} bytes, the manifest says {size}")
-    actual = sha256(folder / WEIGHTS)
+        raise FileFormatError(f"{path} has {found} bytes, the manifest says {size}")
+    actual = sha256(path)
     if actual != digest:
-        raise FileFormatError(f"{folder / WEIGHTS} has the sha256 {actual}, the manifest says {digest}")
+        raise FileFormatError(f"{path} has the sha256 {actual}, the manifest says {digest}")
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -165,7 +165,7 @@ class Unpacker:
             case {"mechanism": str(name), "parameters": parameters, **rest} if not rest:
                 return self._mechanism(name, parameters)
             case {"indicator": list(parts), **rest} if not rest:
-                return _indicator(*self.unpack(parts))
+                return self._indicator(*self.unpack(parts))
             case {"record": str(name), "fields": dict(values), **rest} if not rest and name in RECORDS:
                 cls = RECORDS[name]
                 if not set(values) <= set(fields(cls)):
@@ -194,6 +194,16 @@ class Unpacker:
             raise FileFormatError(f"the parameters of {name} in the manifest are not {constructor_parameters(cls)}")
         return cls(**values)
 
+    def _indicator(self, features: Any, n_features: Any) -> MissingIndicator:
+        """A fitted indicator: it is fitted to one row in which the same columns have holes."""
+        most = max((value.numel() for value in self.arrays.values()), default=0)
+        valid = type(n_features) is int and 0 < n_features <= most and isinstance(features, np.ndarray)
+        if not valid or features.dtype.kind not in "iu" or not ((features >= 0) & (features < n_features)).all():
+            raise FileFormatError(f"the indicator of missing cells in the manifest is not that of {n_features} columns")
+        row = np.zeros((1, n_features))
+        row[0, features] = np.nan
+        return MissingIndicator(error_on_new=False).fit(row)
+
 
 def constructor_parameters(cls: type) -> list[str]:
     """Names of what a class is made with.
@@ -211,13 +221,6 @@ def fields(cls: type) -> list[str]:
     if dataclasses.is_dataclass(cls):
         return [field.name for field in dataclasses.fields(cls)]
     return list(cls._fields)  # type: ignore[attr-defined]
-
-
-def _indicator(features: npt.NDArray[np.int64], n_features: int) -> MissingIndicator:
-    """A fitted indicator: it is fitted to one row in which the same columns have holes."""
-    row = np.zeros((1, n_features))
-    row[0, features] = np.nan
-    return MissingIndicator(error_on_new=False).fit(row)
 
 
 def _numbers(values: list[Any]) -> FloatArray | None:
