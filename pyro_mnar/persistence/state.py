@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 from sklearn.impute import MissingIndicator
 
-from pyro_mnar.data.columns import ColumnInfo, Layout
+from pyro_mnar.data.columns import ColumnInfo, Layout, Support
 from pyro_mnar.data.encoding import Kinds
+from pyro_mnar.data.transforms import Transform
 from pyro_mnar.errors import FileFormatError
 from pyro_mnar.inference.training import History
 from pyro_mnar.persistence.values import Unpacker
@@ -84,9 +85,12 @@ def _check_columns(state: dict[str, Any], named: Any) -> None:
     _check(all(isinstance(name, str) for name in columns.names), "the names of its columns")
     _check(all(isinstance(v, np.ndarray) and v.dtype == float and np.isfinite(v).all() for v in numbers), "its columns")
     _check(bool((columns.scale > 0).all() and (columns.missing_rate >= 0).all()), "its columns")
-    _check(all(isinstance(j, int) and 0 <= j < p for j in columns.logged), "its columns")
+    for found, kind in ((columns.transforms, Transform), (columns.supports, Support)):
+        _check(len(found) in (0, p) and all(isinstance(value, kind) for value in found), "its columns")
     layout: Layout = state["layout_"]
-    _check(sorted([*layout.continuous, *layout.discrete]) == list(range(p)), "the kinds of its columns")
+    cut = [levels.column for levels in layout.levels]
+    _check(sorted([*layout.continuous, *layout.discrete, *cut]) == list(range(p)), "the kinds of its columns")
+    _check({atoms.column for atoms in layout.atoms} <= set(range(p)), "the kinds of its columns")
     shape = state.get("image_shape_", (1, p))
     if len(shape) != 2 or not all(isinstance(side, int) and side > 0 for side in shape) or shape[0] * shape[1] != p:
         raise FileFormatError(f"the image shape in the manifest, {shape}, is not that of {p} pixels")

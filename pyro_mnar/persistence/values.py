@@ -168,6 +168,7 @@ class Unpacker:
                 return self._indicator(*self.unpack(parts))
             case {"record": str(name), "fields": dict(values), **rest} if not rest and name in RECORDS:
                 cls = RECORDS[name]
+                values = _upgraded(name, values)
                 if not set(values) <= set(fields(cls)):
                     raise FileFormatError(f"{name} in the manifest has the fields {list(values)}, not {fields(cls)}")
                 # A field that is newer than the file has its default; one without a default is a TypeError.
@@ -203,6 +204,18 @@ class Unpacker:
         row = np.zeros((1, n_features))
         row[0, features] = np.nan
         return MissingIndicator(error_on_new=False).fit(row)
+
+
+def _upgraded(name: str, packed: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a record as this version has them: the first files listed the columns of logarithms."""
+    if name != "ColumnInfo" or "logged" not in packed:
+        return packed
+    match packed["names"], packed["logged"]:
+        case {"tuple": list(names)}, {"tuple": list(logged)}:
+            kinds = ["Log" if j in logged else "Identity" for j in range(len(names))] if logged else []
+            transforms = {"tuple": [{"record": kind, "fields": {}} for kind in kinds]}
+            return {key: value for key, value in packed.items() if key != "logged"} | {"transforms": transforms}
+    raise FileFormatError(f"the manifest holds {_short(packed['logged'])}, which names no columns")
 
 
 def constructor_parameters(cls: type) -> list[str]:

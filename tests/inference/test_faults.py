@@ -406,7 +406,7 @@ INTERRUPTED = """
     import numpy as np
     import torch
     torch.set_num_threads(1)
-    import estimators
+    from tests.support import estimators
     make = estimators.MAKERS[sys.argv[1]]
     X, y = estimators.table(600, 8), np.arange(600) % 2
     estimator = make(max_iter=10**9, n_draws=20, hidden_units=(64,), validation_fraction=0.1)

@@ -21,7 +21,7 @@ from pyro_mnar.model.mechanisms import Fixed, Ignorable, Linear, Mechanism, Nonl
 from pyro_mnar.persistence import load, save
 from pyro_mnar.persistence.files import MANIFEST, VERSION
 from tests.support.estimators import MAKERS, small_imputer, table
-from tests.support.folders import FRAME, TARGET, same
+from tests.support.folders import FRAME, TARGET, same, sign
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -182,6 +182,18 @@ def golden_folders() -> list[Path]:
 def test_there_is_a_golden_folder_for_each_format_version() -> None:
     versions = {json.loads((path / "model" / MANIFEST).read_text())["version"] for path in golden_folders()}
     assert versions == set(range(1, VERSION + 1))
+
+
+def test_the_logarithms_of_the_first_format_are_read(tmp_path: Path) -> None:
+    frame = FRAME.assign(pay=np.exp(FRAME["a"]))
+    fitted = small_imputer(log_columns=["pay"]).fit(frame)
+    save(fitted, tmp_path / "model")
+    manifest = json.loads((tmp_path / "model" / MANIFEST).read_text())
+    fields = manifest["state"]["columns_"]["fields"]
+    del fields["transforms"], fields["supports"]
+    fields["logged"] = {"tuple": [4]}
+    sign(tmp_path / "model", manifest)
+    assert load(tmp_path / "model").columns_.logged == fitted.columns_.logged == (4,)
 
 
 @pytest.mark.parametrize("folder", golden_folders(), ids=lambda path: path.name)
