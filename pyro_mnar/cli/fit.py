@@ -40,7 +40,10 @@ def fit(
 ) -> None:
     """Fit a model of the values and of why they are missing, and save it for 'transform' and 'report'."""
     from pyro_mnar.cli.tables import read_table
+    from pyro_mnar.data.atomic import same_place
 
+    if same_place(data, out) or (checkpoint_dir is not None and same_place(out, checkpoint_dir)):
+        raise InvalidInputError(f"--out is {out}, which is the data or --checkpoint-dir too; give it a path of its own")
     table = read_table(data, separator(sep), na_values or ())
     numbers = table.numbers(exclude or ())
     if numbers.shape[1] == 0:

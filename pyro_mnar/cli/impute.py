@@ -51,15 +51,15 @@ def impute(
     Seen cells come back character for character. The mechanism that was found is printed: look whether it makes sense.
     """
     from pyro_mnar.cli.tables import read_table
-    from pyro_mnar.data.atomic import check_destination, replacing
+    from pyro_mnar.data.atomic import check_destination, replacing, same_place
 
     sep = separator(sep)
-    destinations = [path for path in (out, report) if path is not None]
-    if len({path.resolve() for path in destinations}) < len(destinations):
+    if report is not None and same_place(out, report):
         raise InvalidInputError(f"--out and --report are both {out}; give two paths")
     table = read_table(data, sep, na_values or ())
-    for path in destinations:
-        check_destination(path, overwrite=force)
+    for path in (out, report):
+        if path is not None:
+            check_destination(path, overwrite=force, inputs=[data])
     if not table.missing.any():
         with replacing(out) as temporary:
             shutil.copyfile(data, temporary)

@@ -18,7 +18,7 @@ def report(
     from pyro_mnar.data.atomic import check_destination, replacing
 
     if out is not None:
-        check_destination(out, overwrite=force)
+        check_destination(out, overwrite=force, inputs=[model])
 
     from pyro_mnar.persistence import load
 

@@ -35,8 +35,8 @@ def transform(
     from pyro_mnar.data.atomic import check_destination, replacing
 
     sep = separator(sep)
+    check_destination(out, overwrite=force, inputs=[data, model])
     table = read_table(data, sep, na_values or ())
-    check_destination(out, overwrite=force)
 
     from pyro_mnar.estimators import MNARImputer
     from pyro_mnar.persistence import load

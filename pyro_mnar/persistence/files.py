@@ -127,42 +127,44 @@ def weights_file(folder: Path, manifest: dict[str, Any]) -> Path:
     return folder / name
 
 
-def read_specs(path: Path) -> dict[str, Spec]:
-    """Shape and type of each tensor of a file, read from the header alone.
+class Weights:
+    """The tensors of an open file, which can be read even if the file is replaced meanwhile.
+
+    Attributes
+    ----------
+    specs : dict
+        Shape and type of each tensor, read from the header alone.
+    """
+
+    def __init__(self, path: Path, file: Any) -> None:
+        self._file = file
+        self.specs: dict[str, Spec] = {}
+        for key in file.keys():  # noqa: SIM118 - not a dict
+            part = file.get_slice(key)
+            dtype = part.get_dtype()
+            if dtype not in DTYPES:
+                raise FileFormatError(f"{path} holds {key!r} of the type {dtype}, which is not used")
+            self.specs[key] = (tuple(part.get_shape()), DTYPES[dtype])
+
+    def tensors(self, keys: Iterable[str]) -> dict[str, Tensor]:
+        """The tensors of these names; call it when their shapes are known to be right."""
+        return {key: self._file.get_tensor(key) for key in keys}
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Weights]:
+    """The tensors of a file.
 
     Raises
     ------
     FileFormatError
         Not a safetensors file, or one with types that this format does not use.
     """
-    specs: dict[str, Spec] = {}
     try:
         with safe_open(path, framework="pt") as file:
-            for key in file.keys():  # noqa: SIM118 - not a dict
-                part = file.get_slice(key)
-                dtype = part.get_dtype()
-                if dtype not in DTYPES:
-                    raise FileFormatError(f"{path} holds {key!r} of the type {dtype}, which is not used")
-                specs[key] = (tuple(part.get_shape()), DTYPES[dtype])
+            yield Weights(path, file)
     except SafetensorError as error:
         raise FileFormatError(f"{path} is no safetensors file: {error}") from error
-    return specs
-
-
-def read_tensors(path: Path, keys: Iterable[str]) -> dict[str, Tensor]:
-    """The tensors of these names of a file; call it when their shapes are known to be right.
-
-    Raises
-    ------
-    FileFormatError
-        Not a safetensors file.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors: dict[str, Tensor] = {key: file.get_tensor(key) for key in keys}
-    except SafetensorError as error:
-        raise FileFormatError(f"{path} is no safetensors file: {error}") from error
-    return tensors
 
 
 @contextmanager

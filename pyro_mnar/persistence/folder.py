@@ -27,9 +27,8 @@ from pyro_mnar.persistence.files import (
     Content,
     Spec,
     limited_work,
+    opened,
     read_manifest,
-    read_specs,
-    read_tensors,
     weights_file,
 )
 from pyro_mnar.persistence.place import check_place, put
@@ -149,15 +148,15 @@ def _stamp(folder: Path) -> tuple[int, ...]:
 
 def _loaded(folder: Path, mechanism: Mechanism | None, device: str) -> JointEstimator:
     manifest = read_manifest(folder)
-    weights = weights_file(folder, manifest)
-    specs = read_specs(weights)
     try:
-        arrays = read_tensors(weights, [key for key in specs if not key.startswith(PAIR)])
-        with limited_work(specs):
-            estimator = _untrained(manifest, arrays, mechanism, device, len(specs))
-            joint = estimator._new_joint(read_tensors(weights, [ACTIVE])[ACTIVE])
-        _check_shapes(joint, {key.removeprefix(PAIR): spec for key, spec in specs.items() if key.startswith(PAIR)})
-        tensors = read_tensors(weights, [key for key in specs if key.startswith(PAIR)])
+        with opened(weights_file(folder, manifest)) as weights:
+            specs = weights.specs
+            arrays = weights.tensors(key for key in specs if not key.startswith(PAIR))
+            with limited_work(specs):
+                estimator = _untrained(manifest, arrays, mechanism, device, len(specs))
+                joint = estimator._new_joint(weights.tensors([ACTIVE])[ACTIVE])
+            _check_shapes(joint, {key.removeprefix(PAIR): spec for key, spec in specs.items() if key.startswith(PAIR)})
+            tensors = weights.tensors(key for key in specs if key.startswith(PAIR))
         _check_finite(tensors)
         joint.load_state_dict({key.removeprefix(PAIR): value for key, value in tensors.items()})
         estimator.joint_ = joint.eval()

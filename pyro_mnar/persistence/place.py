@@ -142,7 +142,7 @@ def _replace(new: Path, folder: Path, alone: bool) -> None:
     text = (new / MANIFEST).read_bytes()
     name = weights_file(new, parsed(text)).name
     both = new / "both"
-    both.write_text(_line(old) + _line(text), encoding="utf-8", newline="")
+    both.write_text("".join({_line(old): 0, _line(text): 0}), encoding="utf-8", newline="")
     both.chmod((new / CHECKSUM).stat().st_mode)
     flush(both)
     for path, place in ((new / name, name), (both, CHECKSUM), (new / MANIFEST, MANIFEST), (new / CHECKSUM, CHECKSUM)):

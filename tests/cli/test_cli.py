@@ -110,9 +110,9 @@ FAULTS = {
     "header only": (("impute", "header.csv", "--out", "o.csv"), "no rows"),
     "missing file": (("impute", "nowhere.csv", "--out", "o.csv"), "nowhere.csv: No such file"),
     "a folder as data": (("impute", ".", "--out", "o.csv"), "Is a directory"),
-    "no such folder for the output": (("impute", "survey.csv", "--out", "no/o.csv"), "No such file or directory"),
+    "no such folder for the output": (("impute", "survey.csv", "--out", "no/o.csv"), "no is not a folder; make it fir"),
     "a device as output": (("impute", "survey.csv", "--out", "/dev/null"), "not a file"),
-    "output exists": (("impute", "survey.csv", "--out", "survey.csv"), "--force"),
+    "output exists": (("impute", "survey.csv", "--out", "twice.csv"), "--force"),
     "one path for both": ((*SURVEY, "--report", "completed.csv"), "give two paths"),
     "binary file": (("impute", "binary.csv", "--out", "o.csv"), "not UTF-8"),
     "wrong separator": (("impute", "semicolon.csv", "--out", "o.csv"), "--sep ';'"),
@@ -147,6 +147,40 @@ def test_a_fault_gives_one_clear_line_and_leaves_nothing_behind(folder: Path, ru
     assert result.stderr.startswith("pyro-mnar: ") and result.stderr.count("\n") == 1
     assert expected in result.stderr
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+INPUTS = {
+    "the table": ("survey.csv", "survey.csv"),
+    "through a folder": ("survey.csv", "sub/../survey.csv"),
+    "absolute": ("survey.csv", "{folder}/survey.csv"),
+    "through a link": ("survey.csv", "link.csv"),
+    "a link as data": ("link.csv", "survey.csv"),
+    "through a link to the folder": ("survey.csv", "here/survey.csv"),
+    "a second name": ("survey.csv", "hard.csv"),
+    "another case": ("survey.csv", "Survey.CSV"),
+}
+
+
+@pytest.mark.parametrize("option", ["--out", "--report"])
+@pytest.mark.parametrize("case", INPUTS)
+def test_no_output_is_an_input(folder: Path, run, case: str, option: str) -> None:
+    (folder / "sub").mkdir()
+    (folder / "link.csv").symlink_to("survey.csv")
+    (folder / "here").symlink_to(".", target_is_directory=True)
+    os.link(folder / "survey.csv", folder / "hard.csv")
+    before = (folder / "survey.csv").read_bytes()
+    data, given = (text.format(folder=folder) for text in INPUTS[case])
+    more = ("--out", "o.csv") if option == "--report" else ()
+    result = run("impute", data, "--exclude", "person", *QUICK, "--force", *more, option, given)
+    assert result.exit_code == 1
+    assert "which is read; give the output a path of its own" in result.stderr
+    assert (folder / "survey.csv").read_bytes() == before
+    assert not (folder / "o.csv").exists()
+
+
+def test_two_outputs_that_differ_in_case_alone(folder: Path, run) -> None:
+    result = run(*SURVEY, "--report", "./Completed.csv", "--force")
+    assert result.exit_code == 1 and "give two paths" in result.stderr
 
 
 def test_force_replaces_the_file(folder: Path, run) -> None:

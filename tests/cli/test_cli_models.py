@@ -84,10 +84,21 @@ FAULTS = {
     "column missing": (("transform", "model", "narrow.csv", "--out", "o.csv"), "no column 'income'"),
     "model exists": (FIT, "model exists; give another place"),
     "place taken by something else": (
-        ("fit", "survey.csv", "--out", "survey.csv", *FIT[4:], "--force"),
+        ("fit", "survey.csv", "--out", "later.csv", *FIT[4:], "--force"),
         "is not a saved estimator",
     ),
     "table exists": (("transform", "model", "later.csv", "--out", "survey.csv"), "--force"),
+    "the table is the output": (
+        ("transform", "model", "later.csv", "--out", "./later.csv", "--force"),
+        "which is read",
+    ),
+    "a file of the model as output": (
+        ("transform", "model", "later.csv", "--out", "model/manifest.json", "--force"),
+        "which is read",
+    ),
+    "a report over its model": (("report", "model", "--out", "./model/manifest.json", "--force"), "which is read"),
+    "the table as model": (("fit", "survey.csv", "--out", "./survey.csv", "--force"), "a path of its own"),
+    "a checkpoint in the model": ((*FIT, "--force", "--checkpoint-dir", "./model"), "a path of its own"),
     "text": (("transform", "model", "text.csv", "--out", "o.csv"), "column 'age' holds 'old' in line 2"),
     "changed": (("report", "broken"), "does not have the checksum"),
 }

@@ -211,6 +211,16 @@ def test_a_kill_at_any_step_leaves_one_valid_model(through_a_link: bool, tmp_pat
     assert 5 < old_ones < steps
 
 
+def test_a_kill_while_a_model_is_replaced_by_itself(tmp_path: Path, two: Any) -> None:
+    save(two[0], tmp_path / "model")
+    again = load(tmp_path / "model")
+    steps = 0
+    while killed_at(steps, lambda: save(again, tmp_path / "model", overwrite=True)):
+        assert load(tmp_path / "model").random_state == 0
+        steps += 1
+    assert steps > 10
+
+
 def test_a_kill_at_any_step_of_a_first_save_leaves_a_model_or_none(tmp_path: Path, two: Any) -> None:
     steps, killed = 0, True
     while killed:
