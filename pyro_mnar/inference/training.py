@@ -145,13 +145,15 @@ def fit(
         A mask that contradicts the values.
     FitDivergedError
         Losses or gradients are not finite, and half the learning rate did not help.
+    FileFormatError
+        The state in ``checkpoint_dir`` was damaged or changed.
     """
     data.check()
     history = History() if history is None else history
     checkpoint = None if checkpoint_dir is None else Checkpoint(checkpoint_dir, fingerprint(joint, data, settings))
     run = Run(joint, data, settings, history)
-    if checkpoint is not None and (saved := checkpoint.read()) is not None:
-        run.restore(*saved)
+    if checkpoint is not None:
+        checkpoint.resume(run.restore)
     joint.generator = run.generator
     joint.train()
     try:
@@ -274,6 +276,7 @@ class Run:
             return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
         device = self.order.device
+        _check_state(self, tensors, values)
         for name in _PLAIN:
             setattr(self, name, values[name])
         if self.slowed:
@@ -326,6 +329,37 @@ class Run:
         self.rates = [rate / 2 for rate in self.rates]
         self.optimiser = make_optimiser(self.joint, self.settings)
         self._set_rates()
+
+
+def _check_state(run: Run, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+    """See that a state is one of this run's; weights, best weights and moments have the shapes of the pair's."""
+    for name in _PLAIN:
+        if type(values[name]) is not type(getattr(run, name)) or (name != "best_bound" and values[name] < 0):
+            raise ValueError(f"{name} is {values[name]!r}")
+    order, rows = tensors["order"], run.train.n_rows
+    if order.dtype != torch.int64 or order.ndim != 1 or not ((order >= 0) & (order < rows)).all():
+        raise ValueError(f"its order is not one of {rows} rows")
+    if tensors["total"].shape != () or not math.isfinite(tensors["total"]):
+        raise ValueError("its sum is not a finite number")
+    weights = run.joint.state_dict()
+    for prefix in ("joint.", "best.", "anchor."):
+        part = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        if part.keys() != weights.keys() and (part or prefix == "joint."):
+            raise ValueError(f"it does not hold the weights {prefix}*")
+        for key, value in part.items():
+            if (value.shape, value.dtype) != (weights[key].shape, weights[key].dtype) or not value.isfinite().all():
+                raise ValueError(f"{prefix}{key} is not a finite weight of this model")
+    shapes = [parameter.shape for group in run.optimiser.param_groups for parameter in group["params"]]
+    for key, value in tensors.items():
+        if key.startswith("optimiser."):
+            _, index, name = key.split(".")
+            if value.shape != (() if name == "step" else shapes[int(index)]) or not value.isfinite().all():
+                raise ValueError(f"{key} is not of this model")
+    history = [tensors[f"history.{name}"] for name in vars(run.history)]
+    if len(history) != sum(key.startswith("history.") for key in tensors):
+        raise ValueError("its history has other parts")
+    if any(entries.ndim != (2 if len(entries) and i > 2 else 1) for i, entries in enumerate(history)):
+        raise ValueError("its history has other shapes")
 
 
 def all_finite(loss: Tensor, parameters: Iterable[Tensor]) -> bool:

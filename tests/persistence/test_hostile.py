@@ -22,7 +22,7 @@ from pyro_mnar.errors import FileFormatError, InvalidInputError, MNARError, MNAR
 from pyro_mnar.persistence import load, save
 from pyro_mnar.persistence.files import CHECKSUM, MANIFEST, VERSION
 from tests.support.estimators import small_imputer
-from tests.support.folders import FRAME, same, sign, sign_text, weights_of
+from tests.support.folders import FRAME, mutate, same, sign, sign_text, weights_of
 from tests.support.limits import Limit
 from tests.support.validation import record
 
@@ -275,36 +275,6 @@ def test_where_it_was_fitted_is_neither_kept_nor_followed(changed: Path, tmp_pat
     for device in ("meta", "cuda:99", "nowhere"):
         with pytest.raises(InvalidInputError, match=f"device is '{device}', which cannot be used here"):
             load(changed, device=device)
-
-
-def mutate(content: bytes, rng: random.Random) -> bytes:
-    """Change a file in one of the ways in which files break."""
-    at = rng.randrange(len(content))
-    kind = rng.choice(["bit", "byte", "cut", "grow", "insert", "zeros", "swap", "digit", "twice", "number"])
-    raw = bytearray(content)
-    if kind == "bit":
-        raw[at] ^= 1 << rng.randrange(8)
-    elif kind == "byte":
-        raw[at] = (raw[at] + rng.randrange(1, 256)) % 256
-    elif kind == "cut":
-        del raw[at:]
-    elif kind == "grow":
-        raw += rng.randbytes(rng.randrange(1, 50))
-    elif kind == "insert":
-        raw[at:at] = rng.randbytes(rng.randrange(1, 50))
-    elif kind == "zeros":
-        raw[at : at + 64] = bytes(len(raw[at : at + 64]))
-    elif kind == "swap":
-        raw = raw[at:] + raw[:at]
-    elif kind == "twice":
-        raw[at:at] = raw[at : at + rng.randrange(1, 200)]
-    else:
-        digits = [i for i, byte in enumerate(raw) if 48 <= byte <= 57]
-        if digits:
-            i = rng.choice(digits)
-            new = b"%d" % ((raw[i] - 48 + rng.randrange(1, 10)) % 10)
-            raw[i : i + 1] = new if kind == "digit" else rng.choice([b"1000000000", b"-1", b"1e9", b"[]", b"null"])
-    return bytes(raw)
 
 
 def copied(saved: Path, folder: Path) -> None:

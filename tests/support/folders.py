@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +54,33 @@ def sign(folder: Path, manifest: dict[str, Any]) -> None:
         manifest["files"] = {name: {"bytes": len(content), "sha256": digest}}
         weights.rename(folder / name)
     sign_text(folder, json.dumps(manifest, indent=1).encode())
+
+
+def mutate(content: bytes, rng: random.Random) -> bytes:
+    """Change a file in one of the ways in which files break."""
+    at = rng.randrange(len(content))
+    kind = rng.choice(["bit", "byte", "cut", "grow", "insert", "zeros", "swap", "digit", "twice", "number"])
+    raw = bytearray(content)
+    if kind == "bit":
+        raw[at] ^= 1 << rng.randrange(8)
+    elif kind == "byte":
+        raw[at] = (raw[at] + rng.randrange(1, 256)) % 256
+    elif kind == "cut":
+        del raw[at:]
+    elif kind == "grow":
+        raw += rng.randbytes(rng.randrange(1, 50))
+    elif kind == "insert":
+        raw[at:at] = rng.randbytes(rng.randrange(1, 50))
+    elif kind == "zeros":
+        raw[at : at + 64] = bytes(len(raw[at : at + 64]))
+    elif kind == "swap":
+        raw = raw[at:] + raw[:at]
+    elif kind == "twice":
+        raw[at:at] = raw[at : at + rng.randrange(1, 200)]
+    else:
+        digits = [i for i, byte in enumerate(raw) if 48 <= byte <= 57]
+        if digits:
+            i = rng.choice(digits)
+            new = b"%d" % ((raw[i] - 48 + rng.randrange(1, 10)) % 10)
+            raw[i : i + 1] = new if kind == "digit" else rng.choice([b"1000000000", b"-1", b"1e9", b"[]", b"null"])
+    return bytes(raw)
