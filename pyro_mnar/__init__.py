@@ -8,17 +8,19 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pyro_mnar.estimators import MNARClassifier, MNARImputer, MNARRegressor
+    from pyro_mnar.estimators import MNARClassifier, MNARImageImputer, MNARImputer, MNARRegressor, TrainingSettings
     from pyro_mnar.persistence import load, save
 
-__all__ = ["MNARClassifier", "MNARImputer", "MNARRegressor", "load", "save"]
+__all__ = ["MNARClassifier", "MNARImageImputer", "MNARImputer", "MNARRegressor", "TrainingSettings", "load", "save"]
 __version__ = "0.2.0.dev0"
 
 #: Where the package's own names live.
 _HOMES = {
     "MNARClassifier": "estimators",
+    "MNARImageImputer": "estimators",
     "MNARImputer": "estimators",
     "MNARRegressor": "estimators",
+    "TrainingSettings": "estimators",
     "load": "persistence",
     "save": "persistence",
 }

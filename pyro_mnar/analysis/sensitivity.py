@@ -225,10 +225,8 @@ def _refitted(
     estimator: JointEstimator, frame: pd.DataFrame, mechanism: SelfMasking, m: int, seed: int
 ) -> tuple[list[pd.DataFrame], float]:
     """One imputed table from each of m fits to bootstrap samples, and the mean bound of those fits."""
-    model = clone(estimator).set_params(mechanism=mechanism)
-    if "start" in model.get_params(deep=False):
-        # Slopes are per standard deviation of the observed values; another start has another unit for each slope.
-        model.set_params(start="neutral")
+    # Slopes are per standard deviation of the observed values; another start has another unit for each slope.
+    model = clone(estimator).set_params(mechanism=mechanism, training__start="neutral")
     generator = np.random.default_rng(seed)
     completed, bounds = [], []
     for index in range(m):

@@ -51,18 +51,19 @@ def fit(
     chosen = build_mechanism(mechanism, direction or (), [str(name) for name in numbers.columns])
 
     from pyro_mnar.cli.show import print_table
-    from pyro_mnar.estimators import MNARImputer
+    from pyro_mnar.estimators import MNARImputer, TrainingSettings
     from pyro_mnar.persistence import check_place, save
     from pyro_mnar.studies.environment import available_cores, limit_threads
 
     check_place(out, overwrite=force)
     limit_threads(available_cores())
     started = time.perf_counter()
-    imputer = MNARImputer(chosen, random_state=random_state, verbose=sys.stdout.isatty(), checkpoint_dir=checkpoint_dir)
+    training = TrainingSettings(checkpoint_dir=checkpoint_dir)
+    imputer = MNARImputer(chosen, random_state=random_state, verbose=sys.stdout.isatty(), training=training)
     if max_iter is not None:
         imputer.set_params(max_iter=max_iter)
     imputer.fit(numbers)
-    imputer.set_params(verbose=False, checkpoint_dir=None)
+    imputer.set_params(verbose=False, training=None)
     save(imputer, out, overwrite=force)
     print_table(imputer.mechanism_report(), "Why cells are missing, as learned (original units)")
     typer.echo(f"Fitted to {len(numbers)} rows in {time.perf_counter() - started:.0f} s and saved: {out}")

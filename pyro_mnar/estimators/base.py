@@ -1,11 +1,10 @@
 """What the estimators share: reading a table, building the pair, fitting it, and questions to the fitted pair."""
 
-import os
 import threading
 import warnings
 from collections.abc import Sequence
-from numbers import Integral, Real
-from typing import Any, ClassVar, Literal
+from numbers import Integral
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +12,14 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import nn
 
 from pyro_mnar.data.columns import (
     ColumnInfo,
     FloatArray,
+    Layout,
     check_discrete,
     describe,
-    find_layout,
     standardise,
     transformed,
 )
@@ -28,28 +28,20 @@ from pyro_mnar.data.tables import BoolArray, category_labels, marks_with_number,
 from pyro_mnar.data.transforms import Identity, Log, Transform
 from pyro_mnar.errors import DataWarning, InvalidInputError, InvalidTypeError
 from pyro_mnar.estimators.explained import Explained
-from pyro_mnar.estimators.images import (
-    ImageShape,
-    check_image_parameters,
-    describe_pixels,
-    image_parts,
-    image_rows,
-    set_noise_floor,
-    shared_curve,
-)
 from pyro_mnar.estimators.parameters import check_parameters, checked_device, drawn_seed
+from pyro_mnar.estimators.settings import TrainingSettings
 from pyro_mnar.estimators.start.log_scale import check_positive, find_log_columns
 from pyro_mnar.estimators.start.plan import passes, set_up, start_from_tails
-from pyro_mnar.inference.importance import Gradient
 from pyro_mnar.inference.posterior import Posterior
 from pyro_mnar.inference.progress import training_bar
-from pyro_mnar.inference.training import History, TrainingSettings, fit
+from pyro_mnar.inference.training import FitSettings, History, fit
 from pyro_mnar.model import mechanisms
 from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.encoders import Encoder, MLPEncoder
 from pyro_mnar.model.heads import Head
 from pyro_mnar.model.joint import Joint
 from pyro_mnar.model.likelihoods import GaussianLikelihood, Likelihood, MixedLikelihood
+from pyro_mnar.model.mechanisms import Mechanism
 from pyro_mnar.model.networks import decoder_network
 
 #: Steps of training where ``max_iter`` is None.
@@ -58,92 +50,93 @@ STEPS = 3000
 _INITIALISATION = threading.Lock()
 
 
-class JointEstimator(Explained, BaseEstimator):
-    """Base of the estimators: the constructor's parameters and the fitted pair ``joint_``."""
+class Described(NamedTuple):
+    """What is known of a table before training.
 
-    # Parameters of the imputer alone; the others have these values.
+    Attributes
+    ----------
+    layout : Layout
+        Which columns are of which kind.
+    columns : ColumnInfo
+        Names, and what to standardise with.
+    mechanism : Mechanism or None
+        In the state from which training starts; None: as it is made.
+    """
+
+    layout: Layout
+    columns: ColumnInfo
+    mechanism: Mechanism | None = None
+
+
+class Parts(NamedTuple):
+    """The networks of a pair: proposal of z, decoder of z, and p(x|z) from what that puts out."""
+
+    encoder: Encoder
+    decoder: nn.Module
+    likelihood: Likelihood
+
+
+class JointEstimator(Explained, BaseEstimator):
+    """Base of the estimators: reads a table, builds the pair ``joint_`` for it, and trains it.
+
+    A kind of data that is no table of columns replaces the steps ``_read``, ``_columns_with_values``, ``_describe``,
+    ``_can_be_missing``, ``_parts`` and ``_start``.
+    """
+
+    mechanism: str | Mechanism
+    training: TrainingSettings | None
+    latent_dim: int | None
+    hidden_units: Sequence[int]
+    n_draws_posterior: int
+    max_iter: int | None
+    random_state: int | np.random.RandomState | None
+    device: str
+    verbose: bool
+    # Parameters of the estimators for tables.
+    categorical: Sequence[Sequence[str | int]] | None
+    binary: Literal["auto"] | Sequence[str | int]
+    decoder: Literal["mlp", "residual", "linear"]
+    # Parameters of the imputers; the others have these values.
     log_columns: Literal["auto"] | Sequence[str | int] | None = None
-    start: Literal["cliff", "neutral", "unscaled"] = "neutral"
+    missing_values: float | None = None
+
+    #: What None stands for in the estimator's TrainingSettings.
+    _training_defaults: ClassVar[dict[str, Any]]
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "mechanism": [str, mechanisms.Mechanism],
-        "categorical": ["array-like", None],
-        "binary": [StrOptions({"auto"}), "array-like"],
-        "decoder": [StrOptions({"mlp", "residual", "linear", "conv"})],
+        "mechanism": [str, Mechanism],
+        "training": [TrainingSettings, None],
         "latent_dim": [Interval(Integral, 1, None, closed="left"), None],
         "hidden_units": ["array-like"],
-        "min_scale": [Interval(Real, 0, None, closed="left")],
-        "n_draws": [Interval(Integral, 1, None, closed="left")],
         "n_draws_posterior": [Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left"), None],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "final_rate": [Interval(Real, 0, 1, closed="right")],
-        "mechanism_learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "collapse": ["boolean", StrOptions({"auto"})],
-        "n_inner": [Interval(Integral, 1, None, closed="left")],
-        "gradient": [StrOptions({"standard", "dreg"})],
-        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
         "random_state": ["random_state"],
         "device": [str],
-        "checkpoint_dir": [str, os.PathLike, None],
         "verbose": ["boolean"],
     }
+    _table_constraints: ClassVar[dict[str, list[Any]]] = {
+        "categorical": ["array-like", None],
+        "binary": [StrOptions({"auto"}), "array-like"],
+        "decoder": [StrOptions({"mlp", "residual", "linear"})],
+    }
 
-    def __init__(
-        self,
-        mechanism: str | mechanisms.Mechanism = "self-masking",
-        *,
-        categorical: Sequence[Sequence[str | int]] | None = None,
-        binary: Literal["auto"] | Sequence[str | int] = "auto",
-        decoder: Literal["mlp", "residual", "linear", "conv"] = "mlp",
-        latent_dim: int | None = None,
-        hidden_units: Sequence[int] = (128, 128),
-        min_scale: float = 0.1,
-        n_draws: int = 20,
-        n_draws_posterior: int = 1000,
-        max_iter: int | None = 500,
-        batch_size: int = 128,
-        learning_rate: float = 1e-3,
-        final_rate: float = 1.0,
-        mechanism_learning_rate: float = 3e-2,
-        collapse: bool | Literal["auto"] = "auto",
-        n_inner: int = 1,
-        gradient: Gradient = "standard",
-        validation_fraction: float = 0.0,
-        tol: float = 1e-3,
-        n_iter_no_change: int | None = None,
-        random_state: int | np.random.RandomState | None = None,
-        device: str = "cpu",
-        checkpoint_dir: str | os.PathLike[str] | None = None,
-        verbose: bool = False,
-    ) -> None:
-        self.mechanism = mechanism
-        self.categorical = categorical
-        self.binary = binary
-        self.decoder = decoder
-        self.latent_dim = latent_dim
-        self.hidden_units = hidden_units
-        self.min_scale = min_scale
-        self.n_draws = n_draws
-        self.n_draws_posterior = n_draws_posterior
-        self.max_iter = max_iter
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.final_rate = final_rate
-        self.mechanism_learning_rate = mechanism_learning_rate
-        self.collapse = collapse
-        self.n_inner = n_inner
-        self.gradient = gradient
-        self.validation_fraction = validation_fraction
-        self.tol = tol
-        self.n_iter_no_change = n_iter_no_change
-        self.random_state = random_state
-        self.device = device
-        self.checkpoint_dir = checkpoint_dir
-        self.verbose = verbose
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, those of ``training`` as ``training__learning_rate``, also where it is None so far.
+
+        Parameters
+        ----------
+        **params
+            Names and values.
+
+        Raises
+        ------
+        ValueError
+            A name that is no parameter.
+        """
+        if params.get("training", self.training) is None and any(name.startswith("training__") for name in params):
+            params["training"] = TrainingSettings()
+        super().set_params(**params)
+        return self
 
     def posterior(self, X: npt.ArrayLike, n_draws: int | None = None, refine: bool = True) -> Posterior:
         """The posterior of the missing cells of ``X``: means, quantiles, draws, and how far they can be trusted.
@@ -186,20 +179,15 @@ class JointEstimator(Explained, BaseEstimator):
         """The columns that the model has, shape (n, p), NaN = missing; parameters are checked too when ``reset``."""
         if reset:
             check_parameters(self)
-            check_image_parameters(self.get_params(deep=False))
         else:
             check_is_fitted(self)
         return self._modelled(self._read(X, reset), reset)
 
     def _read(self, X: npt.ArrayLike, reset: bool) -> FloatArray:
-        """All columns of the table, NaN = missing; images become rows of pixels."""
-        if self.decoder == "conv":
-            fitted: ImageShape | None = None if reset else self.image_shape_
-            X, shape = image_rows(X, fitted, self.hidden_units)
-            self.image_shape_: ImageShape = shape
+        """All columns of the table, NaN = missing."""
         if reset:
             self._labels: Labels = category_labels(X)
-        table = read_table(X, self._missing_marker(), self, self._labels)
+        table = read_table(X, self.missing_values, self, self._labels)
         try:
             validate_data(self, X, reset=reset, skip_check_array=True)
         except TypeError as error:
@@ -208,17 +196,14 @@ class JointEstimator(Explained, BaseEstimator):
             raise InvalidInputError(str(error)) from error
         return table
 
-    def _missing_marker(self) -> float | None:
-        marker: float | None = self.get_params(deep=False).get("missing_values")
-        return marker
+    def _columns_with_values(self, missing: BoolArray) -> BoolArray:
+        """The columns that the model gets, shape (p,)."""
+        return np.asarray(~missing.all(axis=0))
 
     def _modelled(self, table: FloatArray, reset: bool) -> FloatArray:
         missing = np.isnan(table)
         if reset:
-            self._has_values: BoolArray = ~np.all(missing, axis=0)
-            if self.decoder == "conv" and self._has_values.any():
-                # A pixel that is always missing is still a pixel of the image.
-                self._has_values = np.ones_like(self._has_values)
+            self._has_values: BoolArray = self._columns_with_values(missing)
             if not self._has_values.any():
                 raise InvalidInputError(
                     f"every cell of the table, shape {table.shape}, is missing; there is nothing to learn from"
@@ -265,81 +250,79 @@ class JointEstimator(Explained, BaseEstimator):
         """Names of the columns that the model has."""
         return self._kinds().model_names()
 
-    def _fit_joint(
-        self,
-        table: FloatArray,
-        target: torch.Tensor | None = None,
-        head_weight_decay: float = 0.0,
-    ) -> None:
+    def _fit_joint(self, table: FloatArray, target: torch.Tensor | None = None, head_weight_decay: float = 0.0) -> None:
         """Build the pair and train it, with a head where there is a target."""
         self._seed = drawn_seed(self.random_state)
-        images = self.decoder == "conv"
-        self.layout_ = (
-            find_layout(table, [], []) if images else self._kinds().layout(table, self.categorical, self.binary)
-        )
-        start = None
-        if images:
-            self.columns_ = describe_pixels(table, self._names())
-        else:
-            logged = self._log_columns(table)
-            transforms: tuple[Transform, ...] = tuple(
-                Log() if j in logged else Identity() for j in range(table.shape[1])
-            )
-            modelled = transformed(table, transforms)
-            self.columns_ = describe(modelled, self._names(), self.layout_.discrete)._replace(transforms=transforms)
-            if self.start == "unscaled":
-                zeros = np.zeros(len(self.columns_.names))
-                self.columns_ = self.columns_._replace(center=zeros, scale=zeros + 1)
-            if self.start == "cliff" and self.collapse is not False:
-                mechanism = mechanisms.by_name(self.mechanism)
-                start = start_from_tails(modelled, self.columns_, mechanism, self.layout_.continuous)
-                self.columns_ = self.columns_ if start is None else start.columns
-        # A mechanism of images belongs to all pixels, those included that happened to be seen each time.
-        active = np.isnan(table).any(0) | images
+        described = self._describe(table)
+        self.layout_, self.columns_ = described.layout, described.columns
         data = Batch(*self._batch(table)[:2], target).to(self.device, torch.float32)
-        self.joint_ = self._new_joint(torch.as_tensor(active))
-        if images:
-            set_noise_floor(self.joint_.likelihood, self.min_scale, table)
-        if start is not None:
-            self.joint_.mechanism.load_state_dict(start.mechanism.state_dict())
-        settings = TrainingSettings(
-            max_iter=self._passes(len(table)),
-            batch_size=self.batch_size,
-            n_draws=self.n_draws,
-            learning_rate=self.learning_rate,
-            mechanism_learning_rate=self.mechanism_learning_rate,
-            final_rate=self.final_rate,
-            head_weight_decay=head_weight_decay,
-            gradient=self.gradient,
-            validation_fraction=self.validation_fraction,
-            tol=self.tol,
-            n_iter_no_change=self.n_iter_no_change,
-            seed=self._seed,
-        )
+        self.joint_ = self._new_joint(torch.as_tensor(self._can_be_missing(table)))
+        settings = self._fit_settings(len(table), head_weight_decay)
         self.history_ = History()
         try:
-            if images and self.start == "cliff":
-                found = shared_curve(self.joint_, data, settings, self.history_)
-                self.joint_.mechanism.load_state_dict(found)
+            self._start(described, table, data, settings)
             with training_bar(self.verbose) as report:
-                fit(self.joint_, data, settings, report, self.history_, self.checkpoint_dir)
+                fit(self.joint_, data, settings, report, self.history_, self.training_used.checkpoint_dir)
         finally:
             self.n_iter_ = self.history_.n_iter
 
-    def _passes(self, n_rows: int) -> int:
-        return passes(STEPS, n_rows, self.batch_size) if self.max_iter is None else self.max_iter
+    @property
+    def training_used(self) -> TrainingSettings:
+        """``training`` with the estimator's own values where it has None."""
+        return (self.training or TrainingSettings()).filled(self._training_defaults)
 
-    def _log_columns(self, table: FloatArray) -> tuple[int, ...]:
+    def _fit_settings(self, n_rows: int, head_weight_decay: float) -> FitSettings:
+        training = self.training_used
+        assert training.learning_rate and training.final_rate and training.n_draws and training.gradient
+        return FitSettings(
+            max_iter=passes(STEPS, n_rows, training.batch_size) if self.max_iter is None else self.max_iter,
+            batch_size=training.batch_size,
+            n_draws=training.n_draws,
+            learning_rate=training.learning_rate,
+            mechanism_learning_rate=training.mechanism_learning_rate,
+            final_rate=training.final_rate,
+            head_weight_decay=head_weight_decay,
+            gradient=training.gradient,
+            validation_fraction=training.validation_fraction,
+            tol=training.tol,
+            n_iter_no_change=training.n_iter_no_change,
+            seed=self._seed,
+        )
+
+    def _describe(self, table: FloatArray) -> Described:
+        """Kinds, scales and the mechanism's start of the model's columns, shape (n, p), NaN = missing."""
+        layout = self._kinds().layout(table, self.categorical, self.binary)
+        logged = self._log_columns(table, layout)
+        transforms: tuple[Transform, ...] = tuple(Log() if j in logged else Identity() for j in range(table.shape[1]))
+        modelled = transformed(table, transforms)
+        columns = describe(modelled, self._names(), layout.discrete)._replace(transforms=transforms)
+        if self.training_used.start == "cliff" and self.training_used.collapse is not False:
+            mechanism = mechanisms.by_name(self.mechanism)
+            start = start_from_tails(modelled, columns, mechanism, layout.continuous)
+            if start is not None:
+                return Described(layout, start.columns, start.mechanism)
+        return Described(layout, columns)
+
+    def _can_be_missing(self, table: FloatArray) -> BoolArray:
+        """The columns that have a mask term, shape (p,)."""
+        return np.asarray(np.isnan(table).any(0))
+
+    def _start(self, described: Described, table: FloatArray, data: Batch, settings: FitSettings) -> None:
+        """Bring the new pair to where training starts."""
+        if described.mechanism is not None:
+            self.joint_.mechanism.load_state_dict(described.mechanism.state_dict())
+
+    def _log_columns(self, table: FloatArray, layout: Layout) -> tuple[int, ...]:
         if self.log_columns is None:
             return ()
         if isinstance(self.log_columns, str):
             mechanism, known = mechanisms.by_name(self.mechanism), np.zeros(table.shape[1])
             if isinstance(mechanism, mechanisms.SelfMasking):
-                mechanism = set_up(mechanism, describe(table, self._names(), self.layout_.discrete))
+                mechanism = set_up(mechanism, describe(table, self._names(), layout.discrete))
                 known = np.broadcast_to(mechanism.sign.cpu().numpy(), table.shape[1])
-            return find_log_columns(table, self.layout_.continuous, mechanism, known)
+            return find_log_columns(table, layout.continuous, mechanism, known)
         positions = tuple(sorted(self._kinds().positions(self.log_columns, "log_columns")))
-        check_positive(table, positions, self.layout_.discrete, self._names())
+        check_positive(table, positions, layout.discrete, self._names())
         return positions
 
     def _new_joint(self, active: torch.Tensor) -> Joint:
@@ -354,35 +337,31 @@ class JointEstimator(Explained, BaseEstimator):
         return None
 
     def _build(self, columns: ColumnInfo, active: torch.Tensor) -> Joint:
-        p = len(columns.names)
+        p, training = len(columns.names), self.training_used
         latent_dim = max(1, p - 1) if self.latent_dim is None else self.latent_dim
         mechanism = set_up(mechanisms.by_name(self.mechanism), columns)
-        hidden = tuple(self.hidden_units)
-        linear = self.decoder == "linear"
-        decoder, width = decoder_network(self.decoder, latent_dim, hidden)
-        scale: Literal["shared", "free"] = "shared" if linear else "free"
-        likelihood = self._likelihood(width, scale)
-        encoder: Encoder = MLPEncoder(p, latent_dim, hidden)
-        if self.decoder == "conv":
-            parameters = self.get_params(deep=False)
-            encoder, decoder, likelihood = image_parts(self.image_shape_, latent_dim, hidden, parameters)
         return Joint(
-            encoder,
-            decoder,
-            likelihood,
+            *self._parts(p, latent_dim, tuple(self.hidden_units)),
             mechanism,
             latent_dim,
             active,
             self._new_head(p),
-            collapse=self.collapse,
-            n_inner=self.n_inner,
+            collapse=training.collapse,
+            n_inner=training.n_inner,
             one_cell_groups=[group.columns for group in self.layout_.groups if group.one_cell],
         )
 
-    def _likelihood(self, width: int, scale: Literal["free", "shared"]) -> Likelihood:
+    def _parts(self, p: int, latent_dim: int, hidden: tuple[int, ...]) -> Parts:
+        """The networks for p columns."""
+        decoder, width = decoder_network(self.decoder, latent_dim, hidden)
+        scale: Literal["shared", "free"] = "shared" if self.decoder == "linear" else "free"
+        min_scale = self.training_used.min_scale
+        likelihood: Likelihood
         if self.layout_.discrete:
-            return MixedLikelihood(width, self.layout_, scale, self.min_scale)
-        return GaussianLikelihood(width, len(self.columns_.names), scale, self.min_scale)
+            likelihood = MixedLikelihood(width, self.layout_, scale, min_scale)
+        else:
+            likelihood = GaussianLikelihood(width, p, scale, min_scale)
+        return Parts(MLPEncoder(p, latent_dim, hidden), decoder, likelihood)
 
     def _batch(self, table: FloatArray) -> Batch:
         x = torch.as_tensor(standardise(table, self.columns_))
@@ -394,5 +373,5 @@ class JointEstimator(Explained, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = not marks_with_number(self._missing_marker())
+        tags.input_tags.allow_nan = not marks_with_number(self.missing_values)
         return tags

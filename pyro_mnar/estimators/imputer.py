@@ -1,6 +1,5 @@
-"""MNARImputer: from a table with holes to a completed table."""
+"""MNARImputer: from a table with holes to a completed table; and what imputers of other data share with it."""
 
-import os
 import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
@@ -17,237 +16,31 @@ from pyro_mnar.data.columns import FloatArray, most_likely
 from pyro_mnar.data.tables import BoolArray, has_text_names, write_table
 from pyro_mnar.errors import DataWarning, InvalidInputError
 from pyro_mnar.estimators.base import JointEstimator
-from pyro_mnar.inference.importance import Gradient
+from pyro_mnar.estimators.parameters import short_signature
+from pyro_mnar.estimators.settings import TrainingSettings
 from pyro_mnar.model.mechanisms import Mechanism
 
 
-class MNARImputer(TransformerMixin, JointEstimator):
-    """Impute values that are missing because of their own values (not-MIWAE; MIWAE with ``mechanism="ignorable"``).
+class Imputer(TransformerMixin, JointEstimator):
+    """Base of the imputers: completed data from the posterior of the missing cells."""
 
-    Parameters
-    ----------
-    mechanism : str or Mechanism
-        "self-masking", "linear", "nonlinear", "ignorable", or an instance such as ``SelfMasking(direction="high")``.
-        Data alone cannot choose the mechanism: give what is known, and vary what is not.
-    categorical : sequence of sequences of str or int, or None
-        Groups of one-hot columns, by name or position, that are one categorical variable each.
-    binary : "auto" or sequence of str or int
-        Columns that hold 0 and 1; "auto" takes those of which the observed values are just these two.
-    decoder : {"residual", "mlp", "linear", "conv"}
-        "residual" is a tanh network ("mlp") with a linear map beside it, which goes on where values were lost and the
-        network alone would bend to a constant. "linear" with one noise scale is probabilistic PCA. "conv" is for grey
-        images: ``X`` has the shape (n, h, w), pixels in [0, 1], and so has what ``transform`` gives; pixels share one
-        centre and unit.
-    likelihood : {"auto", "truncated"}
-        "auto" takes what each column holds (a normal for continuous columns and for pixels); "truncated" cuts the
-        normal of pixels to [0, 1].
-    pixel_noise : {"shared", "image"}
-        One noise scale for all pixels of all images, or one for each image, for images of which some are smooth and
-        others are not.
-    latent_dim : int or None
-        Dimension L of z; None takes one less than the number of columns.
-    hidden_units : sequence of int
-        Widths of encoder and decoder; for images the channels after each stride-2 convolution, such as (32, 64, 128),
-        which both sides of the images must be divisible by 2 once for each.
-    min_scale : float
-        Floor under the noise scale of p(x|z), in units of ``columns_.scale`` (for images: that of all pixels).
-    log_columns : "auto", sequence of str or int, or None
-        Positive columns that are modelled by their logarithm; "auto" takes those of which the observed cells, and the
-        number of missing ones, are better explained so. Means, quantiles and draws are in original units either way.
-    start : {"cliff", "neutral", "unscaled"}
-        Where a self-masking mechanism starts. "cliff": each column from the normal law that, having lost values on one
-        side, best explains the values that are left and the number of missing ones; it is standardised by the mean
-        and spread of that law. A column of unknown direction takes the side of its cliff, or the one on which most
-        columns' cliffs agree; without one it starts like "neutral".
-        "neutral": the observed mean and spread, and no slope. "unscaled": no slope either, and columns are not
-        standardised at all, for a table whose columns have means and spreads near 0 and 1 already.
-        For images with a shared mechanism "cliff" finds the curve first, with networks that are thrown away, since
-        networks that have learned beside a wrong curve keep a part of that.
-    n_draws, n_draws_posterior : int
-        Importance draws K per row in training and when asking.
-    max_iter : int or None
-        Passes over the data; None takes as many as make 3,000 steps.
-    batch_size, learning_rate, final_rate, mechanism_learning_rate, gradient, validation_fraction, tol
-        See :class:`~pyro_mnar.inference.training.TrainingSettings`; so too ``n_iter_no_change``.
-    collapse : {"auto", True, False}
-        Integrate x_mis out of the mask term exactly, where that is possible.
-    n_inner : int
-        Draws of x_mis per z where it is not.
-    random_state : int, RandomState or None
-        Of initialisation, minibatches and draws; global generators are left alone.
-    device : str
-        torch device.
-    checkpoint_dir : path or None
-        A folder for the state of training, written every 30 seconds. The same fit, started again after a kill, goes on
-        from there and ends at the same weights; it needs a ``random_state`` that is a number. The file goes when
-        training ends.
-    verbose : bool
-        Show a progress bar.
+    strategy: Literal["mean", "median", "sample"]
+    # Parameters of the imputer of tables; the others have these values.
+    keep_empty_features: bool = True
+    add_indicator: bool = False
 
-    strategy : {"mean", "median", "sample"}
-        What missing cells hold: the mean of x_mis given x_obs and s (best under squared error), the median (absolute
-        error), or one random draw, which alone keeps the spread of the values.
-    discrete_output : {"value", "probability"}
-        What missing cells of binary and categorical columns hold: 0 or 1 (in a group, the likeliest category), or the
-        probability of 1.
-    missing_values : float, None or NA
-        A number that marks missing cells; NaN, None and NA mark them in any case when it is one of the three.
-    keep_empty_features : bool
-        Give columns without any observed value in training back, filled with 0, rather than drop them.
-    add_indicator : bool
-        Append one column per column that had missing values in training: whether the cell is missing.
-    round_integers : bool
-        Round what is imputed in columns whose observed values in training are all whole numbers.
-
-    Attributes
-    ----------
-    joint_ : Joint
-        The fitted Pyro model/guide pair.
-    history_ : History
-        Bounds over training, nats per row.
-    n_iter_ : int
-        Passes over the data that were run.
-    columns_ : ColumnInfo
-        Names, means and standard deviations (observed, or of the complete law that ``start`` found), missing rates, of
-        the columns that have observed values.
-    indicator_ : MissingIndicator
-        With ``add_indicator`` only.
-    n_features_in_, feature_names_in_
-        As everywhere in scikit-learn.
-
-    References
-    ----------
-    Ipsen, Mattei & Frellsen 2021, arXiv:2006.12871.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> X = np.random.default_rng(0).normal(size=(50, 2))
-    >>> X[X[:, 0] > 0.5, 0] = np.nan
-    >>> bool(np.isnan(MNARImputer(max_iter=2, random_state=0).fit_transform(X)).any())
-    False
-    """
-
+    _training_defaults: ClassVar[dict[str, Any]] = {
+        "learning_rate": 1e-3,
+        "final_rate": 0.05,
+        "n_draws": 5,
+        "gradient": "dreg",
+        "start": "cliff",
+    }
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **JointEstimator._parameter_constraints,
-        "log_columns": [StrOptions({"auto"}), "array-like", None],
-        "start": [StrOptions({"cliff", "neutral", "unscaled"})],
         "strategy": [StrOptions({"mean", "median", "sample"})],
-        "discrete_output": [StrOptions({"value", "probability"})],
-        "likelihood": [StrOptions({"auto", "truncated"})],
-        "pixel_noise": [StrOptions({"shared", "image"})],
         "missing_values": [MissingValues(numeric_only=True), None],
-        "keep_empty_features": ["boolean"],
-        "add_indicator": ["boolean"],
-        "round_integers": ["boolean"],
     }
-
-    def __init__(
-        self,
-        mechanism: str | Mechanism = "self-masking",
-        *,
-        categorical: Sequence[Sequence[str | int]] | None = None,
-        binary: Literal["auto"] | Sequence[str | int] = "auto",
-        decoder: Literal["mlp", "residual", "linear", "conv"] = "residual",
-        likelihood: Literal["auto", "truncated"] = "auto",
-        pixel_noise: Literal["shared", "image"] = "shared",
-        latent_dim: int | None = None,
-        hidden_units: Sequence[int] = (128, 128),
-        min_scale: float = 0.1,
-        log_columns: Literal["auto"] | Sequence[str | int] | None = "auto",
-        start: Literal["cliff", "neutral", "unscaled"] = "cliff",
-        n_draws: int = 5,
-        n_draws_posterior: int = 1000,
-        max_iter: int | None = None,
-        batch_size: int = 128,
-        learning_rate: float = 1e-3,
-        final_rate: float = 0.05,
-        mechanism_learning_rate: float = 3e-2,
-        collapse: bool | Literal["auto"] = "auto",
-        n_inner: int = 1,
-        gradient: Gradient = "dreg",
-        validation_fraction: float = 0.0,
-        tol: float = 1e-3,
-        n_iter_no_change: int | None = None,
-        random_state: int | np.random.RandomState | None = None,
-        device: str = "cpu",
-        checkpoint_dir: str | os.PathLike[str] | None = None,
-        verbose: bool = False,
-        strategy: Literal["mean", "median", "sample"] = "mean",
-        discrete_output: Literal["value", "probability"] = "value",
-        missing_values: float | None = np.nan,
-        keep_empty_features: bool = False,
-        add_indicator: bool = False,
-        round_integers: bool = False,
-    ) -> None:
-        super().__init__(
-            mechanism,
-            categorical=categorical,
-            binary=binary,
-            decoder=decoder,
-            latent_dim=latent_dim,
-            hidden_units=hidden_units,
-            min_scale=min_scale,
-            n_draws=n_draws,
-            n_draws_posterior=n_draws_posterior,
-            max_iter=max_iter,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            final_rate=final_rate,
-            mechanism_learning_rate=mechanism_learning_rate,
-            collapse=collapse,
-            n_inner=n_inner,
-            gradient=gradient,
-            validation_fraction=validation_fraction,
-            tol=tol,
-            n_iter_no_change=n_iter_no_change,
-            random_state=random_state,
-            device=device,
-            checkpoint_dir=checkpoint_dir,
-            verbose=verbose,
-        )
-        self.strategy = strategy
-        self.log_columns = log_columns
-        self.start = start
-        self.discrete_output = discrete_output
-        self.likelihood = likelihood
-        self.pixel_noise = pixel_noise
-        self.missing_values = missing_values
-        self.keep_empty_features = keep_empty_features
-        self.add_indicator = add_indicator
-        self.round_integers = round_integers
-
-    def fit(self, X: npt.ArrayLike, y: object = None) -> "MNARImputer":
-        """Fit the joint model of values and mask to a table.
-
-        Parameters
-        ----------
-        X : array-like
-            Shape (n, p), numbers and booleans, original units; NaN, None and NA are missing. A pandas
-            categorical column is one variable; text must be made categorical, or numbers, first: the error says how.
-        y : object
-            Ignored.
-
-        Returns
-        -------
-        MNARImputer
-            Itself.
-
-        Raises
-        ------
-        InvalidInputError
-            A parameter, a column or a cell that breaks a stated rule; before training.
-        FitDivergedError
-            Losses stopped being finite, and half the learning rate did not help.
-        KeyboardInterrupt
-            Ctrl-C; the estimator has the best weights so far and can be used.
-        """
-        table = self._check(X, reset=True)
-        self._whole: BoolArray = (np.isnan(table) | (table == np.rint(table))).all(0)
-        if self.add_indicator:
-            self.indicator_ = MissingIndicator(error_on_new=False).fit(self._read(X, reset=False))
-        self._fit_joint(table)
-        return self
 
     def transform(self, X: npt.ArrayLike) -> Any:
         """The completed table: missing cells hold what ``strategy`` names, observed cells are unchanged bit for bit.
@@ -341,9 +134,6 @@ class MNARImputer(TransformerMixin, JointEstimator):
         self._warn_values_in_empty(missing)
         # Names that the fitted table did not have were not checked, so they are not given back either.
         container = table if has_text_names(X) and not hasattr(self, "feature_names_in_") else X
-        if self.decoder == "conv":
-            rows = write_table(np.asarray(X).reshape(missing.shape), completed, missing, self._given_back(), {})
-            return rows.reshape(-1, *self.image_shape_)
         return write_table(container, completed, missing, self._given_back(), self._indicators(table), self._labels)
 
     def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> npt.NDArray[np.object_]:
@@ -368,9 +158,7 @@ class MNARImputer(TransformerMixin, JointEstimator):
         check_is_fitted(self)
         names = _check_feature_names_in(self, input_features)
         kept: npt.NDArray[np.object_] = names[self._given_back()]
-        if not self.add_indicator:
-            return kept
-        return np.concatenate([kept, self.indicator_.get_feature_names_out(names)])
+        return np.concatenate([kept, self.indicator_.get_feature_names_out(names)]) if self.add_indicator else kept
 
     def _imputed(self, table: FloatArray) -> FloatArray:
         """The modelled columns with what ``strategy`` names in missing cells, original units."""
@@ -391,20 +179,15 @@ class MNARImputer(TransformerMixin, JointEstimator):
         return self._tidied(table, values)
 
     def _tidied(self, table: FloatArray, values: FloatArray) -> FloatArray:
-        if self.discrete_output == "value":
-            values = most_likely(values, self.layout_)
-        if self.round_integers:
-            values = np.where(self._whole, np.rint(values), values)
+        """The values of missing cells as they are given back."""
         return np.where(np.isnan(table), values, table)
 
     def _given_back(self) -> BoolArray:
         return np.ones(self.n_features_in_, bool) if self.keep_empty_features else self._has_values
 
     def _indicators(self, table: FloatArray) -> dict[str, BoolArray]:
-        if not self.add_indicator:
-            return {}
-        names = self.indicator_.get_feature_names_out(self._input_names())
-        return dict(zip(names, self.indicator_.transform(table).T, strict=True))
+        """Columns to append, by name."""
+        return {}
 
     def _warn_values_in_empty(self, missing: BoolArray) -> None:
         found = ~missing.all(0) & ~self._has_values
@@ -415,3 +198,184 @@ class MNARImputer(TransformerMixin, JointEstimator):
                 DataWarning,
                 stacklevel=3,
             )
+
+
+@short_signature
+class MNARImputer(Imputer):
+    """Impute values that are missing because of their own values (not-MIWAE; MIWAE with ``mechanism="ignorable"``).
+
+    Parameters
+    ----------
+    mechanism : str or Mechanism
+        "self-masking", "linear", "nonlinear", "ignorable", or an instance such as ``SelfMasking(direction="high")``.
+        Data alone cannot choose the mechanism: give what is known, and vary what is not.
+    strategy : {"mean", "median", "sample"}
+        What missing cells hold: the mean of x_mis given x_obs and s (best under squared error), the median (absolute
+        error), or one random draw, which alone keeps the spread of the values.
+    categorical : sequence of sequences of str or int, or None
+        Groups of one-hot columns, by name or position, that are one categorical variable each.
+    binary : "auto" or sequence of str or int
+        Columns that hold 0 and 1; "auto" takes those of which the observed values are just these two.
+    log_columns : "auto", sequence of str or int, or None
+        Positive columns that are modelled by their logarithm; "auto" takes those of which the observed cells, and the
+        number of missing ones, are better explained so. Means, quantiles and draws are in original units either way.
+    random_state : int, RandomState or None
+        Of initialisation, minibatches and draws; global generators are left alone.
+    verbose : bool
+        Show a progress bar.
+
+    Other Parameters
+    ----------------
+    decoder : {"residual", "mlp", "linear"}
+        "residual" is a tanh network ("mlp") with a linear map beside it, which goes on where values were lost and the
+        network alone would bend to a constant. "linear" with one noise scale is probabilistic PCA.
+    latent_dim : int or None
+        Dimension L of z; None takes one less than the number of columns.
+    hidden_units : sequence of int
+        Widths of encoder and decoder.
+    max_iter : int or None
+        Passes over the data; None takes as many as make 3,000 steps.
+    n_draws_posterior : int
+        Importance draws K per row when asking.
+    training : TrainingSettings or None
+        Rates, batches, where the mechanism starts, early stopping, checkpoints; None takes the defaults.
+    device : str
+        torch device.
+    discrete_output : {"value", "probability"}
+        What missing cells of binary and categorical columns hold: 0 or 1 (in a group, the likeliest category), or the
+        probability of 1.
+    round_integers : bool
+        Round what is imputed in columns whose observed values in training are all whole numbers.
+    missing_values : float, None or NA
+        A number that marks missing cells; NaN, None and NA mark them in any case when it is one of the three.
+    keep_empty_features : bool
+        Give columns without any observed value in training back, filled with 0, rather than drop them.
+    add_indicator : bool
+        Append one column per column that had missing values in training: whether the cell is missing.
+
+    Attributes
+    ----------
+    joint_ : Joint
+        The fitted Pyro model/guide pair.
+    history_ : History
+        Bounds over training, nats per row.
+    n_iter_ : int
+        Passes over the data that were run.
+    columns_ : ColumnInfo
+        Names, means and standard deviations (observed, or of the complete distribution that "cliff" found), missing
+        rates, of the columns that have observed values.
+    indicator_ : MissingIndicator
+        With ``add_indicator`` only.
+    n_features_in_, feature_names_in_
+        As everywhere in scikit-learn.
+
+    References
+    ----------
+    Ipsen, Mattei & Frellsen 2021, arXiv:2006.12871.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(50, 2))
+    >>> X[X[:, 0] > 0.5, 0] = np.nan
+    >>> bool(np.isnan(MNARImputer(max_iter=2, random_state=0).fit_transform(X)).any())
+    False
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **Imputer._parameter_constraints,
+        **Imputer._table_constraints,
+        "log_columns": [StrOptions({"auto"}), "array-like", None],
+        "discrete_output": [StrOptions({"value", "probability"})],
+        "keep_empty_features": ["boolean"],
+        "add_indicator": ["boolean"],
+        "round_integers": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        mechanism: str | Mechanism = "self-masking",
+        *,
+        strategy: Literal["mean", "median", "sample"] = "mean",
+        categorical: Sequence[Sequence[str | int]] | None = None,
+        binary: Literal["auto"] | Sequence[str | int] = "auto",
+        log_columns: Literal["auto"] | Sequence[str | int] | None = "auto",
+        decoder: Literal["mlp", "residual", "linear"] = "residual",
+        latent_dim: int | None = None,
+        hidden_units: Sequence[int] = (128, 128),
+        max_iter: int | None = None,
+        n_draws_posterior: int = 1000,
+        training: TrainingSettings | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        device: str = "cpu",
+        verbose: bool = False,
+        discrete_output: Literal["value", "probability"] = "value",
+        round_integers: bool = False,
+        missing_values: float | None = np.nan,
+        keep_empty_features: bool = False,
+        add_indicator: bool = False,
+    ) -> None:
+        self.mechanism = mechanism
+        self.strategy = strategy
+        self.categorical = categorical
+        self.binary = binary
+        self.log_columns = log_columns
+        self.decoder = decoder
+        self.latent_dim = latent_dim
+        self.hidden_units = hidden_units
+        self.max_iter = max_iter
+        self.n_draws_posterior = n_draws_posterior
+        self.training = training
+        self.random_state = random_state
+        self.device = device
+        self.verbose = verbose
+        self.discrete_output = discrete_output
+        self.round_integers = round_integers
+        self.missing_values = missing_values
+        self.keep_empty_features = keep_empty_features
+        self.add_indicator = add_indicator
+
+    def fit(self, X: npt.ArrayLike, y: object = None) -> "MNARImputer":
+        """Fit the joint model of values and mask to a table.
+
+        Parameters
+        ----------
+        X : array-like
+            Shape (n, p), numbers and booleans, original units; NaN, None and NA are missing. A pandas
+            categorical column is one variable; text must be made categorical, or numbers, first: the error says how.
+        y : object
+            Ignored.
+
+        Returns
+        -------
+        MNARImputer
+            Itself.
+
+        Raises
+        ------
+        InvalidInputError
+            A parameter, a column or a cell that breaks a stated rule; before training.
+        FitDivergedError
+            Losses stopped being finite, and half the learning rate did not help.
+        KeyboardInterrupt
+            Ctrl-C; the estimator has the best weights so far and can be used.
+        """
+        table = self._check(X, reset=True)
+        self._whole: BoolArray = (np.isnan(table) | (table == np.rint(table))).all(0)
+        if self.add_indicator:
+            self.indicator_ = MissingIndicator(error_on_new=False).fit(self._read(X, reset=False))
+        self._fit_joint(table)
+        return self
+
+    def _tidied(self, table: FloatArray, values: FloatArray) -> FloatArray:
+        if self.discrete_output == "value":
+            values = most_likely(values, self.layout_)
+        if self.round_integers:
+            values = np.where(self._whole, np.rint(values), values)
+        return super()._tidied(table, values)
+
+    def _indicators(self, table: FloatArray) -> dict[str, BoolArray]:
+        if not self.add_indicator:
+            return {}
+        names = self.indicator_.get_feature_names_out(self._input_names())
+        return dict(zip(names, self.indicator_.transform(table).T, strict=True))

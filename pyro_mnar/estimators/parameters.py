@@ -1,8 +1,9 @@
 """The constructor's parameters, checked before anything long starts."""
 
+import inspect
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -12,9 +13,23 @@ from sklearn.utils._param_validation import validate_parameter_constraints
 
 from pyro_mnar.errors import InvalidInputError
 
+AnyClass = TypeVar("AnyClass", bound=type)
+
 
 class InvalidParameterError(InvalidInputError, SklearnParameterError):
     """A constructor parameter of an estimator that breaks its rule (scikit-learn's error of that name too)."""
+
+
+def short_signature(cls: AnyClass) -> AnyClass:
+    """Leave the types out of the signatures that ``help`` shows: they stand beside each parameter in the text."""
+    for base in cls.__mro__:
+        own = vars(base).items() if base.__module__.startswith("pyro_mnar") else ()
+        for name, method in own:
+            if inspect.isfunction(method) and (name == "__init__" or not name.startswith("_")):
+                signature = inspect.signature(method)
+                bare = [parameter.replace(annotation=parameter.empty) for parameter in signature.parameters.values()]
+                method.__signature__ = inspect.Signature(bare)  # type: ignore[attr-defined]
+    return cls
 
 
 def check_parameters(estimator: Any) -> None:
@@ -25,19 +40,26 @@ def check_parameters(estimator: Any) -> None:
     InvalidParameterError
         The message names the parameter, its rule and the value.
     """
-    parameters = estimator.get_params(deep=False)
     name = type(estimator).__name__
-    try:
-        validate_parameter_constraints(estimator._parameter_constraints, parameters, caller_name=name)
-    except SklearnParameterError as error:
-        raise InvalidParameterError(str(error)) from error
-    check_widths(parameters["hidden_units"], "hidden_units", name)
-    checked_device(parameters["device"])
-    if parameters["checkpoint_dir"] is not None and not isinstance(parameters["random_state"], Integral):
+    for owner in (estimator, estimator.training):
+        if owner is not None:
+            _check_constraints(owner)
+    check_widths(estimator.hidden_units, "hidden_units", name)
+    checked_device(estimator.device)
+    resumes = estimator.training is not None and estimator.training.checkpoint_dir is not None
+    if resumes and not isinstance(estimator.random_state, Integral):
         raise InvalidParameterError(
             f"The 'random_state' parameter of {name} must be a whole number when checkpoint_dir is given: a run can "
-            f"only go on if its seed is known. Got {parameters['random_state']!r} instead."
+            f"only go on if its seed is known. Got {estimator.random_state!r} instead."
         )
+
+
+def _check_constraints(owner: Any) -> None:
+    parameters, name = owner.get_params(deep=False), type(owner).__name__
+    try:
+        validate_parameter_constraints(owner._parameter_constraints, parameters, caller_name=name)
+    except SklearnParameterError as error:
+        raise InvalidParameterError(str(error)) from error
 
 
 def checked_device(name: str) -> torch.device:

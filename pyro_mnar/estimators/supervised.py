@@ -1,6 +1,5 @@
 """MNARClassifier and MNARRegressor: predict a target from tables with values missing not at random."""
 
-import os
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
@@ -19,8 +18,8 @@ from pyro_mnar.data.targets import ClassCodes, read_classes, read_values
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.base import JointEstimator
 from pyro_mnar.estimators.final_estimator import final_head
-from pyro_mnar.estimators.parameters import check_widths
-from pyro_mnar.inference.importance import Gradient
+from pyro_mnar.estimators.parameters import check_widths, short_signature
+from pyro_mnar.estimators.settings import TrainingSettings
 from pyro_mnar.inference.posterior import Posterior, mixture_quantile
 from pyro_mnar.model.heads import CategoricalHead, GaussianHead, Head
 from pyro_mnar.model.mechanisms import Mechanism
@@ -29,10 +28,16 @@ from pyro_mnar.model.mechanisms import Mechanism
 class SupervisedEstimator(TransformerMixin, JointEstimator):
     """Base of the two: the joint model of values, mask and target, and completed tables."""
 
+    _training_defaults: ClassVar[dict[str, Any]] = {
+        "learning_rate": 3e-3,
+        "final_rate": 0.01,
+        "n_draws": 20,
+        "gradient": "standard",
+        "start": "neutral",
+    }
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **JointEstimator._parameter_constraints,
-        # Images have no supervised form yet.
-        "decoder": [StrOptions({"mlp", "linear"})],
+        **JointEstimator._table_constraints,
         "head": [StrOptions({"linear", "mlp"})],
         "head_hidden_units": ["array-like"],
         "head_dropout": [Interval(Real, 0, 1, closed="left")],
@@ -53,60 +58,34 @@ class SupervisedEstimator(TransformerMixin, JointEstimator):
         n_completed: int = 10,
         categorical: Sequence[Sequence[str | int]] | None = None,
         binary: Literal["auto"] | Sequence[str | int] = "auto",
-        decoder: Literal["mlp", "linear"] = "mlp",
+        decoder: Literal["mlp", "residual", "linear"] = "mlp",
         latent_dim: int | None = None,
         hidden_units: Sequence[int] = (128, 128),
-        min_scale: float = 0.1,
-        n_draws: int = 20,
+        max_iter: int | None = 100,
         n_draws_posterior: int = 300,
-        max_iter: int = 100,
-        batch_size: int = 128,
-        learning_rate: float = 3e-3,
-        final_rate: float = 0.01,
-        mechanism_learning_rate: float = 3e-2,
-        collapse: bool | Literal["auto"] = "auto",
-        n_inner: int = 1,
-        gradient: Gradient = "standard",
-        validation_fraction: float = 0.0,
-        tol: float = 1e-3,
-        n_iter_no_change: int | None = None,
+        training: TrainingSettings | None = None,
         random_state: int | np.random.RandomState | None = None,
         device: str = "cpu",
-        checkpoint_dir: str | os.PathLike[str] | None = None,
         verbose: bool = False,
     ) -> None:
-        super().__init__(
-            mechanism,
-            categorical=categorical,
-            binary=binary,
-            decoder=decoder,
-            latent_dim=latent_dim,
-            hidden_units=hidden_units,
-            min_scale=min_scale,
-            n_draws=n_draws,
-            n_draws_posterior=n_draws_posterior,
-            max_iter=max_iter,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            final_rate=final_rate,
-            mechanism_learning_rate=mechanism_learning_rate,
-            collapse=collapse,
-            n_inner=n_inner,
-            gradient=gradient,
-            validation_fraction=validation_fraction,
-            tol=tol,
-            n_iter_no_change=n_iter_no_change,
-            random_state=random_state,
-            device=device,
-            checkpoint_dir=checkpoint_dir,
-            verbose=verbose,
-        )
+        self.mechanism = mechanism
         self.head = head
         self.head_hidden_units = head_hidden_units
         self.head_dropout = head_dropout
         self.head_weight_decay = head_weight_decay
         self.final_estimator = final_estimator
         self.n_completed = n_completed
+        self.categorical = categorical
+        self.binary = binary
+        self.decoder = decoder
+        self.latent_dim = latent_dim
+        self.hidden_units = hidden_units
+        self.max_iter = max_iter
+        self.n_draws_posterior = n_draws_posterior
+        self.training = training
+        self.random_state = random_state
+        self.device = device
+        self.verbose = verbose
 
     def transform(self, X: npt.ArrayLike) -> Any:
         """The completed table, as :meth:`pyro_mnar.MNARImputer.transform` gives it: E[x_mis | x_obs, s], without y.
@@ -182,6 +161,7 @@ class SupervisedEstimator(TransformerMixin, JointEstimator):
         return tuple(self.head_hidden_units) if self.head == "mlp" else ()
 
 
+@short_signature
 class MNARClassifier(ClassifierMixin, SupervisedEstimator):
     r"""Classify rows with values missing because of themselves (sup-not-MIWAE; supMIWAE with ``"ignorable"``).
 
@@ -192,29 +172,41 @@ class MNARClassifier(ClassifierMixin, SupervisedEstimator):
 
     Parameters
     ----------
-    mechanism, categorical, binary, decoder, latent_dim, hidden_units, min_scale
-        As for :class:`~pyro_mnar.MNARImputer`.
+    mechanism : str or Mechanism
+        As for :class:`~pyro_mnar.MNARImputer`; so too ``categorical`` and ``binary``.
     head : {"linear", "mlp"}
         Softmax of a linear function of the completed row, or of a tanh network.
     head_hidden_units : sequence of int
         Widths of that network.
-    head_dropout : float
-        Share of its hidden units that each draw loses in training.
-    head_weight_decay : float
-        Decoupled decay of its weights, per step and unit of learning rate.
     final_estimator : estimator or None
         A scikit-learn classifier with ``predict_proba`` that takes the head's place once the joint model is trained, a
         random forest say: fitted to completed rows, original units, drawn from p(x_mis | x_obs, s, y); predictions are
         its probabilities averaged over draws from p(x_mis | x_obs, s). ``joint_.head.model`` is the fitted clone. It
         cannot be saved.
+    random_state : int, RandomState or None
+        Of initialisation, minibatches and draws; global generators are left alone.
+    verbose : bool
+        Show a progress bar.
+
+    Other Parameters
+    ----------------
+    head_dropout : float
+        Share of the head's hidden units that each draw loses in training.
+    head_weight_decay : float
+        Decoupled decay of the head's weights, per step and unit of learning rate.
     n_completed : int
-        Draws of each row that it is fitted to. A leaf of 10 rows then holds one row of the table, or a few.
-    n_draws, n_draws_posterior : int
-        Importance draws per row in training, and in predictions: 100 or more of these.
-    max_iter, batch_size, learning_rate, final_rate, mechanism_learning_rate, gradient, validation_fraction, tol
-        See :class:`~pyro_mnar.inference.training.TrainingSettings`; so too ``n_iter_no_change``.
-    collapse, n_inner, random_state, device, checkpoint_dir, verbose
+        Draws of each row that ``final_estimator`` is fitted to. A leaf of 10 rows then holds one row of the table, or
+        a few.
+    decoder, latent_dim, hidden_units
         As for :class:`~pyro_mnar.MNARImputer`.
+    max_iter : int or None
+        Passes over the data; None takes as many as make 3,000 steps.
+    n_draws_posterior : int
+        Importance draws per row in predictions: 100 or more.
+    training : TrainingSettings or None
+        Rates, batches, early stopping, checkpoints; None takes the defaults.
+    device : str
+        torch device.
 
     Attributes
     ----------
@@ -304,6 +296,7 @@ class MNARClassifier(ClassifierMixin, SupervisedEstimator):
         return labels
 
 
+@short_signature
 class MNARRegressor(RegressorMixin, SupervisedEstimator):
     r"""Predict a number from rows with values missing because of themselves (sup-not-MIWAE; supMIWAE if ignorable).
 
@@ -313,18 +306,23 @@ class MNARRegressor(RegressorMixin, SupervisedEstimator):
 
     Parameters
     ----------
+    mechanism : str or Mechanism
+        As for :class:`~pyro_mnar.MNARImputer`; so too ``categorical`` and ``binary``.
     head : {"linear", "mlp"}
         Mean of y given the completed row: linear, or a tanh network.
+    head_hidden_units : sequence of int
+        Widths of that network.
     final_estimator : estimator or None
         A scikit-learn regressor in the head's place, as for :class:`MNARClassifier`; sigma is then that of its
         cross-validated residuals.
-    mechanism, head_hidden_units, head_dropout, head_weight_decay, n_completed, categorical, binary, decoder
+    random_state, verbose
         As for :class:`MNARClassifier`.
-    latent_dim, hidden_units, min_scale, n_draws, n_draws_posterior, max_iter, batch_size, learning_rate, final_rate
+
+    Other Parameters
+    ----------------
+    head_dropout, head_weight_decay, n_completed, decoder, latent_dim, hidden_units, max_iter, n_draws_posterior
         As for :class:`MNARClassifier`.
-    mechanism_learning_rate, collapse, n_inner, gradient, validation_fraction, tol, n_iter_no_change, random_state
-        As for :class:`MNARClassifier`.
-    device, checkpoint_dir, verbose
+    training, device
         As for :class:`MNARClassifier`.
 
     Attributes

@@ -27,8 +27,8 @@ _PLAIN = ("best_bound", "stale", "step", "rows", "skipped", "skipped_in_a_row", 
 
 
 @dataclass(frozen=True)
-class TrainingSettings:
-    """How to train.
+class FitSettings:
+    """How :func:`fit` trains.
 
     Attributes
     ----------
@@ -109,7 +109,7 @@ Report = Callable[[int, int, float, float | None], None]
 def fit(
     joint: Joint,
     data: Batch,
-    settings: TrainingSettings,
+    settings: FitSettings,
     report: Report | None = None,
     history: History | None = None,
     checkpoint_dir: str | os.PathLike[str] | None = None,
@@ -125,7 +125,7 @@ def fit(
         The pair, on the device of ``data``.
     data : Batch
         All rows.
-    settings : TrainingSettings
+    settings : FitSettings
         How to train.
     report : callable or None
         Called after each pass with (passes done, passes in all, bound, held-out bound or None).
@@ -192,7 +192,7 @@ class Run:
         As for :func:`fit`.
     """
 
-    def __init__(self, joint: Joint, data: Batch, settings: TrainingSettings, history: History) -> None:
+    def __init__(self, joint: Joint, data: Batch, settings: FitSettings, history: History) -> None:
         self.joint = joint
         self.settings = settings
         self.history = history
@@ -369,7 +369,7 @@ def all_finite(loss: Tensor, parameters: Iterable[Tensor]) -> bool:
     return math.isfinite(loss + torch.nn.utils.get_total_norm(gradients))
 
 
-def fingerprint(joint: Joint, data: Batch, settings: TrainingSettings) -> str:
+def fingerprint(joint: Joint, data: Batch, settings: FitSettings) -> str:
     """What tells a run from others: its data, settings, initial weights and versions, as 16 hex digits."""
     digest = hashlib.sha256(f"{settings} {joint} {torch.__version__} {__version__}".encode())
     tensors = {"x": data.x, "observed": data.observed, "y": data.y, **joint.state_dict()}
@@ -380,7 +380,7 @@ def fingerprint(joint: Joint, data: Batch, settings: TrainingSettings) -> str:
     return digest.hexdigest()[:16]
 
 
-def make_optimiser(joint: Joint, settings: TrainingSettings) -> torch.optim.Optimizer:
+def make_optimiser(joint: Joint, settings: FitSettings) -> torch.optim.Optimizer:
     """Adam with one group for the networks, one for the mechanism and one for the head."""
     mechanism = list(joint.mechanism.parameters())
     head = [] if joint.head is None else list(joint.head.parameters())

@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from pyro_mnar.errors import InvalidInputError
-
 #: Elements below which a call costs more than the arithmetic.
 _SMALL = 16_384
 
@@ -167,25 +165,16 @@ def decoder_network(kind: str, latent_dim: int, hidden_units: Sequence[int]) -> 
     return nn.Identity(), latent_dim
 
 
-def coarsest_side(side: int, channels: Sequence[int]) -> int:
-    """Side of an image after one stride-2 convolution for each of ``channels``.
-
-    Raises
-    ------
-    InvalidInputError
-        A side that cannot be halved that often.
+def coarse_shape(image_shape: tuple[int, int], channels: Sequence[int]) -> tuple[int, int]:
+    """Height and width after one stride-2 convolution for each of ``channels``, rounded up.
 
     Examples
     --------
-    >>> coarsest_side(32, (32, 64, 128))
-    4
+    >>> coarse_shape((32, 28), (32, 64, 128))
+    (4, 4)
     """
-    if not channels or side % 2 ** len(channels):
-        raise InvalidInputError(
-            f"an image side of {side} pixels cannot be halved {len(channels)} times, once for each of the channels "
-            f"{tuple(channels)}; give at least one, and at most as many as the side has factors 2"
-        )
-    return int(side // 2 ** len(channels))
+    factor = 2 ** len(channels)
+    return -(-image_shape[0] // factor), -(-image_shape[1] // factor)
 
 
 class ConvDown(nn.Module):
@@ -213,7 +202,10 @@ class ConvDown(nn.Module):
 
     def __init__(self, n_channels: int, image_shape: tuple[int, int], channels: Sequence[int]) -> None:
         super().__init__()
-        height, width = (coarsest_side(side, channels) for side in image_shape)
+        height, width = coarse_shape(image_shape, channels)
+        factor = 2 ** len(channels)
+        # Sides that cannot be halved so often get a margin of zeros, which is what missing pixels hold.
+        self.margin = (0, width * factor - image_shape[1], 0, height * factor - image_shape[0])
         self.n_features = channels[-1] * height * width
         layers: list[nn.Module] = []
         for width_out in channels:
@@ -223,7 +215,7 @@ class ConvDown(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Features, shape (n, features)."""
-        features: Tensor = self.layers(image)
+        features: Tensor = self.layers(nn.functional.pad(image, self.margin) if any(self.margin) else image)
         return features
 
 
@@ -261,7 +253,8 @@ class ConvUp(nn.Module):
 
     def __init__(self, latent_dim: int, image_shape: tuple[int, int], channels: Sequence[int], n_maps: int) -> None:
         super().__init__()
-        coarse = tuple(coarsest_side(side, channels) for side in image_shape)
+        coarse = coarse_shape(image_shape, channels)
+        self.image_shape = image_shape
         layers: list[nn.Module] = [
             nn.Linear(latent_dim, channels[-1] * coarse[0] * coarse[1]),
             nn.ReLU(),
@@ -270,11 +263,12 @@ class ConvUp(nn.Module):
         finer = [n_maps, *channels]
         for k in range(len(channels), 0, -1):
             layers += [nn.ConvTranspose2d(finer[k], finer[k - 1], 4, stride=2, padding=1), nn.ReLU()]
-        self.layers = nn.Sequential(*layers[:-1], nn.Flatten())
+        self.layers = nn.Sequential(*layers[:-1])
         self.direct = nn.Linear(latent_dim, n_maps * image_shape[0] * image_shape[1])
 
     def forward(self, z: Tensor) -> Tensor:
         """Maps, shape (..., c * h * w)."""
         codes = z.reshape(-1, z.shape[-1])
-        maps: Tensor = self.layers(codes) + self.direct(codes)
+        height, width = self.image_shape
+        maps: Tensor = self.layers(codes)[..., :height, :width].flatten(1) + self.direct(codes)
         return maps.reshape(*z.shape[:-1], -1)

@@ -10,12 +10,13 @@ import pandas as pd
 import sklearn
 import torch
 from pyro import __version__ as pyro_version
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from pyro_mnar import __version__
 from pyro_mnar.errors import FileFormatError, InvalidInputError, one_line
-from pyro_mnar.estimators import MNARClassifier, MNARImputer, MNARRegressor
+from pyro_mnar.estimators import MNARClassifier, MNARImageImputer, MNARImputer, MNARRegressor, TrainingSettings
 from pyro_mnar.estimators.base import JointEstimator
 from pyro_mnar.estimators.parameters import check_parameters, checked_device
 from pyro_mnar.model.joint import Joint
@@ -33,13 +34,14 @@ from pyro_mnar.persistence.files import (
 )
 from pyro_mnar.persistence.place import check_place, put
 from pyro_mnar.persistence.state import STATE, checked_state
+from pyro_mnar.persistence.upgrade import upgraded
 from pyro_mnar.persistence.values import Packer, Unpacker
 
 #: The classes that a manifest may name.
-CLASSES: dict[str, type[JointEstimator]] = {cls.__name__: cls for cls in (MNARImputer, MNARClassifier, MNARRegressor)}
+CLASSES: dict[str, type[JointEstimator]] = {
+    cls.__name__: cls for cls in (MNARImputer, MNARImageImputer, MNARClassifier, MNARRegressor)
+}
 
-#: Parameters that say where a fit runs, not what it is: a file keeps none of them, and none in a file is followed.
-OF_THE_MACHINE = {"device": "cpu", "checkpoint_dir": None}
 #: Weights of the pair have this before their name; ``active`` is needed to build it.
 PAIR = "joint."
 ACTIVE = "joint.active"
@@ -149,6 +151,7 @@ def _stamp(folder: Path) -> tuple[int, ...]:
 def _loaded(folder: Path, mechanism: Mechanism | None, device: str) -> JointEstimator:
     manifest = read_manifest(folder)
     try:
+        manifest = upgraded(manifest)
         with opened(weights_file(folder, manifest)) as weights:
             specs = weights.specs
             arrays = weights.tensors(key for key in specs if not key.startswith(PAIR))
@@ -174,7 +177,7 @@ def _contents(estimator: JointEstimator) -> Content:
     parameters = estimator.get_params(deep=False)
     if isinstance(parameters["random_state"], np.random.RandomState):
         parameters["random_state"] = estimator._seed
-    parameters |= OF_THE_MACHINE
+    parameters = _elsewhere(parameters, "cpu")
     state = {key: value for key, value in vars(estimator).items() if key not in parameters and key != "joint_"}
     unknown = [key for key in state if key not in STATE]
     if unknown:
@@ -198,6 +201,14 @@ def _contents(estimator: JointEstimator) -> Content:
     }
     weights = {f"{PAIR}{key}": value for key, value in estimator.joint_.state_dict().items()}
     return Content(manifest, {**packer.arrays, **weights})
+
+
+def _elsewhere(parameters: dict[str, Any], device: str) -> dict[str, Any]:
+    """Parameters for another machine: a file does not say where a fit runs, and none that does is followed."""
+    training = parameters.get("training")
+    if isinstance(training, TrainingSettings):
+        training = clone(training).set_params(checkpoint_dir=None)
+    return {**parameters, "training": training, "device": device}
 
 
 def _untrained(
@@ -230,7 +241,7 @@ def _check_finite(weights: dict[str, Tensor]) -> None:
             raise FileFormatError(f"the weight {key!r} holds numbers that are not finite")
 
 
-def _made(manifest: dict[str, Any], unpacker: Unpacker, device: str | None, n_tensors: int) -> JointEstimator:
+def _made(manifest: dict[str, Any], unpacker: Unpacker, device: str, n_tensors: int) -> JointEstimator:
     """The estimator with its parameters, unfitted."""
     cls = CLASSES.get(manifest["class"]) if isinstance(manifest["class"], str) else None
     if cls is None:
@@ -242,8 +253,7 @@ def _made(manifest: dict[str, Any], unpacker: Unpacker, device: str | None, n_te
     if unknown:
         raise FileFormatError(f"the parameters {unknown} in the manifest are not those of {cls.__name__}: {names}")
     parameters = {key: unpacker.unpack(value) for key, value in packed.items()}
-    parameters |= OF_THE_MACHINE | {"device": device}
-    estimator = cls(**parameters)
+    estimator = cls(**_elsewhere(parameters, device))
     check_parameters(estimator)
     n_layers = len(estimator.get_params(deep=False)["hidden_units"])
     if n_layers > n_tensors:

@@ -45,6 +45,7 @@ OPTIONAL = {
 #: What an estimator cannot answer without.
 NEEDED = {
     "MNARImputer": {"_whole"},
+    "MNARImageImputer": {"image_shape_"},
     "MNARClassifier": {"classes_"},
     "MNARRegressor": {"y_center_", "y_scale_"},
 }

@@ -16,6 +16,7 @@ from torch import Tensor
 from pyro_mnar.data.columns import Atoms, ColumnInfo, FloatArray, Group, Layout, Levels, Support
 from pyro_mnar.data.transforms import Identity, Log, Logit, Tabulated, WithAtoms, YeoJohnson
 from pyro_mnar.errors import FileFormatError, InvalidInputError
+from pyro_mnar.estimators.settings import TrainingSettings
 from pyro_mnar.inference.training import History
 from pyro_mnar.model import mechanisms
 from pyro_mnar.model.mechanisms import Mechanism
@@ -24,7 +25,7 @@ from pyro_mnar.model.mechanisms import Mechanism
 RECORDS: dict[str, type] = {
     cls.__name__: cls
     for cls in (
-        *(ColumnInfo, Support, Group, Levels, Atoms, Layout, History),
+        *(ColumnInfo, Support, Group, Levels, Atoms, Layout, History, TrainingSettings),
         *(Identity, Log, YeoJohnson, Logit, Tabulated, WithAtoms),
     )
 }
@@ -230,10 +231,10 @@ def constructor_parameters(cls: type) -> list[str]:
 
 
 def fields(cls: type) -> list[str]:
-    """Names of the fields of a NamedTuple or dataclass, in order."""
+    """Names of the fields of a NamedTuple, a dataclass or the settings of training, in order."""
     if dataclasses.is_dataclass(cls):
         return [field.name for field in dataclasses.fields(cls)]
-    return list(cls._fields)  # type: ignore[attr-defined]
+    return list(getattr(cls, "_fields", ())) or constructor_parameters(cls)
 
 
 def _numbers(values: list[Any]) -> FloatArray | None:

@@ -267,7 +267,9 @@ def _start_worker() -> None:
 
 
 def _record(settings: DemoSettings, seconds: float) -> dict[str, Any]:
-    parameters = _deep_imputer(KNOWN, settings).get_params(deep=False)
+    from pyro_mnar.estimators.settings import flat_parameters
+
+    parameters = flat_parameters(_deep_imputer(KNOWN, settings))
     return {
         "data": "breast cancer (scikit-learn), 569 x 30",
         "missing": "the first 15 features lose every value above their mean",

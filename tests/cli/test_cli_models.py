@@ -75,7 +75,7 @@ def test_columns_in_another_order_and_strategies(folder: Path, run: Any) -> None
 def test_a_checkpoint_folder_leaves_nothing_behind(folder: Path, run: Any) -> None:
     assert run(*FIT, "--checkpoint-dir", "state").exit_code == 0
     assert list((folder / "state").iterdir()) == []
-    assert load("model").checkpoint_dir is None
+    assert load("model").training is None
 
 
 FAULTS = {

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from sklearn.exceptions import NotFittedError
 
 from pyro_mnar.errors import DataWarning, InvalidInputError, InvalidTypeError, MNARError
-from pyro_mnar.inference.training import TrainingSettings, fit
+from pyro_mnar.inference.training import FitSettings, fit
 from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.mechanisms import Fixed, Linear, SelfMasking
 from tests.support.estimators import MAKERS, SMALL, small_imputer, table
@@ -128,10 +128,10 @@ TABLES = [
 ]
 
 PARAMETERS = [
-    Case("K = 0", lambda: {"n_draws": 0}, r"'n_draws' .* int in the range \[1, inf\). Got 0"),
+    Case("K = 0", lambda: {"n_draws": 0}, r"'n_draws' .* int in the range \[1, inf\) or None\. Got 0"),
     Case("K = 2.5", lambda: {"n_draws": 2.5}, r"'n_draws' .*Got 2.5"),
     Case("no draws of the posterior", lambda: {"n_draws_posterior": 0}, r"'n_draws_posterior' .*Got 0"),
-    Case("learning rate 0", lambda: {"learning_rate": 0.0}, r"'learning_rate' .* \(0\.0, inf\). Got 0.0"),
+    Case("learning rate 0", lambda: {"learning_rate": 0.0}, r"'learning_rate' .* \(0\.0, inf\) or None\. Got 0.0"),
     Case("learning rate NaN", lambda: {"learning_rate": np.nan}, r"'learning_rate' .*Got nan"),
     Case("learning rate < 0", lambda: {"mechanism_learning_rate": -1.0}, r"'mechanism_learning_rate' .*Got -1.0"),
     Case("bad random_state", lambda: {"random_state": "x"}, r"'random_state' .*Got 'x'"),
@@ -403,9 +403,9 @@ def test_a_mask_that_contradicts_the_values(observed: bool, value: float, messag
     mask = torch.ones(5, 4, dtype=torch.bool)
     x[2, 1], mask[2, 1] = value, observed
     with pytest.raises(InvalidInputError, match=message):
-        fit(joint, Batch(x, mask), TrainingSettings(**ENDLESS))
+        fit(joint, Batch(x, mask), FitSettings(**ENDLESS))
     with pytest.raises(InvalidInputError, match=r"x has the shape \(5, 4\) and the mask \(5, 3\)"):
-        fit(joint, Batch(torch.zeros(5, 4), mask[:, :3]), TrainingSettings(**ENDLESS))
+        fit(joint, Batch(torch.zeros(5, 4), mask[:, :3]), FitSettings(**ENDLESS))
 
 
 def test_a_mechanism_that_is_given_is_not_changed() -> None:

@@ -23,10 +23,10 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from pyro_mnar.errors import DataWarning
 from pyro_mnar.model.mechanisms import SelfMasking
-from tests.support.estimators import MAKERS, holed_class, holes, small_imputer, table
+from tests.support.estimators import MAKERS, holed_class, holes, small_images, small_imputer, table
 
-ESTIMATORS = [make() for make in MAKERS.values()]
-FULL = [*ESTIMATORS, *(holed_class(type(e))(**{**e.get_params(), "max_iter": 2}) for e in ESTIMATORS)]
+ESTIMATORS = [make() for make in (*MAKERS.values(), small_images)]
+FULL = [*ESTIMATORS, *(holed_class(type(e))(**{**e.get_params(deep=False), "max_iter": 2}) for e in ESTIMATORS)]
 IMPUTERS = [e for e in FULL if hasattr(e, "transform")]
 
 # What check_estimator leaves to scikit-learn's own test suite.
@@ -96,7 +96,7 @@ def test_further_checks_of_transformers(estimator: Any, check: str) -> None:
 def test_holed_estimators_lose_cells() -> None:
     X = np.random.default_rng(0).normal(size=(500, 4))
     assert holes(X).mean() == pytest.approx(0.3, abs=0.05)
-    estimator = holed_class(type(small_imputer()))(**small_imputer().get_params()).fit(X)
+    estimator = holed_class(type(small_imputer()))(**small_imputer().get_params(deep=False)).fit(X)
     changed = estimator.transform(X) != X
     assert np.array_equal(changed, holes(X))
 

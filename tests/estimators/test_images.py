@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from pyro_mnar import MNARImputer
-from pyro_mnar.errors import InvalidInputError
+from pyro_mnar import MNARImageImputer, TrainingSettings
+from pyro_mnar.errors import DataWarning, InvalidInputError
+from pyro_mnar.estimators.settings import with_training
 from pyro_mnar.inference.importance import ImportanceBound
 from pyro_mnar.inference.training import fit
 from pyro_mnar.model.batch import Batch
@@ -59,7 +60,7 @@ def image_batch(side: int, n: int = 5) -> Batch:
     return Batch(torch.where(observed, x, torch.zeros_like(x)), observed)
 
 
-@pytest.mark.parametrize("side", [32, 64])
+@pytest.mark.parametrize("side", [32, 28])
 @pytest.mark.parametrize("scale", ["shared", "free", "image", "feature"])
 def test_shapes_and_a_gradient_to_every_parameter(side: int, scale: str) -> None:
     joint, batch = image_joint(side, scale), image_batch(side)
@@ -85,44 +86,36 @@ def test_networks_do_not_depend_on_the_batch() -> None:
     torch.testing.assert_close(alone, joint.encoder(batch.x, batch.observed).loc, rtol=1e-4, atol=1e-6)
 
 
-def tiny(**other: object) -> MNARImputer:
+def tiny(**other: object) -> MNARImageImputer:
     settings: dict[str, object] = dict(
-        decoder="conv", latent_dim=4, hidden_units=(4, 8), max_iter=2, n_draws=2, n_draws_posterior=20, random_state=0
+        latent_dim=4, hidden_units=(4, 8), max_iter=2, n_draws=2, n_draws_posterior=20, random_state=0
     )
-    return MNARImputer(SelfMasking(direction="high", shared=True), **(settings | other))  # type: ignore[arg-type]
+    mechanism = SelfMasking(direction="high", shared=True)
+    return MNARImageImputer(mechanism, **with_training(settings | other))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("likelihood", "noise"), [("auto", "shared"), ("auto", "image"), ("truncated", "image")])
+@pytest.mark.parametrize("noise", ["shared", "image"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_images_come_back_as_images(dtype: str, likelihood: str, noise: str) -> None:
+def test_images_come_back_as_images(dtype: str, noise: str) -> None:
     images = clipped(blobs(20)[:, :, :8]).astype(dtype)
     images[:, 3, 4] = np.nan
     kept = images.copy()
-    imputer = tiny(likelihood=likelihood, pixel_noise=noise, start="neutral")
+    imputer = tiny(pixel_noise=noise, start="neutral")
     completed = imputer.fit(images).transform(images)
     assert completed.shape == images.shape and completed.dtype == images.dtype
     seen = ~np.isnan(images)
     assert np.array_equal(completed[seen], images[seen]) and not np.isnan(completed).any()
     np.testing.assert_array_equal(images, kept)
-    if likelihood == "truncated":
-        assert completed.min() >= 0 and completed.max() <= 1
-    # One start for all pixels: W about 1 in size, b in the middle of the range.
+    # One curve for all pixels.
     assert imputer.mechanism_report()["slope"].nunique() == 1
     assert len(imputer.history_.shared_curve) == 2
 
 
 def test_a_saved_model_of_images_imputes_the_same(tmp_path: Path) -> None:
     images = clipped(blobs(12))
-    imputer = tiny(likelihood="truncated", min_scale=0.3).fit(images)
+    imputer = tiny(pixel_noise="image", min_scale=0.3).fit(images)
     save(imputer, tmp_path / "model")
     np.testing.assert_array_equal(load(tmp_path / "model").transform(images), imputer.transform(images))
-
-
-def test_the_path_starts_from_a_neutral_value() -> None:
-    mechanism = SelfMasking(direction="high", shared=True)
-    mechanism.setup(info(5))
-    curve = mechanism.curve()
-    assert curve.slope.tolist() == [1.0] and curve.intercept.tolist() == [0.0]
 
 
 def test_the_curve_is_found_first_and_the_networks_begin_anew(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,13 +146,37 @@ def test_nothing_is_found_first_where_no_curve_is_learned() -> None:
         np.testing.assert_array_equal(plain.transform(images), first.transform(images))
 
 
+def test_rows_of_pixels_are_the_same_images() -> None:
+    images = 255 * clipped(blobs(12)[:, :, :10])
+    settings = {"pixel_range": (0, 255)}
+    stack = tiny(**settings).fit(images)
+    rows = tiny(image_shape=(16, 10), **settings).fit(images.reshape(12, -1))
+    assert rows.image_shape_ == (16, 10)
+    np.testing.assert_array_equal(rows.transform(images.reshape(12, -1)), stack.transform(images).reshape(12, -1))
+    np.testing.assert_array_equal(rows.transform(images), stack.transform(images))
+
+
+def test_the_range_of_pixels_is_a_unit_and_nothing_else() -> None:
+    images = clipped(blobs(12))
+    grey, bright = tiny().fit(images), tiny(pixel_range=(0, 256)).fit(256 * images)
+    np.testing.assert_allclose(bright.transform(256 * images), 256 * grey.transform(images), rtol=1e-5)
+
+
+def test_rows_without_a_shape_are_squares_or_lines() -> None:
+    assert tiny().fit(clipped(blobs(6)).reshape(6, -1)).image_shape_ == (16, 16)
+    with pytest.warns(DataWarning, match="rows of 80 numbers, which are no squares"):
+        assert tiny().fit(clipped(blobs(6)).reshape(6, -1)[:, :80]).image_shape_ == (1, 80)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda x: x[:, 0], "must hold grey images"),
-        (lambda x: x[:, :, :15], "cannot be halved 2 times"),
-        (lambda x: 255 * x, "divide by the largest value"),
+        (lambda x: x[0, 0], "Expected 2D array, got 1D array"),
+        (lambda x: x[None], "dim 4"),
+        (lambda x: 255 * x, r"pixels lie between .* pixel_range is \(0, 1\); give the range"),
+        (lambda x: x - 1, r"pixel_range is \(0, 1\)"),
         (lambda x: x[:0], "must hold grey images"),
+        (lambda x: x * np.nan, "every cell of the table"),
     ],
 )
 def test_what_is_no_image_is_refused_before_training(change: object, message: str) -> None:
@@ -169,39 +186,42 @@ def test_what_is_no_image_is_refused_before_training(change: object, message: st
 
 def test_other_sizes_than_the_fitted_one_are_refused() -> None:
     imputer = tiny().fit(clipped(blobs(12)))
-    with pytest.raises(InvalidInputError, match=r"20 x 16 pixels, the model was fitted to 16 x 16"):
+    with pytest.raises(InvalidInputError, match=r"20 x 16 pixels, the model is for 16 x 16"):
         imputer.transform(np.zeros((2, 20, 16)))
+    with pytest.raises(InvalidInputError, match=r"X has 255 features, but MNARImageImputer is expecting 256"):
+        imputer.transform(np.zeros((2, 255)))
+    with pytest.raises(InvalidInputError, match=r"rows of 256 pixels, image_shape is 8 x 8"):
+        tiny(image_shape=(8, 8)).fit(np.zeros((2, 256)))
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"decoder": "mlp", "likelihood": "truncated"}, "for images"),
-        ({"decoder": "mlp", "pixel_noise": "image"}, "for images"),
-        ({"add_indicator": True}, "appends columns"),
+        ({"pixel_range": (1, 0)}, "'pixel_range' .* two numbers"),
+        ({"pixel_range": (0, "1")}, "'pixel_range' .* two numbers"),
+        ({"image_shape": (16,)}, "'image_shape' .* two whole numbers"),
+        ({"image_shape": (256, 0)}, "'image_shape' .* two whole numbers"),
+        ({"hidden_units": ()}, "'hidden_units' .* at least one"),
+        ({"pixel_noise": "free"}, "'pixel_noise' .*Got 'free'"),
+        ({"start": "unscaled"}, "'start' parameter of TrainingSettings"),
     ],
 )
-def test_parameters_that_do_not_go_together(settings: dict[str, object], message: str) -> None:
+def test_parameters_are_checked(settings: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
-        tiny(**settings).fit(np.zeros((4, 16, 16)) if "add_indicator" in settings else np.zeros((4, 3)))
+        tiny(**settings).fit(np.zeros((4, 16, 16)))
 
 
 @pytest.mark.parametrize(("direction", "rate"), [("high", 0.1), (None, 0.4)])
 def test_clipping_is_found_from_a_neutral_start(direction: str | None, rate: float) -> None:
     images = blobs(400)
     holed = clipped(images)
-    imputer = MNARImputer(
+    imputer = MNARImageImputer(
         SelfMasking(direction=direction, link="logistic", shared=True),  # type: ignore[arg-type]
-        decoder="conv",
         latent_dim=6,
         hidden_units=(8, 16),
-        n_draws=1,
         n_draws_posterior=20,
         max_iter=50,
-        batch_size=40,
-        learning_rate=3e-3,
-        mechanism_learning_rate=rate,
-        final_rate=0.05,
+        training=TrainingSettings(n_draws=1, batch_size=40, learning_rate=3e-3, mechanism_learning_rate=rate),
         random_state=0,
     ).fit(holed)
     found = imputer.mechanism_report().iloc[0]

@@ -10,7 +10,7 @@ import pyro
 import pytest
 import torch
 
-from pyro_mnar import MNARImputer
+from pyro_mnar import MNARImputer, TrainingSettings
 from pyro_mnar.model.mechanisms import SelfMasking
 from tests.support.estimators import small_imputer, table
 
@@ -33,10 +33,9 @@ def fitted(mechanism: object, holed: pd.DataFrame) -> MNARImputer:
         mechanism,  # type: ignore[arg-type]
         latent_dim=2,
         hidden_units=(32,),
-        n_draws=10,
         n_draws_posterior=90,  # enough for these means; rows are judged, and warned of, from 100 on
         max_iter=100,
-        learning_rate=3e-3,
+        training=TrainingSettings(n_draws=10, learning_rate=3e-3),
         random_state=0,
     ).fit(holed)
 

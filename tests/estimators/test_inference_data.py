@@ -17,6 +17,7 @@ from pyro_mnar.analysis.comparison import elpd
 from pyro_mnar.data.columns import log_density_factor, standardise
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.arviz_library import arviz, is_modular
+from pyro_mnar.estimators.settings import with_training
 from tests.support.surveys import NAMES, fitted, imputer, survey
 
 az = arviz()
@@ -228,13 +229,13 @@ def test_targets_are_in_the_user_s_terms() -> None:
     complete, holed = survey(0, 60)
     settings = {"max_iter": 2, "n_draws": 3, "n_draws_posterior": 100, "hidden_units": (4,), "random_state": 0}
     labels = np.where(complete["age"] > 45, "old", "young")
-    classifier = MNARClassifier(**settings).fit(holed, labels)
+    classifier = MNARClassifier(**with_training(settings)).fit(holed, labels)
     idata = classifier.to_inference_data(holed, labels, n_samples=5)
     for group in ("posterior_predictive", "prior_predictive"):
         assert set(np.unique(idata[group]["y"])) <= {"old", "young"}
     assert idata.observed_data["y"].values.tolist() == labels.tolist()
     target = 1000 + 10 * complete["age"].to_numpy()
-    regressor = MNARRegressor(**settings).fit(holed, target)
+    regressor = MNARRegressor(**with_training(settings)).fit(holed, target)
     drawn = regressor.to_inference_data(holed, target, n_samples=20).posterior_predictive["y"].values
     assert drawn.mean() == pytest.approx(target.mean(), abs=3 * target.std())
 

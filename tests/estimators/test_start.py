@@ -11,6 +11,7 @@ from sklearn.datasets import load_breast_cancer
 
 from pyro_mnar import MNARImputer
 from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.estimators.settings import with_training
 from pyro_mnar.estimators.start.log_scale import find_log_columns, likely_directions
 from pyro_mnar.estimators.start.lost_tail import CLEAR_SLOPE, CLIFF, LostTail, lost_tail
 from pyro_mnar.model.mechanisms import Ignorable, Linear, SelfMasking
@@ -185,7 +186,7 @@ def test_the_imputer_starts_on_the_right_side_of_each_column() -> None:
     z = generator.normal(size=(600, 1))
     x = 5 + z @ np.array([[1.0, 1.0, 1.0, 1.0]]) + 0.4 * generator.normal(size=(600, 4))
     table = np.column_stack([cut(x[:, 0]), cut(x[:, 1], high=False), x[:, 2:]])
-    imputer = MNARImputer(**SHORT).fit(table)
+    imputer = MNARImputer(**with_training(SHORT)).fit(table)
     report = imputer.mechanism_report()
     assert list(report["direction"][:2]) == ["high", "low"]
     assert report["threshold"][0] == pytest.approx(x[:, 0].mean(), abs=0.2)
@@ -199,7 +200,7 @@ def test_log_columns_keep_the_units_and_the_observed_cells() -> None:
     z = generator.normal(size=(400, 1))
     x = np.exp(z + 0.5 * generator.normal(size=(400, 3)))
     table = np.column_stack([cut(x[:, 0]), x[:, 1:]])
-    imputer = MNARImputer(**SHORT).fit(table)
+    imputer = MNARImputer(**with_training(SHORT)).fit(table)
     assert 0 in imputer.columns_.logged
     seen = ~np.isnan(table)
     completed = imputer.transform(table)

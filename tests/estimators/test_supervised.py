@@ -16,6 +16,7 @@ from torch import nn
 
 from pyro_mnar import MNARClassifier, MNARRegressor
 from pyro_mnar.errors import InvalidInputError, UnsupportedModelError
+from pyro_mnar.estimators.settings import with_training
 from pyro_mnar.inference.posterior import Posterior, mixture_quantile
 from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.encoders import Encoder
@@ -179,14 +180,14 @@ def test_knowing_how_values_go_missing_helps() -> None:
     settings |= {"max_iter": 30, "batch_size": 64, "learning_rate": 1e-2, "n_draws": 5}
     losses = {}
     for mechanism in ("self-masking", "ignorable"):
-        classifier = MNARClassifier(mechanism, **settings).fit(X, labels)
+        classifier = MNARClassifier(mechanism, **with_training(settings)).fit(X, labels)
         p = classifier.predict_proba(new)[np.arange(1_000), (labels_new == "up").astype(int)]
-        regressor = MNARRegressor(mechanism, **settings).fit(X, y)
+        regressor = MNARRegressor(mechanism, **with_training(settings)).fit(X, y)
         losses[mechanism] = (-np.log(p).mean(), np.sqrt(np.mean((regressor.predict(new) - y_new) ** 2)))
     assert losses["self-masking"][0] < losses["ignorable"][0] - 0.01
     assert losses["self-masking"][1] < losses["ignorable"][1] - 0.02
     mean_, std = regressor.predict(new, return_std=True)
-    low, high = MNARRegressor(**settings).fit(X, y).predict_interval(new, 0.9).T
+    low, high = MNARRegressor(**with_training(settings)).fit(X, y).predict_interval(new, 0.9).T
     assert 0.85 < np.mean((low < y_new) & (y_new < high)) < 0.97
     assert (std > 0).all() and mean_.shape == (1_000,)
 
@@ -263,8 +264,8 @@ SHORT |= {"learning_rate": 3e-2, "n_draws": 5, "n_draws_posterior": 200}
 def test_a_final_estimator_takes_the_place_of_the_head() -> None:
     X, y, labels = problem(400)
     new, y_new, labels_new = problem(500, seed=1)
-    plain = MNARRegressor(**SHORT).fit(X, y)
-    refitted = MNARRegressor(final_estimator=LinearRegression(), **SHORT).fit(X, y)
+    plain = MNARRegressor(**with_training(SHORT)).fit(X, y)
+    refitted = MNARRegressor(final_estimator=LinearRegression(), **with_training(SHORT)).fit(X, y)
     # The same law of x, the same weights, and a model of the head's own family: the same predictions up to noise.
     assert np.sqrt(np.mean((plain.predict(new) - refitted.predict(new)) ** 2)) < 0.1 * y_new.std()
     low, high = refitted.predict_interval(new, 0.9).T
@@ -273,7 +274,9 @@ def test_a_final_estimator_takes_the_place_of_the_head() -> None:
         plain.predict(new, return_std=True)[1].mean(), rel=0.1
     )
     losses = [
-        log_loss(labels_new, MNARClassifier(final_estimator=final, **SHORT).fit(X, labels).predict_proba(new))
+        log_loss(
+            labels_new, MNARClassifier(final_estimator=final, **with_training(SHORT)).fit(X, labels).predict_proba(new)
+        )
         for final in (None, LogisticRegression())
     ]
     assert losses[1] < min(losses[0] + 0.02, 0.55)
@@ -284,7 +287,7 @@ def test_the_noise_of_a_final_regressor_is_that_of_rows_it_has_not_seen() -> Non
     X = problem(300)[0]
     noise = np.random.default_rng(5).normal(size=300)
     nearest = KNeighborsRegressor(1)
-    regressor = MNARRegressor(final_estimator=nearest, **SHORT | {"max_iter": 2}).fit(X, noise)
+    regressor = MNARRegressor(final_estimator=nearest, **with_training(SHORT | {"max_iter": 2})).fit(X, noise)
     # The nearest of other rows is another draw of the noise: twice its variance, although the fit itself is exact.
     assert regressor.joint_.head.sigma == pytest.approx(2**0.5, rel=0.1)
     assert not hasattr(nearest, "n_features_in_")
@@ -295,7 +298,7 @@ def test_final_estimators_repeat_and_are_checked(tmp_path: Path) -> None:
     X, y, labels = problem(100)
     forest = RandomForestClassifier(10, min_samples_leaf=5)
     settings = SHORT | {"max_iter": 1, "n_completed": 2}
-    first, second = (MNARClassifier(final_estimator=forest, **settings).fit(X, labels) for _ in range(2))
+    first, second = (MNARClassifier(final_estimator=forest, **with_training(settings)).fit(X, labels) for _ in range(2))
     np.testing.assert_array_equal(first.predict_proba(X), second.predict_proba(X))
     assert set(first.predict(X)) <= {"up", "down"} and forest.random_state is None
     with pytest.raises(InvalidInputError, match="final_estimator is a RandomForestClassifier, which cannot be saved"):

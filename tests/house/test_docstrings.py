@@ -15,7 +15,9 @@ import pytest
 
 #: The modules that make up the public face; each name without an underscore that they define counts.
 FACE = [
+    "pyro_mnar.estimators.images",
     "pyro_mnar.estimators.imputer",
+    "pyro_mnar.estimators.settings",
     "pyro_mnar.estimators.supervised",
     "pyro_mnar.persistence.folder",
     "pyro_mnar.model.mechanisms",

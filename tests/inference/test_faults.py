@@ -24,7 +24,7 @@ from pyro_mnar import load, save
 from pyro_mnar.errors import FileFormatError, FitDivergedError, InvalidInputError, TrainingWarning
 from pyro_mnar.inference import checkpoint as checkpoints
 from pyro_mnar.inference.checkpoint import Checkpoint
-from pyro_mnar.inference.training import History, TrainingSettings, fit
+from pyro_mnar.inference.training import FitSettings, History, fit
 from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.joint import Joint
 from pyro_mnar.model.mechanisms import Mechanism, SelfMasking
@@ -135,7 +135,7 @@ def test_a_run_goes_on_from_any_step(kind: str, stop: int, tmp_path: Path, monke
 
     data = small_batch(30, y="real" if kind == "a target" else None, dtype=torch.float32)
     fraction = 0.3 if kind == "held-out rows" else 0.0
-    settings = TrainingSettings(
+    settings = FitSettings(
         max_iter=5, batch_size=8, n_draws=2, validation_fraction=fraction, final_rate=0.1, head_weight_decay=0.1
     )
 
@@ -189,7 +189,7 @@ def test_another_fit_does_not_take_the_checkpoint(tmp_path: Path) -> None:
         remove = Checkpoint.remove
         Checkpoint.remove = lambda self, into=recorded: into.append(self.path)  # type: ignore[method-assign,misc]
         try:
-            imputer.set_params(checkpoint_dir=tmp_path).fit(rows)
+            imputer.set_params(training__checkpoint_dir=tmp_path).fit(rows)
         finally:
             Checkpoint.remove = remove  # type: ignore[method-assign]
         names.add(recorded[0])
@@ -316,7 +316,7 @@ class Failing(Mechanism):
 def fit_failing(bad_calls: Callable[[int], bool], kind: str, **more: Any) -> tuple[Joint, History, list[str]]:
     joint = small_joint(Failing(bad_calls, kind), dtype=torch.float32)
     history = History()
-    settings = TrainingSettings(max_iter=10, batch_size=8, n_draws=2, **more)
+    settings = FitSettings(max_iter=10, batch_size=8, n_draws=2, **more)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -367,11 +367,11 @@ class TestNumbersThatAreNotFinite:
 
         joint = small_joint(Failing(bad, kind), dtype=torch.float32)
         data = small_batch(32, dtype=torch.float32)
-        fit(joint, data, TrainingSettings(max_iter=2, batch_size=8, n_draws=2))
+        fit(joint, data, FitSettings(max_iter=2, batch_size=8, n_draws=2))
         before = weights(joint)
         other = small_joint(Failing(bad, kind), dtype=torch.float32)
         with pytest.raises(FitDivergedError):
-            fit(other, data, TrainingSettings(max_iter=10, batch_size=8, n_draws=2))
+            fit(other, data, FitSettings(max_iter=10, batch_size=8, n_draws=2))
         assert weights(other) == before
 
 
@@ -397,7 +397,7 @@ def test_an_interrupt_between_guide_and_model_leaves_a_pair_that_can_be_copied()
 
     joint = small_joint(Failing(interrupt), dtype=torch.float32)
     with pytest.raises(KeyboardInterrupt):
-        fit(joint, small_batch(32, dtype=torch.float32), TrainingSettings(max_iter=10, batch_size=8, n_draws=2))
+        fit(joint, small_batch(32, dtype=torch.float32), FitSettings(max_iter=10, batch_size=8, n_draws=2))
     assert weights(copy.deepcopy(joint)) == weights(joint)
 
 
@@ -428,7 +428,7 @@ INTERRUPTED = """
     assert estimator.joint_.generator is None and not estimator.joint_.training
     # The weights are those of the best pass: they give its bound again.
     from pyro_mnar.inference.importance import ImportanceBound
-    from pyro_mnar.inference.training import TrainingSettings, held_out_bound, split
+    from pyro_mnar.inference.training import FitSettings, held_out_bound, split
     if sys.argv[1] == "imputer":
         generator = torch.Generator().manual_seed(estimator._seed)
         held_out = split(estimator._batch(X), 0.1, generator)[1]

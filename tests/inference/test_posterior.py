@@ -250,7 +250,7 @@ def test_estimators_posterior_score_and_imputations() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(80, 1)) + 0.5 * rng.normal(size=(80, 3))
     frame = pd.DataFrame(np.where((x > 0.5) & (np.arange(3) < 2), np.nan, x), columns=list("abc"))
-    imputer = MNARImputer(hidden_units=(8,), max_iter=5, n_draws=5, n_draws_posterior=100, random_state=0).fit(frame)
+    imputer = MNARImputer(hidden_units=(8,), max_iter=5, n_draws_posterior=100, random_state=0).fit(frame)
     post = imputer.posterior(frame, refine=False)
     assert imputer.score_samples(frame).shape == (80,)
     assert imputer.score(frame) == pytest.approx(imputer.score_samples(frame).mean())

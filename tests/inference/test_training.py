@@ -12,7 +12,7 @@ import torch
 from pyro_mnar.errors import FitDivergedError
 from pyro_mnar.inference.importance import ImportanceBound
 from pyro_mnar.inference.progress import training_bar
-from pyro_mnar.inference.training import TrainingSettings, fit, held_out_bound, make_optimiser, split
+from pyro_mnar.inference.training import FitSettings, fit, held_out_bound, make_optimiser, split
 from pyro_mnar.model.joint import Joint
 from pyro_mnar.model.mechanisms import SelfMasking
 from tests.support.pairs import small_batch, small_joint
@@ -37,7 +37,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 def test_history_has_one_entry_per_pass_and_the_bound_rises() -> None:
     joint = pair()
     calls: list[tuple[int, int, float, float | None]] = []
-    settings = TrainingSettings(30, batch_size=20, n_draws=5, learning_rate=1e-2, validation_fraction=0.2)
+    settings = FitSettings(30, batch_size=20, n_draws=5, learning_rate=1e-2, validation_fraction=0.2)
     history = fit(joint, data(), settings, lambda *arguments: calls.append(arguments))
     assert history.n_iter == len(history.validation_bound) == len(history.seconds) == 30
     assert len(history.slope) == len(history.intercept) == 30 and len(history.slope[0]) == 4
@@ -49,14 +49,14 @@ def test_history_has_one_entry_per_pass_and_the_bound_rises() -> None:
 
 def test_without_held_out_rows_all_are_trained_on_and_the_last_weights_kept() -> None:
     joint = pair()
-    history = fit(joint, data(), TrainingSettings(3, n_draws=2))
+    history = fit(joint, data(), FitSettings(3, n_draws=2))
     assert history.validation_bound == [] and history.n_iter == 3
 
 
 def test_the_best_weights_are_kept() -> None:
     """A rate that wrecks the pair late: what comes back is the state whose held-out bound was best."""
     joint, rows = pair(), data()
-    settings = TrainingSettings(40, batch_size=20, n_draws=5, learning_rate=0.2, validation_fraction=0.25, seed=1)
+    settings = FitSettings(40, batch_size=20, n_draws=5, learning_rate=0.2, validation_fraction=0.25, seed=1)
     history = fit(joint, rows, settings)
     best = max(history.validation_bound)
     assert history.validation_bound[-1] < best - 0.05, "the test needs a fit that gets worse"
@@ -66,7 +66,7 @@ def test_the_best_weights_are_kept() -> None:
 
 
 def test_it_stops_after_so_many_passes_without_gain() -> None:
-    settings = TrainingSettings(
+    settings = FitSettings(
         200, batch_size=20, n_draws=5, learning_rate=0.05, validation_fraction=0.25, n_iter_no_change=4, tol=0.01
     )
     history = fit(pair(), data(), settings)
@@ -79,14 +79,14 @@ def test_one_seed_gives_one_result() -> None:
     start, results = pair(), []
     for seed in (5, 5, 6):
         joint = copy.deepcopy(start)
-        fit(joint, data(), TrainingSettings(3, batch_size=20, n_draws=2, seed=seed))
+        fit(joint, data(), FitSettings(3, batch_size=20, n_draws=2, seed=seed))
         results.append(state(joint))
     assert same(results[0], results[1]) and not same(results[0], results[2])
 
 
 def test_the_mechanism_has_a_rate_of_its_own() -> None:
     joint = pair()
-    optimiser = make_optimiser(joint, TrainingSettings(1, learning_rate=1e-3, mechanism_learning_rate=7e-2))
+    optimiser = make_optimiser(joint, FitSettings(1, learning_rate=1e-3, mechanism_learning_rate=7e-2))
     networks, mechanism = optimiser.param_groups
     assert networks["lr"] == 1e-3 and mechanism["lr"] == 7e-2
     assert {id(p) for p in mechanism["params"]} == {id(p) for p in joint.mechanism.parameters()}
@@ -98,7 +98,7 @@ def test_rates_fall_to_their_final_share() -> None:
     moved = []
     for final in (1.0, 1e-6):
         joint, states = pair(), []
-        settings = TrainingSettings(20, batch_size=60, n_draws=2, learning_rate=1e-2, final_rate=final)
+        settings = FitSettings(20, batch_size=60, n_draws=2, learning_rate=1e-2, final_rate=final)
         fit(joint, data(), settings, lambda *_, joint=joint, states=states: states.append(state(joint)))
         moved.append(max((states[-1][name] - states[-2][name]).abs().max() for name, _ in joint.named_parameters()))
     assert moved[1] < 0.05 * moved[0]
@@ -112,7 +112,7 @@ def test_an_interrupt_keeps_the_best_weights_and_leaves_the_pair_usable() -> Non
         if done == 4:
             raise KeyboardInterrupt
 
-    settings = TrainingSettings(50, batch_size=20, n_draws=2, validation_fraction=0.2)
+    settings = FitSettings(50, batch_size=20, n_draws=2, validation_fraction=0.2)
     with pytest.raises(KeyboardInterrupt):
         fit(joint, data(), settings, interrupt)
     assert not joint.training and joint.generator is None
@@ -125,7 +125,7 @@ def test_a_loss_that_is_not_finite_is_an_error_by_name() -> None:
     with torch.no_grad():
         next(joint.decoder.parameters()).fill_(math.nan)
     with pytest.raises(FitDivergedError):
-        fit(joint, data(), TrainingSettings(2, n_draws=2))
+        fit(joint, data(), FitSettings(2, n_draws=2))
 
 
 def test_split_holds_each_row_once() -> None:

@@ -14,7 +14,7 @@ from joblib import Parallel, delayed
 from scipy import special, stats
 from sklearn.datasets import load_breast_cancer
 
-from pyro_mnar import MNARImputer
+from pyro_mnar import MNARImputer, TrainingSettings
 from pyro_mnar.analysis.pooling import pool
 from pyro_mnar.errors import UnreliableWeightsWarning
 from pyro_mnar.inference.posterior import Posterior
@@ -143,11 +143,8 @@ def test_the_mechanism_is_recovered() -> None:
         SelfMasking(link="logistic"),
         decoder="linear",
         latent_dim=3,
-        min_scale=0.01,
-        start="neutral",
         max_iter=100,
-        batch_size=250,
-        learning_rate=5e-3,
+        training=TrainingSettings(min_scale=0.01, start="neutral", batch_size=250, learning_rate=5e-3),
         random_state=0,
     ).fit(table)
     found = imputer.mechanism_report()
@@ -175,14 +172,12 @@ def linear_imputer(mechanism: str | SelfMasking) -> MNARImputer:
         decoder="mlp",
         latent_dim=1,
         hidden_units=(),
-        min_scale=0.05,
-        n_draws=10,
         n_draws_posterior=90,
         # After 80 steps the bound is still rising, and the mean 4 % too low.
         max_iter=300,
-        batch_size=250,
-        learning_rate=3e-2,
-        mechanism_learning_rate=6e-2,
+        training=TrainingSettings(
+            min_scale=0.05, n_draws=10, batch_size=250, learning_rate=3e-2, mechanism_learning_rate=6e-2
+        ),
         random_state=0,
     )
 

@@ -11,7 +11,7 @@ import torch
 from pyro.distributions import Bernoulli
 from torch import nn
 
-from pyro_mnar import MNARImputer
+from pyro_mnar import MNARImputer, TrainingSettings
 from pyro_mnar.data.columns import ColumnInfo
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.model.curve import LOGISTIC_PER_PROBIT
@@ -156,7 +156,7 @@ def test_fixed_with_a_wrong_number_of_entries() -> None:
 def test_a_fixed_mechanism_is_reported_as_it_was_given() -> None:
     X = table(60)
     X[:, 0] = 100 + 20 * X[:, 0]
-    imputer = MNARImputer(Fixed(slope=0.2, threshold=110.0), max_iter=1, n_draws=2, n_draws_posterior=5, random_state=0)
+    imputer = MNARImputer(Fixed(slope=0.2, threshold=110.0), max_iter=1, n_draws_posterior=5, random_state=0)
     row = imputer.fit(X).mechanism_report().iloc[0]
     assert row["slope"] == pytest.approx(0.2, rel=1e-4) and row["threshold"] == pytest.approx(110.0, rel=1e-4)
 
@@ -165,7 +165,7 @@ def test_the_reported_slope_is_logistic_whatever_the_link() -> None:
     X, reports = table(60), []
     for link, slope in (("logistic", LOGISTIC_PER_PROBIT), ("probit", 1.0)):
         mechanism = Fixed(slope=slope, threshold=0.5, link=link)  # type: ignore[arg-type]
-        imputer = MNARImputer(mechanism, max_iter=1, n_draws=2, n_draws_posterior=5, random_state=0).fit(X)
+        imputer = MNARImputer(mechanism, max_iter=1, n_draws_posterior=5, random_state=0).fit(X)
         reports.append(imputer.mechanism_report()["slope"])
     np.testing.assert_allclose(reports[0], reports[1], rtol=1e-5)
 
@@ -188,7 +188,13 @@ def test_a_mechanism_of_ones_own_is_trained_from_end_to_end() -> None:
     X[X > 0.4] = np.nan
     mine = Detector()
     imputer = MNARImputer(
-        mine, latent_dim=2, hidden_units=(16,), n_draws_posterior=50, max_iter=60, final_rate=1.0, random_state=0
+        mine,
+        latent_dim=2,
+        hidden_units=(16,),
+        n_draws_posterior=50,
+        max_iter=60,
+        training=TrainingSettings(final_rate=1.0),
+        random_state=0,
     )
     completed = imputer.fit_transform(X)
     assert mine.range.item() == 1.0, "the user's own instance is not trained"
@@ -200,6 +206,6 @@ def test_a_mechanism_of_ones_own_is_trained_from_end_to_end() -> None:
 
 def test_setup_is_for_a_copy() -> None:
     mechanism = SelfMasking(direction="high")
-    MNARImputer(mechanism, max_iter=1, n_draws=2, n_draws_posterior=5, random_state=0).fit(table())
+    MNARImputer(mechanism, max_iter=1, n_draws_posterior=5, random_state=0).fit(table())
     assert not list(mechanism.parameters())
     assert set_up(SelfMasking(), info(2)).curve().slope.shape == (2,)

@@ -75,8 +75,11 @@ EDITS = {
     "no files": (edited("files", []), "it must name its weights"),
     "unknown parameter": (edited("parameters/colour", 1), "not those of MNARImputer"),
     "parameters that are none": (edited("parameters", [1]), "not those of MNARImputer"),
-    "parameter out of range": (edited("parameters/n_draws", 0), "'n_draws' .*Got 0"),
-    "parameter of a wrong type": (edited("parameters/n_draws", {"tuple": [1]}), "'n_draws'"),
+    "parameter out of range": (edited("parameters/max_iter", 0), "'max_iter' .*Got 0"),
+    "parameter of a wrong type": (edited("parameters/max_iter", {"tuple": [1]}), "'max_iter'"),
+    "setting out of range": (edited("parameters/training/fields/n_draws", 0), "'n_draws' .*Got 0"),
+    "unknown setting": (edited("parameters/training/fields/colour", 1), "TrainingSettings in the manifest has"),
+    "settings of a wrong type": (edited("parameters/training", [1]), "'training' parameter of MNARImputer"),
     "unknown mechanism": (edited("parameters/mechanism", {"mechanism": "Evil", "parameters": {"map": []}}), "'Evil'"),
     "unknown mechanism's name": (edited("parameters/mechanism", "evil"), "'evil'; give one of"),
     "mechanism with other arguments": (
@@ -93,7 +96,7 @@ EDITS = {
         ),
         "link is 'x'",
     ),
-    "unknown tag": (edited("parameters/n_draws", {"pickle": "gASV"}), "no value of this format"),
+    "unknown tag": (edited("parameters/max_iter", {"pickle": "gASV"}), "no value of this format"),
     "unknown record": (edited("state/columns_", {"record": "Popen", "fields": {}}), "no value of this format"),
     "record with other fields": (
         edited("state/columns_", {"record": "ColumnInfo", "fields": {"names": 1, "code": 2}}),
@@ -265,12 +268,16 @@ def test_where_it_was_fitted_is_neither_kept_nor_followed(changed: Path, tmp_pat
     fitted = small_imputer(checkpoint_dir=there).fit(FRAME)
     save(fitted, tmp_path / "of a machine")
     assert "checkpoints" not in (tmp_path / "of a machine" / MANIFEST).read_text()
-    for key, value in (("device", "meta"), ("device", "cuda:99"), ("checkpoint_dir", "/etc/of-another")):
+    for path, value in (
+        ("parameters/device", "meta"),
+        ("parameters/device", "cuda:99"),
+        ("parameters/training/fields/checkpoint_dir", "/etc/of-another"),
+    ):
         manifest = json.loads((changed / MANIFEST).read_text())
-        manifest["parameters"][key] = value
+        edited(path, value)(manifest)
         sign(changed, manifest)
         found = load(changed)
-        assert (found.device, found.checkpoint_dir) == ("cpu", None)
+        assert (found.device, found.training.checkpoint_dir) == ("cpu", None)
         assert all(value.device.type == "cpu" for value in found.joint_.state_dict().values())
     for device in ("meta", "cuda:99", "nowhere"):
         with pytest.raises(InvalidInputError, match=f"device is '{device}', which cannot be used here"):

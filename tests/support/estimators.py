@@ -8,13 +8,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyro_mnar import MNARClassifier, MNARImputer, MNARRegressor
+from pyro_mnar import MNARClassifier, MNARImageImputer, MNARImputer, MNARRegressor
+from pyro_mnar.estimators.settings import with_training
 
 SMALL: dict[str, Any] = {"max_iter": 2, "n_draws": 3, "n_draws_posterior": 20, "hidden_units": (4,), "random_state": 0}
 
 
 def small_imputer(**parameters: Any) -> MNARImputer:
-    return MNARImputer(**{**SMALL, **parameters})
+    """A small imputer; settings of training are given like the other parameters."""
+    return MNARImputer(**with_training({**SMALL, **parameters}))
+
+
+def small_images(**parameters: Any) -> MNARImageImputer:
+    """Whose pixels may be as large as the numbers that scikit-learn's checks make."""
+    own = {"latent_dim": 2, "pixel_range": (-1000.0, 1000.0)}
+    return MNARImageImputer(**with_training({**SMALL, **own, **parameters}))
 
 
 #: Enough training to pass scikit-learn's own easy problems.
@@ -22,11 +30,11 @@ LEARNS: dict[str, Any] = {**SMALL, "max_iter": 12, "batch_size": 32, "learning_r
 
 
 def small_classifier(**parameters: Any) -> MNARClassifier:
-    return MNARClassifier(**{**LEARNS, **parameters})
+    return MNARClassifier(**with_training({**LEARNS, **parameters}))
 
 
 def small_regressor(**parameters: Any) -> MNARRegressor:
-    return MNARRegressor(**{**LEARNS, **parameters})
+    return MNARRegressor(**with_training({**LEARNS, **parameters}))
 
 
 #: One entry per estimator class; the tests of the contract, of bad input, of files and of faults run over it.

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pyro_mnar import MNARImputer
+from pyro_mnar.estimators.settings import with_training
 from pyro_mnar.model.mechanisms import Mechanism, SelfMasking
 
 NAMES = ["income", "spending", "age", "rooms"]
@@ -50,7 +51,7 @@ def imputer(mechanism: str | Mechanism = "self-masking", seed: int = 0, **settin
     } | settings
     if mechanism == "self-masking":
         mechanism = SelfMasking(link="logistic")
-    return MNARImputer(mechanism, **chosen)  # type: ignore[arg-type]
+    return MNARImputer(mechanism, **with_training(chosen))  # type: ignore[arg-type]
 
 
 @cache

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from pyro_mnar.inference.training import TrainingSettings, make_optimiser
+from pyro_mnar.inference.training import FitSettings, make_optimiser
 from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.joint import Joint
 from pyro_mnar.model.networks import Tanh
@@ -33,7 +33,7 @@ def handwritten_step(joint: Joint, kind: Kind, n_draws: int, collapsed: bool) ->
     optimiser = (
         torch.optim.Adam(joint.parameters(), lr=1e-3)
         if kind == "plain"
-        else make_optimiser(joint, TrainingSettings(max_iter=1))
+        else make_optimiser(joint, FitSettings(max_iter=1))
     )
 
     def step(batch: Batch) -> None:

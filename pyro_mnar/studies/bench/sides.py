@@ -14,7 +14,7 @@ from pyro_mnar.data.columns import ColumnInfo
 from pyro_mnar.datasets.amputation import self_mask
 from pyro_mnar.estimators.start.plan import start_from_tails
 from pyro_mnar.inference.importance import ImportanceBound
-from pyro_mnar.inference.training import TrainingSettings, make_optimiser
+from pyro_mnar.inference.training import FitSettings, make_optimiser
 from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.encoders import MLPEncoder
 from pyro_mnar.model.joint import Joint
@@ -111,7 +111,7 @@ def with_start(data: Table, direction: Direction | None, seed: int = 0) -> tuple
 def package_step(joint: Joint, n_draws: int = N_DRAWS, seed: int = 0) -> Callable[[Batch], None]:
     """One training step, as in :func:`pyro_mnar.inference.training.fit`."""
     bound = ImportanceBound(n_draws)
-    optimiser = make_optimiser(joint, TrainingSettings(max_iter=1))
+    optimiser = make_optimiser(joint, FitSettings(max_iter=1))
     joint.generator = torch.Generator().manual_seed(seed)
 
     def step(batch: Batch) -> None:

@@ -13,7 +13,7 @@ import torch
 from sklearn.impute import KNNImputer
 
 from pyro_mnar.errors import InvalidInputError
-from pyro_mnar.estimators import MNARImputer
+from pyro_mnar.estimators import MNARImageImputer, TrainingSettings
 from pyro_mnar.model.mechanisms import Fixed, Ignorable, Mechanism, SelfMasking
 from pyro_mnar.studies.sources.celeba import celeba
 from pyro_mnar.studies.sources.images import FloatImages, photo_patches
@@ -65,9 +65,9 @@ class ImageRow:
         Training images among which KNN looks.
     min_seen : float
         Share of pixels that an image must have left, training and test; the others say next to nothing.
-    latent_dim, channels, pixel_noise, likelihood, min_scale, start, n_draws, max_iter, batch_size, learning_rate, \
+    latent_dim, channels, pixel_noise, min_scale, start, n_draws, max_iter, batch_size, learning_rate, \
     mechanism_learning_rate, final_rate
-        Of :class:`~pyro_mnar.MNARImputer`; ``channels`` are its ``hidden_units``.
+        Of :class:`~pyro_mnar.MNARImageImputer` and its TrainingSettings; ``channels`` are its ``hidden_units``.
     n_draws_posterior : int
         Importance draws per test image; the error is computed with twice as many too.
     device : str
@@ -85,7 +85,6 @@ class ImageRow:
     latent_dim: int = 256
     channels: tuple[int, ...] = (32, 64, 128)
     pixel_noise: str = "shared"
-    likelihood: str = "auto"
     min_scale: float = 0.1
     start: str = "cliff"
     n_draws: int = 1
@@ -213,7 +212,7 @@ def chosen_device(wanted: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def fitted(row: ImageRow, holed: FloatImages, device: str) -> MNARImputer:
+def fitted(row: ImageRow, holed: FloatImages, device: str) -> MNARImageImputer:
     """The imputer of a deep method, fitted; W and b start from a neutral value, or are told."""
     mechanisms: dict[str, Callable[[], Mechanism]] = {
         MIWAE: Ignorable,
@@ -223,30 +222,30 @@ def fitted(row: ImageRow, holed: FloatImages, device: str) -> MNARImputer:
     }
     if row.method not in mechanisms:
         raise InvalidInputError(f"method is {row.method!r}; it must be one of {[*SIMPLE, *mechanisms]}")
-    imputer = MNARImputer(
+    imputer = MNARImageImputer(
         mechanisms[row.method](),
-        decoder="conv",
         latent_dim=row.latent_dim,
         hidden_units=row.channels,
         pixel_noise=row.pixel_noise,  # type: ignore[arg-type]
-        likelihood=row.likelihood,  # type: ignore[arg-type]
-        min_scale=row.min_scale,
-        start=row.start,  # type: ignore[arg-type]
-        n_draws=row.n_draws,
         n_draws_posterior=row.n_draws_posterior,
         max_iter=row.max_iter,
-        batch_size=row.batch_size,
-        learning_rate=row.learning_rate,
-        mechanism_learning_rate=row.mechanism_learning_rate,
-        final_rate=row.final_rate,
-        gradient="standard",
+        training=TrainingSettings(
+            min_scale=row.min_scale,
+            start=row.start,  # type: ignore[arg-type]
+            n_draws=row.n_draws,
+            batch_size=row.batch_size,
+            learning_rate=row.learning_rate,
+            mechanism_learning_rate=row.mechanism_learning_rate,
+            final_rate=row.final_rate,
+            gradient="standard",
+        ),
         random_state=row.seed,
         device=device,
     )
     return imputer.fit(holed)
 
 
-def learned(imputer: MNARImputer) -> dict[str, Any]:
+def learned(imputer: MNARImageImputer) -> dict[str, Any]:
     """How training went, and the path of W and b where they are learned; W in the sign of P(seen), logistic units."""
     history = imputer.history_
     result: dict[str, Any] = {

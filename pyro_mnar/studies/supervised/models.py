@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from pyro_mnar.errors import UnreliableWeightsWarning
 from pyro_mnar.estimators import MNARClassifier, MNARImputer, MNARRegressor
 from pyro_mnar.estimators.final_estimator import final_head
+from pyro_mnar.estimators.settings import with_training
 from pyro_mnar.inference.posterior import Posterior
 from pyro_mnar.studies.supervised.baselines import forest, linear_model
 from pyro_mnar.studies.supervised.metrics import Metrics, class_metrics, value_metrics
@@ -34,14 +35,15 @@ def joint_model(
     name : str
         Under which the figures are given.
     settings : dict
-        The estimator's parameters.
+        The estimator's parameters, and those of its TrainingSettings.
     forest_name : str
         Under which those with a random forest in the head's place are given.
     leaf : int or None
         The forest's least number of completed rows in a leaf; None fits none.
     """
     start = time.perf_counter()
-    estimator: Any = (MNARClassifier if task.classifies else MNARRegressor)(categorical=task.groups, **settings)
+    made = MNARClassifier if task.classifies else MNARRegressor
+    estimator: Any = made(categorical=task.groups, **with_training(settings))
     with warnings.catch_warnings():
         # In these tables a few hundred draws are few for some rows; the averages are what the study measures.
         warnings.simplefilter("ignore", UnreliableWeightsWarning)
@@ -87,7 +89,7 @@ def two_stage(task: Task, settings: dict[str, Any]) -> dict[str, Metrics]:
     test part of the same number; their predictions are averaged.
     """
     start = time.perf_counter()
-    imputer = MNARImputer(categorical=task.groups, discrete_output="probability", **settings)
+    imputer = MNARImputer(categorical=task.groups, discrete_output="probability", **with_training(settings))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnreliableWeightsWarning)
         imputer.fit(task.train)

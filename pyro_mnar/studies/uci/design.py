@@ -35,9 +35,9 @@ class UCIRow:
     part : str
         Which table the row is for.
     settings : dict
-        Parameters of ``MNARImputer`` where they are not its defaults; ``direction`` is that of the self-masking
-        mechanism, ``link`` its link, ``steps`` stands for as many passes, and ``imputation`` is the posterior's.
-        Empty for baselines.
+        Parameters of ``MNARImputer`` and its TrainingSettings where they are not the defaults; ``direction`` is that
+        of the self-masking mechanism, ``link`` its link, ``steps`` stands for as many passes, ``start="unscaled"`` for
+        columns standardised by their complete values and by nothing else. Empty for baselines.
     rows : int or None
         Only the first rows of the table, for the quick form.
     """

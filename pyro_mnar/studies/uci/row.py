@@ -16,6 +16,8 @@ from pyro_mnar.analysis.metrics import imputation_rmse, interval_coverage
 from pyro_mnar.data.columns import FloatArray
 from pyro_mnar.datasets.amputation import self_mask
 from pyro_mnar.estimators import MNARImputer
+from pyro_mnar.estimators.base import Described
+from pyro_mnar.estimators.settings import flat_parameters, with_training
 from pyro_mnar.estimators.start.plan import passes
 from pyro_mnar.inference.posterior import Posterior
 from pyro_mnar.model.mechanisms import SelfMasking
@@ -95,7 +97,7 @@ def run_row(spec: UCIRow, data_home: Path | None) -> Mapping[str, Any]:
         "passes": imputer.n_iter_,
         "fit_seconds": imputer.history_.seconds[-1],
         "log_columns": [imputer.columns_.names[j] for j in imputer.columns_.logged],
-        "parameters": {name: _json(value) for name, value in imputer.get_params(deep=False).items()},
+        "parameters": {name: _json(value) for name, value in flat_parameters(imputer).items()},
     }
     if "direction" in report:
         result["slope_per_sd"] = _numbers(report["slope_per_sd"])
@@ -106,15 +108,27 @@ def run_row(spec: UCIRow, data_home: Path | None) -> Mapping[str, Any]:
     return result
 
 
+class UnscaledImputer(MNARImputer):
+    """The imputer without its own scales and start, for columns standardised by their complete values."""
+
+    def _describe(self, table: FloatArray) -> Described:
+        described = super()._describe(table)
+        zeros = np.zeros(table.shape[1])
+        return Described(described.layout, described.columns._replace(center=zeros, scale=zeros + 1))
+
+
 def _imputer(spec: UCIRow, n_rows: int) -> MNARImputer:
     settings = dict(spec.settings)
     steps, direction, link = (settings.pop(name, None) for name in ("steps", "direction", "link"))
     settings.pop("imputation", None)
-    imputer = MNARImputer(random_state=spec.seed, **settings)
+    unscaled = settings.get("start") == "unscaled"
+    if unscaled:
+        settings["start"] = "neutral"
+    imputer = (UnscaledImputer if unscaled else MNARImputer)(random_state=spec.seed, **with_training(settings))
     if direction is not None or link is not None:
         imputer.set_params(mechanism=SelfMasking(direction=direction, link=link or "probit"))
     if steps is not None:
-        imputer.set_params(max_iter=passes(steps, n_rows, imputer.batch_size))
+        imputer.set_params(max_iter=passes(steps, n_rows, imputer.training_used.batch_size))
     return imputer
 
 

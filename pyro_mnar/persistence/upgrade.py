@@ -1,0 +1,58 @@
+"""Manifests of older formats, rewritten as those of this one."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pyro_mnar.errors import FileFormatError
+from pyro_mnar.estimators.settings import TrainingSettings
+
+#: Parameters of an imputer of tables that one of images does not have.
+_OF_TABLES = (
+    *("decoder", "categorical", "binary", "log_columns", "discrete_output", "round_integers"),
+    *("keep_empty_features", "add_indicator"),
+)
+
+
+def upgraded(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """A manifest as this version writes it.
+
+    Format 1 had the settings of training among the estimator's parameters, and images in ``MNARImputer``.
+
+    Parameters
+    ----------
+    manifest : mapping
+        Of this format or an older one.
+
+    Raises
+    ------
+    FileFormatError
+        A model that this version does not have.
+
+    Examples
+    --------
+    >>> old = {"version": 1, "class": "MNARImputer", "parameters": {"latent_dim": 2, "tol": 0.1}}
+    >>> upgraded(old)["parameters"]
+    {'latent_dim': 2, 'training': {'record': 'TrainingSettings', 'fields': {'tol': 0.1}}}
+    """
+    found = dict(manifest)
+    if found["version"] == 1 and isinstance(found["parameters"], dict):
+        images = found["parameters"].get("decoder") == "conv"
+        found["class"] = "MNARImageImputer" if images else found["class"]
+        found["parameters"] = _parameters(found["parameters"], images)
+    return found
+
+
+def _parameters(flat: Mapping[str, Any], images: bool) -> dict[str, Any]:
+    parameters = dict(flat)
+    if parameters.pop("likelihood", "auto") != "auto":
+        raise FileFormatError("the model has likelihood='truncated', which only version 0.1 of pyro_mnar has")
+    if not images:
+        parameters.pop("pixel_noise", None)
+    for name in _OF_TABLES if images else ():
+        parameters.pop(name, None)
+    names = TrainingSettings().get_params(deep=False)
+    settings = {name: parameters.pop(name) for name in names if name in parameters}
+    if settings.get("start") == "unscaled":
+        # It mattered in the fit alone: the scales are in the fitted columns.
+        settings["start"] = "neutral"
+    return {**parameters, "training": {"record": "TrainingSettings", "fields": settings}}
