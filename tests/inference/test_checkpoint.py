@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from pyro_mnar.errors import FileFormatError, InvalidInputError
 from pyro_mnar.inference import checkpoint as checkpoints
 from pyro_mnar.inference.checkpoint import Checkpoint
-from pyro_mnar.inference.training import History, Run, TrainingSettings, fit
+from pyro_mnar.inference.training import FitSettings, History, Run, fit
 from pyro_mnar.model.mechanisms import SelfMasking
 from tests.support.estimators import small_imputer, table
 from tests.support.folders import mutate
@@ -25,7 +25,7 @@ from tests.support.limits import Limit
 from tests.support.pairs import small_batch, small_joint
 from tests.support.validation import record
 
-SETTINGS = TrainingSettings(max_iter=3, batch_size=8, n_draws=2, validation_fraction=0.3)
+SETTINGS = FitSettings(max_iter=3, batch_size=8, n_draws=2, validation_fraction=0.3)
 
 
 def new_run() -> Run:
