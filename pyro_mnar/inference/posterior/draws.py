@@ -18,7 +18,7 @@ from pyro_mnar.numerics.random_streams import BlockNoise, uniform
 #: the decoder's mean, or nothing (codes and weights only).
 Values = Literal["mean", "draw", "decoder-mean", "none"]
 
-BYTE_BUDGET = 256 * 2**20
+BYTE_BUDGET = 64 * 2**20
 _HALVINGS = 6
 Result = TypeVar("Result")
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 
 from pyro_mnar.errors import UnsupportedModelError
-from pyro_mnar.model.curve import Curve
+from pyro_mnar.model.curve import Curve, take
 
 
 class RowDistribution(TorchDistribution, ABC):
@@ -134,16 +134,20 @@ class CellMask(MaskTerm):
     def log_prob(self, value: Tensor) -> Tensor:
         """Log p(s | z, x_obs), shape (K, n), in nats."""
         n_features = self.observed.shape[-1]
+        flat = self.curve.is_flat.expand(n_features)
+        own = self.active & ~flat
         # Only the cells that are missing are integrated, and they are the same for all draws.
-        cells = (self.active & ~self.observed).reshape(-1).nonzero()[:, 0]
+        cells = (own & ~self.observed).reshape(-1).nonzero()[:, 0]
         hidden = self.rows.log_missing(self.curve.of_cells(cells, n_features), cells)
         # Without an intercept of its own for each code, what the observed cells contribute is the same for all draws.
-        shown = (self.active & self.observed).reshape(-1).nonzero()[:, 0]
+        shown = (own & self.observed).reshape(-1).nonzero()[:, 0]
         values = self.x.reshape(-1).index_select(0, shown)
         seen = self.curve.of_cells(shown, n_features).log_observed(values)
         total = seen.new_zeros((*seen.shape[:-1], self.observed.shape[0]))
         total = total.index_add(-1, shown // n_features, seen).expand(self.batch_shape)
-        return total.index_add(-1, cells // n_features, hidden.expand((*self.batch_shape[:-1], len(cells))))
+        total = total.index_add(-1, cells // n_features, hidden.expand((*self.batch_shape[:-1], len(cells))))
+        counted = (self.active & flat).to(total.dtype)
+        return total + self.curve.log_mask_where_flat(self.observed) @ counted if bool(flat.any()) else total
 
 
 class Likelihood(nn.Module, ABC):
@@ -183,10 +187,10 @@ def at_cells(values: Tensor, cells: Tensor, shape: torch.Size) -> Tensor:
         Shape (..., m), (m,), (1,) or ().
     """
     if values.shape == shape:
-        return values.flatten(-2).index_select(-1, cells)
+        return take(values.flatten(-2), cells)
     return at_columns(values, cells % shape[-1])
 
 
 def at_columns(values: Tensor, columns: Tensor) -> Tensor:
     """The last axis at the indices ``columns``; a value that all columns share stays as it is."""
-    return values if values.ndim == 0 or values.shape[-1] == 1 else values.index_select(-1, columns)
+    return values if values.ndim == 0 or values.shape[-1] == 1 else take(values, columns)

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.distributions import constraints
 from torch.nn.functional import logsigmoid
 
-from pyro_mnar.model.curve import Curve
+from pyro_mnar.model.curve import Curve, take
 from pyro_mnar.model.likelihoods.base import CellRows
 from pyro_mnar.numerics.distributions import WithChoices
 from pyro_mnar.numerics.random_streams import uniform
@@ -78,7 +78,7 @@ class BernoulliRows(BernoulliChoice, CellRows):
 
     def log_missing(self, curve: Curve, cells: Tensor) -> Tensor:
         """See :class:`CellRows`."""
-        logits = self.logits.flatten(-2).index_select(-1, cells)
+        logits = take(self.logits.flatten(-2), cells)
         at_zero, at_one = log_missing_at_values(curve, logits)
         return torch.logaddexp(logsigmoid(-logits) + at_zero, logsigmoid(logits) + at_one)
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import constraints
 
-from pyro_mnar.model.curve import Curve
+from pyro_mnar.model.curve import Curve, take
 from pyro_mnar.model.likelihoods.base import CellRows, Likelihood, at_cells, at_columns
 from pyro_mnar.numerics.distributions import DiagonalNormal, WithChoices
 from pyro_mnar.numerics.masked_normal import TiltedNormal, log_missing
@@ -27,7 +27,7 @@ class GaussianRows(DiagonalNormal, CellRows):
     def log_missing(self, curve: Curve, cells: Tensor) -> Tensor:
         """See :class:`CellRows`."""
         slope, threshold = curve.slope_and_threshold
-        loc = self.loc.flatten(-2).index_select(-1, cells)
+        loc = take(self.loc.flatten(-2), cells)
         return log_missing(loc, at_cells(self.scale, cells, self.loc.shape), slope, threshold, curve.link)
 
     def missing_given_mask(
@@ -38,9 +38,12 @@ class GaussianRows(DiagonalNormal, CellRows):
         active: Tensor,
         generator: torch.Generator | None = None,
         one_cell: bool = False,
-    ) -> "TiltedGaussian":
+    ) -> "DiagonalNormal | TiltedGaussian":
         """See :class:`RowDistribution`."""
-        return TiltedGaussian(self, curve, observed, active.nonzero()[:, 0], generator)
+        tilted = (active & ~curve.is_flat).nonzero()[:, 0]
+        if len(tilted) == 0:
+            return self.missing_part(x, observed, generator)
+        return TiltedGaussian(self, curve, observed, tilted, generator)
 
 
 class TiltedGaussian(WithChoices):
@@ -77,7 +80,7 @@ class TiltedGaussian(WithChoices):
     ) -> None:
         self.rows, self.curve, self.active, self.generator, self.observed = rows, curve, active, generator, observed
         slope, threshold = (at_columns(v, active) for v in curve.slope_and_threshold)
-        self.tilted = TiltedNormal(rows.loc[..., active], at_columns(rows.scale, active), slope, threshold, curve.link)
+        self.tilted = TiltedNormal(take(rows.loc, active), at_columns(rows.scale, active), slope, threshold, curve.link)
         super().__init__(rows.batch_shape, rows.event_shape, validate_args=False)
 
     @property
@@ -93,7 +96,7 @@ class TiltedGaussian(WithChoices):
         slope, threshold = (v.detach() for v in curve.slope_and_threshold)
         scale = at_cells(self.rows.scale, cells, self.rows.loc.shape).detach()
         with torch.enable_grad():
-            m = loc.index_select(-1, cells).requires_grad_()
+            m = take(loc, cells).requires_grad_()
             log_z = log_missing(m, scale, slope, threshold, curve.link).sum()
         (by_loc,) = torch.autograd.grad(log_z, m)
         return loc.index_copy(-1, cells, m.detach() + scale**2 * by_loc).reshape(self.rows.loc.shape)
