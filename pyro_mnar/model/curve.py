@@ -27,16 +27,20 @@ class Curve(NamedTuple):
         shape (p,), or (K, n, p) where it depends on the code.
     link
         "probit" (F = Phi) or "logistic" (F = sigmoid).
+    flat
+        bool, shape (p,): the columns whose own values do not matter, P(s_j = 0) = F(c_j), which costs no integral;
+        None where every slope may move (a slope of 0 that is being learned is not flat).
     """
 
     slope: Tensor
     intercept: Tensor
     link: Link
+    flat: Tensor | None = None
 
     def at(self, columns: Tensor) -> "Curve":
         """The curve of ``columns``, indices of shape (q,) (one that all columns share stays as it is)."""
         slope, intercept = (v if v.ndim == 0 or v.shape[-1] == 1 else take(v, columns) for v in self[:2])
-        return Curve(slope, intercept, self.link)
+        return Curve(slope, intercept, self.link, None if self.flat is None else self.flat[columns])
 
     def of_cells(self, cells: Tensor, n_features: int) -> "Curve":
         """The curve of the cells at these positions of the flattened rows, shape (m,)."""
@@ -45,11 +49,6 @@ class Curve(NamedTuple):
             return self.at(column)
         intercept = take(self.intercept.flatten(-2), cells)
         return Curve(self.at(column).slope, intercept, self.link)
-
-    @property
-    def is_flat(self) -> Tensor:
-        """Which columns' own values do not matter, bool, shape of ``slope``: P(s_j = 0) = F(c_j)."""
-        return self.slope.detach() == 0
 
     def log_mask_where_flat(self, observed: Tensor) -> Tensor:
         """Log P(s_j | c_j) as if all columns were flat, shape (K, n, p) or (n, p), for the mask ``observed`` (n, p)."""

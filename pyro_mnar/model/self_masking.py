@@ -192,12 +192,12 @@ class Nested(Mechanism):
 
     def curve(self, z: Tensor | None = None) -> Curve:
         """See :class:`Mechanism`."""
-        slope, intercept, link = self.own.curve()
+        slope, intercept, link, _ = self.own.curve()
         slope = torch.where(self.believed, slope, torch.zeros_like(slope))
         if z is not None:
             shared = z @ torch.where(self.believed[:, None], torch.zeros_like(self.loading), self.loading).T
             intercept = intercept + shared
-        return Curve(slope, intercept, link)
+        return Curve(slope, intercept, link, ~self.believed)
 
     def forward(self, x: Tensor) -> Bernoulli:
         """p(s | x, z = 0): see :class:`Mechanism`."""

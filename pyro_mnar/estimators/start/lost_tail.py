@@ -114,6 +114,28 @@ def lost_tail(column: FloatArray, high: bool) -> LostTail | None:
     return LostTail(center, unit * spread * tail.scale, sign * tail.slope, threshold, tail.gain)
 
 
+def cliff_tail(column: FloatArray, high: bool) -> LostTail:
+    """The normal law of a column whose missing cells ALL lie beyond its last observed value, whatever fits better.
+
+    Its gain is that over loss at random, and may be negative.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=5000)
+    >>> tail = cliff_tail(np.where(x > 0, np.nan, x), high=True)
+    >>> bool(abs(tail.center) < 0.1 and abs(tail.scale - 1) < 0.1 and abs(tail.threshold) < 0.01)
+    True
+    """
+    seen = column[~np.isnan(column)]
+    sign, middle, spread = (1.0 if high else -1.0), seen.mean(), seen.std()
+    z, n_missing = sign * (seen - middle) / spread, len(column) - len(seen)
+    mean, sd = _beyond_cliff(z, n_missing)
+    explained = float(norm.logpdf(z, mean, sd).sum()) + n_missing * float(log_ndtr((mean - z.max()) / sd))
+    gain = explained - lost_at_random(len(z), n_missing)
+    center, threshold = (middle + sign * spread * place for place in (mean, float(z.max())))
+    return LostTail(center, spread * sd, sign * CLIFF * sd, threshold, gain)
+
+
 def piles_up(seen: FloatArray, high: bool) -> bool:
     """Whether the extreme value stands for many (zeros, say): a natural end, beyond which nothing is lost."""
     if len(seen) < 2:

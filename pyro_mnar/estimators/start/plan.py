@@ -28,12 +28,12 @@ class Start(NamedTuple):
     ----------
     columns : ColumnInfo
         Means and standard deviations to standardise with.
-    mechanism : SelfMasking
+    mechanism : Mechanism
         Its first state.
     """
 
     columns: ColumnInfo
-    mechanism: SelfMasking
+    mechanism: Mechanism
 
 
 def passes(steps: int, n_rows: int, batch_size: int) -> int:

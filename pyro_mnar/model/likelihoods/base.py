@@ -134,8 +134,8 @@ class CellMask(MaskTerm):
     def log_prob(self, value: Tensor) -> Tensor:
         """Log p(s | z, x_obs), shape (K, n), in nats."""
         n_features = self.observed.shape[-1]
-        flat = self.curve.is_flat.expand(n_features)
-        own = self.active & ~flat
+        flat = self.curve.flat
+        own = self.active if flat is None else self.active & ~flat
         # Only the cells that are missing are integrated, and they are the same for all draws.
         cells = (own & ~self.observed).reshape(-1).nonzero()[:, 0]
         hidden = self.rows.log_missing(self.curve.of_cells(cells, n_features), cells)
@@ -146,8 +146,9 @@ class CellMask(MaskTerm):
         total = seen.new_zeros((*seen.shape[:-1], self.observed.shape[0]))
         total = total.index_add(-1, shown // n_features, seen).expand(self.batch_shape)
         total = total.index_add(-1, cells // n_features, hidden.expand((*self.batch_shape[:-1], len(cells))))
-        counted = (self.active & flat).to(total.dtype)
-        return total + self.curve.log_mask_where_flat(self.observed) @ counted if bool(flat.any()) else total
+        if flat is None:
+            return total
+        return total + self.curve.log_mask_where_flat(self.observed) @ (self.active & flat).to(total.dtype)
 
 
 class Likelihood(nn.Module, ABC):

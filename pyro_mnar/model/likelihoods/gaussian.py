@@ -40,7 +40,7 @@ class GaussianRows(DiagonalNormal, CellRows):
         one_cell: bool = False,
     ) -> "DiagonalNormal | TiltedGaussian":
         """See :class:`RowDistribution`."""
-        tilted = (active & ~curve.is_flat).nonzero()[:, 0]
+        tilted = (active if curve.flat is None else active & ~curve.flat).nonzero()[:, 0]
         if len(tilted) == 0:
             return self.missing_part(x, observed, generator)
         return TiltedGaussian(self, curve, observed, tilted, generator)

@@ -1,0 +1,387 @@
+"""Whether the columns of a table hide their own values, and on which side, from what is observed.
+
+Two things are asked of a column. Does it end abruptly (a cliff)? And do the OTHER columns say that its missing cells
+lie beyond that end? A natural end (a percentage at 100) shows the first without the second. Loss that depends on other
+columns may show both, but then these explain the mask in another way than they explain the value. So the question that
+decides is: of all that the other columns know about the mask, how much is left when it has to go through the value
+that they predict (:mod:`~pyro_mnar.estimators.start.index_models`)? Where nearly all is left, a soft slope is found
+without any cliff.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, ndtri
+from scipy.stats import mannwhitneyu, rankdata
+from sklearn.ensemble import ExtraTreesRegressor
+
+from pyro_mnar.data.columns import FloatArray
+from pyro_mnar.estimators.start.index_models import hidden_evidence, mask_evidence
+from pyro_mnar.estimators.start.lost_tail import CLEAR_SLOPE, NO_SPREAD, LostTail, cliff_tail, lost_at_random, lost_tail
+
+BoolArray = NDArray[np.bool_]
+Kind = Literal["cliff", "soft", "none"]
+
+#: Log odds from which a cliff, and a soft slope, is believed.
+CLIFF_BELIEVED, SOFT_BELIEVED = 0.5, 1.0
+#: Rows on which columns are compared.
+_MOST_ROWS = 2000
+_LEAST_SEEN, _LEAST_MISSING = 30, 10
+#: Distinct values below which the end of a column is no evidence.
+_LEAST_LEVELS = 8
+#: Nats below which what is known about a mask is not divided into shares.
+_LEAST_MASK = 20.0
+#: Skill of a prediction below which it says nothing.
+_LEAST_SKILL = 0.02
+#: Share of the mask's evidence that a cut at the last value must not cost.
+_REFUTED = -0.5
+#: Density of values at an end, relative to that before it, from which the end may be a cut.
+_DENSE = 0.7
+#: Log odds that nothing outweighs.
+_CERTAIN = 10.0
+#: What verdicts on the other columns count, on the same side and on the other; and how far they may shift log odds.
+_QUORUM, _OTHER_SIDE, _SHIFTS = 1.5, 0.5, (-2.5, 2.5)
+#: Of the forests that predict a column: trees, and the share of the columns that each branch may choose from.
+_TREES, _FEATURES = 40, 0.4
+
+
+class Support(NamedTuple):
+    """What the other columns say about the missing cells of one, on the side in question.
+
+    Attributes
+    ----------
+    auc : float
+        Chance that a missing cell's predicted value lies further out than an observed cell's.
+    p : float
+        Of a one-sided Mann-Whitney test of that.
+    skill : float
+        Share of the observed values' variance, in normal scores, that the prediction explains out of sample.
+    mask : float
+        Log evidence that the mask depends on the other columns in any way, nats.
+    through : float
+        Share of it that remains where the mask depends on the predicted value alone; above 1 where that is simpler.
+    hidden : float
+        Share of it that remains where a cell is missing exactly beyond the last observed value; NaN without an end.
+    complete : float
+        Share of it that complete columns explain: near 1, the loss may as well be at random given these.
+    """
+
+    auc: float
+    p: float
+    skill: float
+    mask: float
+    through: float
+    hidden: float
+    complete: float
+
+
+class Evidence(NamedTuple):
+    """What a column shows.
+
+    Attributes
+    ----------
+    direction : int
+        +1 where high values are lost, -1 where low ones are, 0 where nothing is shown.
+    kind : {"cliff", "soft", "none"}
+        Whether it was found by an abrupt end with support, or by support alone.
+    strength : float
+        Log odds that values hide themselves on that side; for direction 0, on the likelier side.
+    tail : LostTail or None
+        What a cliff cut off, in the units of the column or, with ``log_scale``, of its logarithm.
+    log_scale : bool
+        Whether ``tail`` is that of the logarithm.
+    support : Support or None
+        None for columns that were not judged.
+    reason : str
+        One sentence.
+    """
+
+    direction: int
+    kind: Kind
+    strength: float
+    tail: LostTail | None
+    log_scale: bool
+    support: Support | None
+    reason: str
+
+
+class _Rows(NamedTuple):
+    """The sample of rows on which columns are compared."""
+
+    chosen: NDArray[np.int64]
+    scores: FloatArray
+    holes: BoolArray
+
+
+class _Shape(NamedTuple):
+    """A column on the scale on which a normal law, whole or without a tail, explains it best.
+
+    ``steep`` is +1 or -1 where the best explanation is a cliff on that side; ``ends`` are the sides that may be cuts.
+    """
+
+    values: FloatArray
+    log_scale: bool
+    steep: int
+    ends: tuple[int, ...]
+
+
+class _Side(NamedTuple):
+    """Log odds of a cut and of a soft slope on one side of a column."""
+
+    cliff: float
+    soft: float
+    support: Support
+
+    @property
+    def best(self) -> float:
+        return max(self.cliff, self.soft)
+
+
+def find_evidence(table: FloatArray, numeric: Sequence[int], known: FloatArray, seed: int = 0) -> list[Evidence]:
+    """Look at every numeric column with holes.
+
+    Parameters
+    ----------
+    table : ndarray
+        Shape (n, p), NaN = missing. Columns that are not numeric serve as predictors, by their codes.
+    numeric : sequence of int
+        Columns to judge.
+    known : ndarray
+        Shape (p,): +1 or -1 where high or low values are known to go missing, else 0.
+    seed : int
+        Of the forests and of the sample of rows.
+
+    Returns
+    -------
+    list of Evidence
+        One per column of the table.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(500, 1)) + 0.7 * rng.normal(size=(500, 3))
+    >>> x[x[:, 0] > 0.5, 0] = np.nan
+    >>> x[rng.random(500) < 0.3, 1] = np.nan
+    >>> [(e.direction, e.kind) for e in find_evidence(x, [0, 1, 2], np.zeros(3))]
+    [(1, 'cliff'), (0, 'none'), (0, 'none')]
+    """
+    chosen = np.random.default_rng(seed).permutation(len(table))[:_MOST_ROWS]
+    scores = np.column_stack([_normal_scores(column) for column in table[chosen].T])
+    rows = _Rows(chosen, scores, np.isnan(table[chosen]))
+    judged = [j for j in numeric if _can_be_judged(table[:, j], rows.holes[:, j])]
+    shapes = {j: _shape(table[:, j]) for j in judged}
+    sides = {j: _sides(rows, j, shapes[j], seed) for j in judged}
+    shifts = _shifts(sides, known)
+    return [
+        _verdict(shapes[j], sides[j], shifts[j], int(known[j]))
+        if j in sides
+        else Evidence(int(known[j]), "none", 0.0, None, False, None, "there is nothing to judge it by")
+        for j in range(table.shape[1])
+    ]
+
+
+def _normal_scores(column: FloatArray) -> FloatArray:
+    """Normal quantiles of the ranks; 0 in missing cells."""
+    scores, seen = np.zeros(len(column)), ~np.isnan(column)
+    if seen.any():
+        scores[seen] = ndtri((rankdata(column[seen]) - 0.5) / seen.sum())
+    return scores
+
+
+def _can_be_judged(column: FloatArray, missing: BoolArray) -> bool:
+    seen = column[~np.isnan(column)]
+    if missing.sum() < _LEAST_MISSING or (~missing).sum() < _LEAST_SEEN:
+        return False
+    return bool(np.ptp(seen) > NO_SPREAD * np.abs(seen).max())
+
+
+# The column by itself
+
+
+def _shape(column: FloatArray) -> _Shape:
+    """Where a column may have been cut, and the scale on which to say so."""
+    seen = column[~np.isnan(column)]
+    ends = tuple(sign for sign in (1, -1) if not _is_pile(sign * seen))
+    scales = [(column, 0.0, False)]
+    if seen.min() > 0 and seen.max() / seen.min() > 1 + 1e-6:
+        scales.append((np.log(column), -float(np.log(seen).sum()), True))
+    density = {(is_log, sign): _end_density(sign * values) for values, _, is_log in scales for sign in (1, -1)}
+    if len(np.unique(seen)) < _LEAST_LEVELS or max(density.values()) < _DENSE / 2:
+        return _Shape(column, False, 0, ())
+    best, shape = -np.inf, _Shape(column, False, 0, ())
+    for values, jacobian, is_log in scales:
+        at_random = _at_random(values) + jacobian
+        fits = [(at_random, 0)]
+        for sign in ends:
+            tail = lost_tail(values, sign > 0)
+            negative = sign < 0 and not is_log and seen.min() >= 0
+            if tail is not None and tail.found and not (negative and tail.lost_mean < 0):
+                fits.append((at_random + tail.gain, sign if abs(tail.slope) >= CLEAR_SLOPE else 0))
+        explained, steep = max(fits)
+        if explained > best:
+            cuts = tuple(sign for sign in ends if sign == steep or density[is_log, sign] >= _DENSE)
+            best, shape = explained, _Shape(values, is_log, steep, cuts)
+    return shape
+
+
+def _end_density(values: FloatArray) -> float:
+    """How dense values are in their upper 5 and 10 %, relative to the 5 and 10 % before: 0.2 in a normal tail."""
+    fifth, tenth, twentieth, end = np.nanquantile(values, [0.8, 0.9, 0.95, 1.0])
+    tiny = 1e-9 * (1 + abs(end - fifth))
+    last_5, last_10 = end - twentieth + tiny, end - tenth + tiny
+    return float(min((twentieth - tenth + tiny) / last_5, (tenth - fifth + tiny) / last_10))
+
+
+def _is_pile(values: FloatArray) -> bool:
+    """Whether the largest value stands for many: a natural end (zeros of an amount, a cap)."""
+    counts = np.unique(values, return_counts=True)[1]
+    return len(counts) < 2 or bool(counts[-1] >= 2 * counts[-6:-1].max())
+
+
+def _at_random(column: FloatArray) -> float:
+    """Log likelihood of a normal column that lost values at random, nats."""
+    seen = column[~np.isnan(column)]
+    return lost_at_random(len(seen), len(column) - len(seen)) - len(seen) * float(np.log(seen.std()))
+
+
+# What the others say
+
+
+def _sides(rows: _Rows, j: int, shape: _Shape, seed: int) -> dict[int, _Side]:
+    """Log odds for both sides of a column."""
+    missing = rows.holes[:, j]
+    u = _others(rows, j)
+    predicted, skill = _predict(u, rows.scores[:, j], missing, seed)
+    mask = mask_evidence(u, missing)
+    own = mask_evidence(_standardise(predicted[:, None]), missing)
+    complete = ~rows.holes.any(axis=0)
+    by_complete = mask_evidence(_standardise(rows.scores[:, complete]), missing) if complete.any() else 0.0
+    any_way = max(mask, by_complete, _LEAST_MASK)
+    result = {}
+    for sign in (1, -1):
+        test = mannwhitneyu(sign * predicted[missing], sign * predicted[~missing], alternative="greater")
+        auc = float(test.statistic) / (int(missing.sum()) * int((~missing).sum()))
+        hidden = np.nan
+        if sign in shape.ends:
+            z = sign * (shape.values - np.nanmean(shape.values)) / np.nanstd(shape.values)
+            hidden = hidden_evidence(u, z[rows.chosen], missing, float(np.nanmax(z))) / max(mask, _LEAST_MASK)
+        support = Support(auc, float(test.pvalue), skill, mask, own / any_way, hidden, by_complete / max(any_way, own))
+        result[sign] = _Side(_cliff_odds(support, shape.steep == sign), _soft_odds(support), support)
+    return result
+
+
+def _others(rows: _Rows, j: int) -> FloatArray:
+    """The other columns and their masks, standardised."""
+    return _standardise(np.delete(np.column_stack([rows.scores, rows.holes]), [j, rows.holes.shape[1] + j], axis=1))
+
+
+def _standardise(u: FloatArray) -> FloatArray:
+    spread = u.std(axis=0)
+    standard: FloatArray = (u - u.mean(axis=0))[:, spread > 1e-6] / spread[spread > 1e-6]
+    return standard
+
+
+def _predict(u: FloatArray, scores: FloatArray, missing: BoolArray, seed: int) -> tuple[FloatArray, float]:
+    """What the other columns predict for every row, out of sample, and how well."""
+    if not u.shape[1]:
+        return np.zeros(len(u)), 0.0
+    forest = ExtraTreesRegressor(_TREES, min_samples_leaf=5, max_features=_FEATURES, bootstrap=True, random_state=seed)
+    forest.fit(u[~missing], scores[~missing])
+    predicted = forest.predict(u)
+    predicted[~missing] = _out_of_bag(forest, u[~missing])
+    skill = 1 - np.mean((scores - predicted)[~missing] ** 2) / scores[~missing].var()
+    return predicted, float(skill)
+
+
+def _out_of_bag(forest: ExtraTreesRegressor, u: FloatArray) -> FloatArray:
+    """For each row, the mean of the trees that did not see it."""
+    values = u.astype(np.float32)
+    total, count = np.zeros(len(u)), np.zeros(len(u))
+    for tree, drawn in zip(forest.estimators_, forest.estimators_samples_, strict=True):
+        left_out = np.ones(len(u), dtype=bool)
+        left_out[drawn] = False
+        total[left_out] += tree.tree_.predict(values[left_out])[:, 0]
+        count[left_out] += 1
+    return total / np.maximum(count, 1)
+
+
+def _cliff_odds(support: Support, steep: bool) -> float:
+    """Log odds of a cut; weights from a logistic regression on the tables on which the rule was developed."""
+    if not support.hidden > _REFUTED:
+        return -_CERTAIN
+    through = np.clip(support.through, 0, 1)
+    return float(2.12 * min(support.hidden, 1) + 2.39 * through + 2.67 * (2 * support.auc - 1) + 1.92 * steep - 3.13)
+
+
+def _soft_odds(support: Support) -> float:
+    """Log odds of a soft slope; weights likewise."""
+    if support.auc <= 0.5:
+        return -_CERTAIN
+    return float(6.5 * np.clip(support.through, 0, 1.5) - 1.8 * np.clip(support.complete, 0, 1) - 3.6)
+
+
+# The table
+
+
+def _shifts(sides: dict[int, dict[int, _Side]], known: FloatArray) -> dict[int, dict[int, float]]:
+    """What the verdicts on the other columns add to each column's log odds: most tables have one story.
+
+    Where columns agree on a side, those that show it less clearly follow; where none shows anything, one that seems to
+    has to be clearer.
+    """
+    shifts = {j: dict.fromkeys((1, -1), 0.0) for j in sides}
+    for _ in range(2):
+        chance = {j: {s: _chance(sides[j][s].best + shifts[j][s], s, known[j]) for s in (1, -1)} for j in sides}
+        shifts = {j: {s: _shift([chance[k] for k in sides if k != j], s) for s in (1, -1)} for j in sides}
+    return shifts
+
+
+def _chance(odds: float, sign: int, known: float) -> float:
+    return float(expit(odds)) if not known else float(sign == known)
+
+
+def _shift(others: list[dict[int, float]], sign: int) -> float:
+    agree = sum(min(1.0, chance[sign] + _OTHER_SIDE * chance[-sign]) for chance in others)
+    return float(np.clip(_QUORUM * np.log((agree + 1) / (len(others) - agree + 1)), *_SHIFTS))
+
+
+def _verdict(shape: _Shape, sides: dict[int, _Side], shifts: dict[int, float], known: int) -> Evidence:
+    if known:
+        tail = lost_tail(shape.values, known > 0)
+        kind: Kind = "cliff" if tail is not None and tail.found and abs(tail.slope) >= CLEAR_SLOPE else "soft"
+        return Evidence(known, kind, np.inf, tail, shape.log_scale, sides[known].support, "its direction was given")
+    sign = max(sides, key=lambda s: sides[s].best + shifts[s])
+    cliff, soft, support = sides[sign].cliff + shifts[sign], sides[sign].soft + shifts[sign], sides[sign].support
+    word, strength = "high" if sign > 0 else "low", max(cliff, soft)
+    if cliff >= CLIFF_BELIEVED:
+        tail = lost_tail(shape.values, sign > 0) if shape.steep == sign else None
+        reason = (
+            f"its {word} values end abruptly, and the other columns place its missing cells beyond that end "
+            f"({_percent(support.hidden)} of what they say about the mask agrees with it)"
+        )
+        return Evidence(
+            sign, "cliff", strength, tail or cliff_tail(shape.values, sign > 0), shape.log_scale, support, reason
+        )
+    if soft >= SOFT_BELIEVED:
+        reason = (
+            f"it misses {word} values: {_percent(support.through)} of what the other columns say about its mask goes "
+            f"through the value that they predict"
+        )
+        return Evidence(sign, "soft", strength, None, shape.log_scale, support, reason)
+    return Evidence(0, "none", strength, None, shape.log_scale, support, _why_not(shape, sign, support))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * np.clip(share, 0, 1):.0f} %"
+
+
+def _why_not(shape: _Shape, sign: int, support: Support) -> str:
+    if sign in shape.ends and support.skill < _LEAST_SKILL:
+        return "it ends abruptly, but no other column can say whether its missing cells lie beyond that end"
+    if sign in shape.ends:
+        return "it ends abruptly, but the other columns do not place its missing cells beyond that end"
+    return "the data do not show that its values are missing because of themselves"

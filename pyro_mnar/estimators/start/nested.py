@@ -1,0 +1,87 @@
+"""Where the nested mechanism starts: one plan per column, made once, from the evidence that the table holds.
+
+A column that shows a cliff starts from the normal that lost its tail; one that softly misses one side, or of which the
+user tells the direction, from a gentle slope of its own; every other column has the code's part alone, and is imputed
+about as far as it was observed.
+"""
+
+import numpy as np
+import torch
+from scipy.special import ndtri
+
+from pyro_mnar.data.columns import ColumnInfo, Layout, Support
+from pyro_mnar.data.transforms import FloatArray, Identity, Transform
+from pyro_mnar.estimators.start.cliff_scale import scale_of_cliff
+from pyro_mnar.estimators.start.evidence import Evidence, find_evidence
+from pyro_mnar.estimators.start.plan import Start, set_up
+from pyro_mnar.model.mechanisms import Nested
+
+#: Probits per standard deviation at which a slope without a cliff starts.
+SOFT_SLOPE = 1.0
+#: Shares of the observed range beyond its ends to which imputed values may lie: without evidence, and softly missing.
+REACH_AT_RANDOM, REACH_SOFT = 0.1, 0.5
+
+
+def start_nested(
+    table: FloatArray, layout: Layout, columns: ColumnInfo, given: Nested, seed: int
+) -> tuple[Start, list[Evidence]]:
+    """Scales, supports and the mechanism's first state, and what speaks for each column.
+
+    Parameters
+    ----------
+    table : ndarray
+        The model's columns in original units, shape (n, p), NaN = missing.
+    layout : Layout
+        Their kinds.
+    columns : ColumnInfo
+        Their scales by what was observed.
+    given : Nested
+        As the caller gave it; it is not changed.
+    seed : int
+        Of the search for evidence.
+
+    Examples
+    --------
+    >>> from pyro_mnar.data.columns import describe
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(800, 1)) + 0.5 * rng.normal(size=(800, 3))
+    >>> x[x[:, 0] > 0.3, 0] = np.nan
+    >>> start, evidence = start_nested(x, Layout((0, 1, 2)), describe(x, ["a", "b", "c"]), Nested(), 0)
+    >>> start.mechanism.believed.tolist(), evidence[0].kind
+    ([True, False, False], 'cliff')
+    """
+    mechanism = set_up(given, columns)
+    known = mechanism.own.sign.cpu().numpy().astype(np.float64)
+    ordered = [*(column.column for column in layout.levels), *(column.column for column in layout.atoms)]
+    evidence = find_evidence(table, [*layout.continuous, *ordered], known, seed)
+    p = len(columns.names)
+    transforms: list[Transform] = list(columns.transforms or (Identity(),) * p)
+    supports = list(columns.supports or (Support(),) * p)
+    center, scale = columns.center.copy(), columns.scale.copy()
+    slope, threshold = np.zeros(p), np.zeros(p)
+    for j, found in enumerate(evidence):
+        if found.kind == "cliff" and j in layout.continuous:
+            transforms[j], tail = scale_of_cliff(table[:, j], found.direction > 0)
+            center[j], scale[j], slope[j] = tail.center, tail.scale, tail.slope
+            threshold[j] = (tail.threshold - tail.center) / tail.scale
+            continue
+        if j in layout.continuous or j in ordered:
+            supports[j] = _within(supports[j], table[:, j], REACH_SOFT if found.direction else REACH_AT_RANDOM)
+        if found.direction:
+            slope[j] = SOFT_SLOPE * found.direction
+            # So that as many cells are missing as were.
+            rate = float(np.clip(columns.missing_rate[j], 0.02, 0.98))
+            threshold[j] = -float(ndtri(rate)) * np.hypot(1.0, slope[j]) / slope[j]
+    mechanism.start_at(*(torch.as_tensor(values) for values in (slope != 0, slope, threshold)))
+    described = columns._replace(center=center, scale=scale, transforms=tuple(transforms), supports=tuple(supports))
+    return Start(described, mechanism), evidence
+
+
+def _within(support: Support, column: FloatArray, share: float) -> Support:
+    """The part of the support that is no further from the observed values than a share of their range."""
+    seen = column[~np.isnan(column)]
+    if len(seen) == 0:
+        return support
+    low, high = float(seen.min()), float(seen.max())
+    reach = share * (high - low)
+    return support._replace(lowest=max(support.lowest, low - reach), highest=min(support.highest, high + reach))
