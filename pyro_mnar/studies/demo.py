@@ -193,15 +193,18 @@ def draw_distributions(table: pd.DataFrame, holed: pd.DataFrame, outcomes: dict[
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    from pyro_mnar.analysis.plots import parts
+
     # A figure of its own, not pyplot's: no global state, and no display needed.
     figure = Figure(figsize=(12, 3.2), layout="constrained")
     FigureCanvasAgg(figure)
     for axes, name in zip(figure.subplots(1, len(SHOWN)), SHOWN, strict=True):
         lost = holed[name].isna()
         bins = np.linspace(table[name].min(), table[name].quantile(0.995), 40)
-        axes.hist(table.loc[~lost, name], bins, color="0.85", label="observed")
-        axes.hist(table.loc[lost, name], bins, color="0.55", label="missing: true values")
-        for method, colour, label in ((MIWAE, "C1", "imputed by MIWAE"), (KNOWN, "C0", "imputed by not-MIWAE")):
+        axes.hist(table.loc[~lost, name], bins, color=parts.OBSERVED, label="observed")
+        axes.hist(table.loc[lost, name], bins, color=parts.TRUE, label="missing: true values")
+        for method, colour in ((MIWAE, parts.MIWAE), (KNOWN, parts.NOT_MIWAE)):
+            label = f"imputed by {method.partition(',')[0]}"
             axes.hist(
                 outcomes[method].completed.loc[lost, name], bins, histtype="step", lw=1.8, color=colour, label=label
             )

@@ -1,21 +1,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.patches import StepPatch
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
 from pyro_mnar.analysis import plots
+from pyro_mnar.analysis.plots import parts
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.replicates import simulate
 from tests.support.surveys import NAMES, fitted, imputer, survey
-
-# The fits are quick ones; a few rows with uneven weights are expected.
-pytestmark = pytest.mark.filterwarnings("ignore::pyro_mnar.errors.UnreliableWeightsWarning")
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +95,130 @@ def test_curves_are_those_of_the_report_in_original_units() -> None:
     span = ax.patches[0].get_extents().transformed(ax.transData.inverted())
     np.testing.assert_allclose([span.x0, span.x1], [holed["income"].min(), holed["income"].max()])
     assert ax.get_xlabel() == "income"
+
+
+def test_the_curve_of_a_column_of_logarithms_crosses_a_half_at_the_reported_threshold() -> None:
+    rng = np.random.default_rng(0)
+    income = np.exp(8 + 0.5 * rng.normal(size=400))
+    table = pd.DataFrame({"income": income, "other": np.log(income) + 0.3 * rng.normal(size=400)})
+    table.loc[income > 4000, "income"] = np.nan
+    model = imputer(log_columns=["income"], latent_dim=1).fit(table)
+    assert model.columns_.logged == (0,)
+    report = model.mechanism_report().iloc[0]
+    values, chance = line(plots.mechanism_curves(model, table, "income"), "model")
+    assert values.min() < report["threshold"] < values.max()
+    assert np.interp(report["threshold"], values, chance) == pytest.approx(0.5, abs=0.02)
+    # The slope of the logit is four times that of the curve where that is a half.
+    slope = 4 * np.interp(report["threshold"], values, np.gradient(chance, values))
+    assert slope == pytest.approx(report["slope"], rel=0.1)
+    assert chance[0] < 0.1
+
+
+LONG = {
+    "income": "what_is_the_total_income_of_your_household_per_month",
+    "spending": "how much do you spend in an average month on everything",
+}
+
+
+def boxes(texts: list[Text]) -> list[Bbox]:
+    return [text.get_window_extent() for text in texts if text.get_text() and text.get_visible()]
+
+
+def overlap(some: list[Bbox]) -> list[tuple[int, int]]:
+    # A pixel of tolerance: extents are rounded up.
+    small = [Bbox.from_extents(b.x0 + 1, b.y0 + 1, b.x1 - 1, b.y1 - 1) for b in some]
+    return [(i, j) for i, a in enumerate(small) for j, b in enumerate(small[:i]) if a.overlaps(b)]
+
+
+def crowded(ax: Axes) -> list[str]:
+    """Name what lies over another text, or beyond the edge of the figure."""
+    ax.figure.canvas.draw()
+    whole = ax.figure.bbox.padded(1)
+    found = []
+    for axis in (ax.xaxis, ax.yaxis):
+        low, high = sorted(axis.get_view_interval())
+        ticks = boxes([tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high])
+        ends = boxes([axis.label])
+        if overlap(ticks + ends):
+            found.append(f"{axis.axis_name}: labels overlap")
+        if any(b.x0 < whole.x0 or b.x1 > whole.x1 or b.y0 < whole.y0 or b.y1 > whole.y1 for b in ticks + ends):
+            found.append(f"{axis.axis_name}: a label is cut")
+    return found
+
+
+def table_of(n_columns: int) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    names = [f"{('mean', 'standard error', 'worst')[j % 3]} measurement number {j}" for j in range(n_columns)]
+    x = rng.normal(size=(40, n_columns))
+    return pd.DataFrame(np.where(rng.random(x.shape) < 0.1, np.nan, x), columns=names)
+
+
+CROWDED: dict[str, Callable[[], Axes]] = {
+    **{name: partial(draw, None) for name, draw in DRAWERS.items()},
+    "models": lambda: plots.mechanism_comparison(COMPARISON.set_axis(list(LONG.values()))),
+    "two long names": lambda: plots.missing_pattern(survey(0, N)[1].rename(columns=LONG)),
+    "thirty": lambda: plots.missing_pattern(table_of(30)),
+    "a hundred": lambda: plots.missing_pattern(table_of(100)),
+    "checks": lambda: plots.ppc_mask(
+        imputer(max_iter=3).fit(survey(0, 100)[1].rename(columns=LONG)),
+        survey(0, 100)[1].rename(columns=LONG),
+        n_tables=20,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CROWDED)
+def test_long_names_have_room(name: str) -> None:
+    assert crowded(CROWDED[name]()) == []
+
+
+def drawn_points(ax: Axes) -> np.ndarray:
+    """Where the data are, in pixels: markers, ends of lines, corners of steps."""
+    parts = [
+        ax.transData.transform(found.get_xydata())
+        for found in ax.get_lines()
+        if found.get_transform().contains_branch(ax.transData)
+    ]
+    parts += [
+        ax.transData.transform(np.asarray(part.get_offsets())) for part in ax.collections if len(part.get_paths()) == 1
+    ]
+    for patch in ax.patches:
+        if isinstance(patch, StepPatch):
+            heights, edges, _ = patch.get_data()
+            parts.append(ax.transData.transform(np.column_stack([(edges[1:] + edges[:-1]) / 2, heights])))
+    return np.concatenate(parts)
+
+
+@pytest.mark.parametrize("name", [name for name in DRAWERS if name not in ("missing_pattern", "mechanism_comparison")])
+def test_legends_hide_no_data(name: str) -> None:
+    ax = DRAWERS[name](None)
+    ax.figure.canvas.draw()
+    legend = ax.get_legend()
+    if legend is None:
+        assert name == "latent"  # Without a column there is nothing to tell apart.
+        return
+    x, y = drawn_points(ax).T
+    box = legend.get_window_extent()
+    # Lines across the whole picture pass below it as well.
+    inside = (box.y0 < y) & (y < box.y1) & (box.x0 < x) & (x < box.x1)
+    assert not inside.any()
+    assert box.x0 >= ax.bbox.x0 and box.x1 <= ax.bbox.x1
+
+
+def test_colours_are_told_apart_by_colour_blind_readers() -> None:
+    """Lightness differs, or blue against yellow does: neither needs the red and green cones to be different."""
+
+    def seen(colour: str) -> np.ndarray:
+        # Protanopia, Vienot, Brettel & Mollon 1999, on linear values.
+        linear = np.array(to_rgb(colour)) ** 2.2
+        return (np.array([[0.1124, 0.8876, 0.0], [0.1124, 0.8876, 0.0], [0.004, -0.004, 1.0]]) @ linear).clip(0) ** (
+            1 / 2.2
+        )
+
+    together = [parts.OBSERVED, parts.TRUE, parts.DATA, parts.IMPUTED, parts.MIWAE]
+    for i, a in enumerate(together):
+        for b in together[:i]:
+            assert np.abs(seen(a) - seen(b)).max() > 0.15, (a, b)
 
 
 def test_curves_of_several_models_have_their_names_and_bands_where_the_other_values_matter() -> None:

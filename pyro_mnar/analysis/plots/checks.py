@@ -5,7 +5,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from pyro_mnar.analysis.checks import summarise
-from pyro_mnar.analysis.plots.parts import MODEL, OBSERVED, WRONG, axes, bins, position
+from pyro_mnar.analysis.plots.parts import DATA, LIMIT, MODEL, OBSERVED, WRONG, axes, bins, legend, position, wrapped
 from pyro_mnar.estimators.base import JointEstimator
 from pyro_mnar.estimators.replicates import Codes, simulate
 from pyro_mnar.inference.posterior.answers import MIN_ESS
@@ -37,22 +37,24 @@ def ppc_mask(
     Returns
     -------
     Axes
-        Bars: 90 % of the simulated tables. Points: the data, red where the check of
+        Bars: 90 % of the simulated tables. Points: the data, diamonds where the check of
         :func:`pyro_mnar.analysis.checks.check` is flagged.
     """
-    ax = axes(ax)
     lines = summarise(simulate(estimator, X, n_tables, codes, random_state), random_state=random_state)
     lines = lines[lines["check"].isin(["missing rate", "jointly missing"])]
+    names = [wrapped(a if not b else f"{a} and {b}", 36) for a, b in zip(lines["column"], lines["other"], strict=True)]
+    ax = axes(ax, height=min(1.5 + 0.22 * sum(name.count("\n") + 1 for name in names), 16.0))
     places = np.arange(len(lines))[::-1]
     ax.hlines(places, lines["low"], lines["high"], color=MODEL, linewidth=6, alpha=0.5, label="model, 90 %")
     flagged = lines["flagged"].to_numpy(dtype=bool)
-    for chosen, color, label in ((~flagged, OBSERVED, "data"), (flagged, WRONG, "data, flagged")):
+    for chosen, color, sign, label in ((~flagged, DATA, "o", "data"), (flagged, WRONG, "D", "data, flagged")):
         if chosen.any():
-            ax.plot(lines["observed"].to_numpy()[chosen], places[chosen], "o", color=color, label=label)
-    names = [a if not b else f"{a} and {b}" for a, b in zip(lines["column"], lines["other"], strict=True)]
+            ax.plot(lines["observed"].to_numpy()[chosen], places[chosen], sign, color=color, label=label)
+    ax.set(ylim=(-0.7, len(lines) - 0.3))
+    # Names may leave the Axes narrower than the label: it grows to the left, where there is room.
+    ax.set_xlabel("share of rows where missing", loc="right")
+    legend(ax)
     ax.set_yticks(places, names)
-    ax.set(xlabel="share of rows where missing")
-    ax.legend()
     return ax
 
 
@@ -91,12 +93,12 @@ def ppc_observed(
     low, high = np.quantile(x[seen], [0.001, 0.999])
     edges = bins(np.concatenate([data, x[0][seen[0]].clip(min(low, data.min()), max(high, data.max()))]))
     drawn = np.array([np.histogram(row[mask], edges, density=True)[0] for row, mask in zip(x, seen, strict=True)])
-    ax.hist(data, edges, density=True, color=OBSERVED, alpha=0.5, label="data, observed")
+    ax.hist(data, edges, density=True, color=OBSERVED, label="data, observed")
     band = np.quantile(drawn, [0.05, 0.95], axis=0)
     ax.stairs(band[1], edges, baseline=band[0], fill=True, color=MODEL, alpha=0.4, label="model after selection, 90 %")
     ax.stairs(np.median(drawn, 0), edges, color=MODEL)
-    ax.set(xlabel=simulated.names[j], ylabel="density")
-    ax.legend()
+    ax.set(xlabel=wrapped(simulated.names[j], 60), ylabel="density")
+    legend(ax)
     return ax
 
 
@@ -126,10 +128,11 @@ def weight_health(
     posterior = estimator.posterior(X, n_draws)
     k = np.clip(np.nan_to_num(posterior.pareto_k, nan=np.nan, posinf=2.0, neginf=-1.0), -1.0, 2.0)
     good = posterior.reliable
-    for chosen, color, label in ((good, OBSERVED, "reliable"), (~good, WRONG, "unreliable")):
-        ax.plot(posterior.ess[chosen], k[chosen], ".", color=color, label=f"{label} ({chosen.sum():,} rows)", alpha=0.6)
-    ax.axhline(pareto_k_limit(int(posterior.n_draws.min())), color=MODEL, linestyle=":")
-    ax.axvline(MIN_ESS, color=MODEL, linestyle=":")
+    for chosen, color, sign, label in ((good, MODEL, ".", "reliable"), (~good, WRONG, "D", "unreliable")):
+        label = f"{label} ({chosen.sum():,} rows)"
+        ax.plot(posterior.ess[chosen], k[chosen], sign, color=color, markersize=5, label=label, alpha=0.6)
+    ax.axhline(pareto_k_limit(int(posterior.n_draws.min())), color=LIMIT, linestyle=":")
+    ax.axvline(MIN_ESS, color=LIMIT, linestyle=":")
     ax.set(xlabel="effective draws", ylabel="Pareto k-hat", xscale="log")
-    ax.legend()
+    legend(ax)
     return ax

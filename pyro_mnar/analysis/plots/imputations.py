@@ -8,7 +8,19 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 
-from pyro_mnar.analysis.plots.parts import IMPUTED, OBSERVED, TRUE, axes, bins, position
+from pyro_mnar.analysis.plots.parts import (
+    CHARACTER,
+    DATA,
+    IMPUTED,
+    OBSERVED,
+    TRUE,
+    axes,
+    bins,
+    inches,
+    legend,
+    position,
+    wrapped,
+)
 from pyro_mnar.data.columns import FloatArray
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.base import JointEstimator
@@ -60,12 +72,12 @@ def imputed_distribution(
     edges = bins(*samples.values())
     heights = {name: np.histogram(values, edges)[0].astype(float) for name, values in samples.items()}
     heights["imputed"] /= n_imputations
-    ax.stairs(heights["observed"], edges, fill=True, color=OBSERVED, alpha=0.5, label="observed")
-    ax.stairs(heights["imputed"], edges, fill=True, color=IMPUTED, alpha=0.5, label="imputed")
+    ax.stairs(heights["observed"], edges, fill=True, color=OBSERVED, label="observed")
     if true is not None:
-        ax.stairs(heights["true, missing cells"], edges, color=TRUE, label="true, missing cells")
-    ax.set(xlabel=estimator.columns_.names[j], ylabel="rows")
-    ax.legend()
+        ax.stairs(heights["true, missing cells"], edges, fill=True, color=TRUE, alpha=0.8, label="true, missing cells")
+    ax.stairs(heights["imputed"], edges, color=IMPUTED, linewidth=1.8, label="imputed")
+    ax.set(xlabel=wrapped(estimator.columns_.names[j], 60), ylabel="rows")
+    legend(ax)
     return ax
 
 
@@ -109,10 +121,10 @@ def imputation_intervals(
     true = _truth(truth, table)
     if true is not None:
         values = true[hidden, j]
-        ax.plot(places, values[shown], ".", color=TRUE, label="true")
+        ax.plot(places, values[shown], "o", markersize=4, color=TRUE, markeredgecolor=DATA, label="true")
         ax.set_title(f"{100 * ((low <= values) & (values <= high)).mean():.0f} % of the true values inside")
-    ax.set(xlabel="missing cells, by median", ylabel=estimator.columns_.names[j], xticks=[])
-    ax.legend()
+    ax.set(xlabel="missing cells, by median", ylabel=wrapped(estimator.columns_.names[j], 40), xticks=[])
+    legend(ax)
     return ax
 
 
@@ -131,25 +143,41 @@ def missing_pattern(X: npt.ArrayLike, max_patterns: int = 20, ax: Axes | None = 
     Returns
     -------
     Axes
-        An image, blue where observed and orange where missing; the number of rows on the left, the missing rate of each
+        An image, grey where observed and blue where missing; the number of rows on the left, the missing rate of each
         column below.
     """
-    ax = axes(ax)
     frame = X if isinstance(X, pd.DataFrame) else pd.DataFrame(np.asarray(X)).add_prefix("x")
     hidden, names = frame.isna().to_numpy(), [str(name) for name in frame.columns]
     patterns, counts = np.unique(hidden, axis=0, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:max_patterns]
-    ax.imshow(patterns[order], aspect="auto", cmap=ListedColormap([OBSERVED, IMPUTED]), vmin=0, vmax=1, alpha=0.7)
+    # Room for names that may have to stand upright.
+    size = float(np.clip(0.35 * len(names), 7, 16)), 1.2 + 0.25 * len(order) + CHARACTER * min(max(map(len, names)), 38)
+    ax = axes(ax, *size)
+    ax.imshow(patterns[order], aspect="auto", cmap=ListedColormap([OBSERVED, IMPUTED]), vmin=0, vmax=1)
     ax.set_yticks(range(len(order)), [f"{count:,}" for count in counts[order]])
-    labels = [f"{name}\n{100 * rate:.0f} %" for name, rate in zip(names, hidden.mean(0), strict=True)]
-    ax.set_xticks(range(len(names)), labels, rotation=0 if len(names) <= 8 else 90)
+    ax.set(ylabel="rows with this pattern", xlabel="missing (blue)")
+    _name_columns(ax, [f"{100 * rate:.0f} %" for rate in hidden.mean(0)], names)
     # Lines between the cells, without ticks of their own.
     ax.set_xticks(np.arange(len(names) + 1) - 0.5, minor=True)
     ax.set_yticks(np.arange(len(order) + 1) - 0.5, minor=True)
     ax.grid(which="minor", color="white", linewidth=1.5)
     ax.tick_params(which="both", length=0)
-    ax.set(ylabel="rows with this pattern", xlabel="missing (orange)")
     return ax
+
+
+def _name_columns(ax: Axes, rates: list[str], names: list[str]) -> None:
+    """Names below the columns, upright where they have no room side by side."""
+    room = inches(ax)[0] / len(names)
+    characters, longest = int(room / CHARACTER) - 1, max(map(len, names))
+    if characters >= min(12, longest) and characters >= max(map(len, rates)):
+        beside = [f"{wrapped(name, characters)}\n{rate}" for name, rate in zip(names, rates, strict=True)]
+        ax.set_xticks(range(len(names)), beside)
+        return
+    # No more of them than there is room for.
+    step = int(np.ceil(2 * CHARACTER / room))
+    short = [name if len(name) <= 32 else f"{name[:31]}…" for name in names]
+    upright = [f"{name}  {rate}" for name, rate in zip(short, rates, strict=True)]
+    ax.set_xticks(range(0, len(names), step), upright[::step], rotation=90)
 
 
 def latent(
@@ -193,7 +221,7 @@ def latent(
     else:
         j = position(column, estimator.columns_.names)
         colour, hidden, label = posterior.mean()[:, j], np.isnan(table[:, j]), estimator.columns_.names[j]
-    for chosen, size, marker in ((~hidden, 10, "o"), (hidden, 20, "x")):
+    for chosen, size, marker in ((~hidden, 14, "o"), (hidden, 24, "x")):
         points = ax.scatter(
             plane[chosen, 0],
             plane[chosen, 1],
@@ -205,8 +233,8 @@ def latent(
             label="missing" if marker == "x" else "observed",
         )
     if hidden.any():
-        ax.legend()
-    plt.colorbar(points, ax=ax, label=label)
+        legend(ax)
+    plt.colorbar(points, ax=ax, label=wrapped(label, 40))
     ax.set(
         xlabel=f"first direction of z ({100 * share[0]:.0f} %)",
         ylabel=f"second direction of z ({100 * share[1]:.0f} %)",

@@ -8,10 +8,24 @@ import pandas as pd
 import torch
 from matplotlib.axes import Axes
 
-from pyro_mnar.analysis.plots.parts import IMPUTED, MODEL, OBSERVED, WRONG, axes, position
+from pyro_mnar.analysis.plots.parts import (
+    DASHES,
+    DATA,
+    IMPUTED,
+    LIMIT,
+    MODEL,
+    OBSERVED,
+    SEVERAL,
+    WRONG,
+    axes,
+    legend,
+    position,
+    wrapped,
+)
 from pyro_mnar.data.columns import FloatArray, standardise
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.base import JointEstimator
+from pyro_mnar.inference.posterior import Posterior
 
 
 def training_history(estimator: JointEstimator, ax: Axes | None = None) -> Axes:
@@ -32,7 +46,7 @@ def training_history(estimator: JointEstimator, ax: Axes | None = None) -> Axes:
     ax = axes(ax)
     history = estimator.history_
     passes = np.arange(1, history.n_iter + 1)
-    ax.plot(passes, history.bound, color=OBSERVED, label="training")
+    ax.plot(passes, history.bound, color=DATA, label="training")
     if history.validation_bound:
         ax.plot(passes, history.validation_bound, color=IMPUTED, label="held out")
         best = int(np.argmax(history.validation_bound))
@@ -42,7 +56,7 @@ def training_history(estimator: JointEstimator, ax: Axes | None = None) -> Axes:
     if len(late) > 1 and np.ptp(late) > 0:
         ax.set_ylim(late.min() - 0.05 * np.ptp(late), late.max() + 0.05 * np.ptp(late))
     ax.set(xlabel="passes over the data", ylabel="bound (nats per row)")
-    ax.legend()
+    legend(ax)
     return ax
 
 
@@ -90,25 +104,26 @@ def mechanism_curves(
     j = position(column, first.columns_.names)
     table = first.table(X)
     seen = table[:, j][~np.isnan(table[:, j])]
-    completed = [estimator.posterior(X).mean() for estimator in fitted]
-    values = np.concatenate([seen, *(rows[:, j] for rows in completed)])
+    posteriors = [estimator.posterior(X) for estimator in fitted]
+    values = np.concatenate([seen, *(posterior.mean()[:, j] for posterior in posteriors)])
     grid = np.linspace(values.min(), values.max(), 200)
-    ax.axvspan(seen.min(), seen.max(), color=OBSERVED, alpha=0.1, label="observed values")
-    for index, (estimator, rows) in enumerate(zip(fitted, completed, strict=True)):
-        curves = _missing_probability(estimator, rows[:n_rows], j, grid)
-        mean = curves.mean(0)
-        color = IMPUTED if len(fitted) == 1 else f"C{index % 10}"
-        ax.plot(grid, mean, color=color, label=labels[index])
+    ax.axvspan(seen.min(), seen.max(), color=OBSERVED, alpha=0.5, linewidth=0, label="observed values")
+    for index, (estimator, posterior) in enumerate(zip(fitted, posteriors, strict=True)):
+        curves = _missing_probability(estimator, posterior, n_rows, j, grid)
+        color = SEVERAL[index % len(SEVERAL)]
+        ax.plot(grid, curves.mean(0), color=color, linestyle=DASHES[index % len(DASHES)], label=labels[index])
         low, high = np.quantile(curves, [0.05, 0.95], axis=0)
         if (high - low).max() > 1e-6:
             ax.fill_between(grid, low, high, color=color, alpha=0.2, linewidth=0)
-    ax.axhline(np.isnan(table[:, j]).mean(), color=MODEL, linestyle=":", label="missing rate")
-    ax.set(xlabel=first.columns_.names[j], ylabel="P(missing)", ylim=(-0.02, 1.02))
-    ax.legend()
+    ax.axhline(np.isnan(table[:, j]).mean(), color=LIMIT, linestyle=":", label="missing rate")
+    ax.set(xlabel=wrapped(first.columns_.names[j], 60), ylabel="P(missing)", ylim=(-0.02, 1.02))
+    legend(ax)
     return ax
 
 
-def _missing_probability(estimator: JointEstimator, rows: FloatArray, j: int, grid: FloatArray) -> FloatArray:
+def _missing_probability(
+    estimator: JointEstimator, posterior: Posterior, n_rows: int, j: int, grid: FloatArray
+) -> FloatArray:
     """P(s_j = 0) with column j set to each value of the grid and the rest of the row left, shape (rows, grid)."""
     joint = estimator.joint_
     if not joint.has_mask_term or not bool(joint.active[j]):
@@ -116,12 +131,16 @@ def _missing_probability(estimator: JointEstimator, rows: FloatArray, j: int, gr
             f"the model has no mechanism for column {estimator.columns_.names[j]!r}: it is ignorable, or the column "
             "was complete in training"
         )
-    varied = np.repeat(rows[:, None], len(grid), axis=1)
+    like = next(joint.parameters())
+    varied = np.repeat(posterior.mean()[:n_rows, None], len(grid), axis=1)
     varied[..., j] = grid
-    standard = standardise(varied, estimator.columns_)
+    # standardise knows tables of two dimensions only.
+    standard = standardise(varied.reshape(-1, varied.shape[-1]), estimator.columns_).reshape(varied.shape)
+    codes = posterior.codes(1, torch.Generator().manual_seed(0))[0, :n_rows, None]
     with torch.no_grad():
-        x = torch.as_tensor(standard).to(next(joint.parameters()))
-        missing: FloatArray = (1 - joint.mechanism(x).probs[..., j]).double().cpu().numpy()
+        x, z = torch.as_tensor(standard).to(like), codes.to(like).expand(-1, len(grid), -1)
+        observed = joint.mask_given_row(x, z, n_inner=1).bernoulli.probs[..., j]
+    missing: FloatArray = (1 - observed).double().cpu().numpy()
     return missing
 
 
@@ -140,21 +159,22 @@ def mechanism_comparison(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Axes
         One point per model, difference to the best in nats per row, with two standard errors to each side.
     """
-    ax = axes(ax)
+    ax = axes(ax, height=1.2 + 0.5 * len(table))
     places = np.arange(len(table))[::-1]
     worse = (table["verdict"] == "worse").to_numpy()
-    for chosen, color in ((worse, WRONG), (~worse, OBSERVED)):
+    for chosen, color, sign in ((worse, WRONG, "D"), (~worse, MODEL, "o")):
         ax.errorbar(
             table["difference"].to_numpy()[chosen],
             places[chosen],
             xerr=2 * table["difference_se"].to_numpy()[chosen],
-            fmt="o",
+            fmt=sign,
             color=color,
             capsize=3,
         )
-    ax.axvline(0, color=MODEL, linestyle=":")
-    ax.set_yticks(places, [str(name) for name in table.index])
-    ax.set(xlabel="difference to the best (nats per row, ± 2 standard errors)", ylim=(-0.5, len(table) - 0.5))
+    ax.axvline(0, color=LIMIT, linestyle=":")
+    ax.set_yticks(places, [wrapped(str(name)) for name in table.index])
+    ax.set(ylim=(-0.5, len(table) - 0.5))
+    ax.set_xlabel("difference to the best (nats per row, ± 2 standard errors)", loc="right")
     return ax
 
 
@@ -182,6 +202,7 @@ def sensitivity(table: pd.DataFrame, reference: float | None = None, ax: Axes | 
     ax.plot(x, table["estimate"], "o-", color=IMPUTED, label="estimate")
     if reference is not None:
         ax.axhline(reference, color=WRONG, linestyle="--", label="reference")
-    ax.set(xlabel=str(table.index.name), ylabel=str(table.attrs.get("quantity", "quantity of interest")))
-    ax.legend()
+    quantity = str(table.attrs.get("quantity", "quantity of interest"))
+    ax.set(xlabel=wrapped(str(table.index.name), 60), ylabel=wrapped(quantity, 40))
+    legend(ax)
     return ax

@@ -8,10 +8,11 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from pyro_mnar.analysis.plots import parts
 from pyro_mnar.studies.images.rows import BINS, KNOWN, LEARNED, MIWAE, TRUE_B, TRUE_W, UNSIGNED
 from pyro_mnar.studies.study import Record
 
-COLOURS = {MIWAE: "C1", LEARNED: "C0", KNOWN: "C2", UNSIGNED: "C4"}
+COLOURS = {MIWAE: parts.MIWAE, LEARNED: parts.NOT_MIWAE, KNOWN: parts.SEVERAL[2], UNSIGNED: parts.SEVERAL[3]}
 
 
 def draw_path(records: list[Record], file: Path) -> None:

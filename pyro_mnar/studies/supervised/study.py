@@ -15,6 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from rich.console import Console
 
+from pyro_mnar.analysis.plots.parts import DATA, LIMIT, MIWAE, NOT_MIWAE
 from pyro_mnar.studies.records import write_whole
 from pyro_mnar.studies.runner import run_study
 from pyro_mnar.studies.sources.files import FOLDER_VARIABLE
@@ -367,7 +368,13 @@ def figure(table: pd.DataFrame) -> Figure:
     for axes, task in zip(drawing.subplots(1, len(tasks), squeeze=False)[0], tasks, strict=True):
         group = table[table["task"] == task].iloc[::-1]
         colours = [
-            "tab:grey" if name.startswith("oracle") else "tab:red" if name.startswith("sup-not") else "tab:blue"
+            LIMIT
+            if name.startswith("oracle")
+            else NOT_MIWAE
+            if name.startswith("sup-not")
+            else MIWAE
+            if name.startswith("supMIWAE")
+            else DATA
             for name in group["method"]
         ]
         error = 2 * group["se"].fillna(0.0)

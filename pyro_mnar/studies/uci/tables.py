@@ -130,6 +130,8 @@ def draw_distributions(histograms: dict[str, dict[str, Any]], path: Path) -> Non
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    from pyro_mnar.analysis.plots.parts import NOT_MIWAE, OBSERVED, TRUE
+
     panels = [
         (dataset, feature, counts) for dataset in DATASETS for feature, counts in histograms.get(dataset, {}).items()
     ]
@@ -140,15 +142,15 @@ def draw_distributions(histograms: dict[str, dict[str, Any]], path: Path) -> Non
     for position, (dataset, feature, counts) in enumerate(panels):
         axis = figure.add_subplot(n_lines, n_columns, position + 1)
         edges = np.asarray(counts["edges"])
-        axis.stairs(counts["observed"], edges, fill=True, color="0.8", label="observed")
-        axis.stairs(counts["true"], edges, color="tab:blue", linewidth=1.4, label="true, missing")
-        axis.stairs(counts["imputed"], edges, color="tab:orange", linewidth=1.4, label="imputed")
+        axis.stairs(counts["observed"], edges, fill=True, color=OBSERVED, label="observed")
+        axis.stairs(counts["true"], edges, fill=True, color=TRUE, label="missing: true values")
+        axis.stairs(counts["imputed"], edges, color=NOT_MIWAE, linewidth=1.8, label="imputed by not-MIWAE")
         axis.axvline(0.0, color="black", linewidth=0.8, linestyle=":")
         axis.set_title(f"{dataset}: {feature}", fontsize=8)
         # Means are narrower than values: their peak would hide the rest.
         axis.set_ylim(0, 1.3 * max(*counts["observed"], *counts["true"], 1))
         axis.set_yticks([])
-        if position == 0:
-            axis.legend(fontsize=7)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
     figure.supxlabel("standard deviations from the cut (the column's mean)", fontsize=9)
     figure.savefig(path, dpi=70)
