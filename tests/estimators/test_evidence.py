@@ -1,0 +1,137 @@
+"""What a column is said to hide: nothing where values are lost at random, the right side where they hide themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import expit
+
+from pyro_mnar.data.columns import Layout, Support, describe
+from pyro_mnar.data.transforms import Identity, Log
+from pyro_mnar.estimators.start.cliff_scale import scale_of_cliff
+from pyro_mnar.estimators.start.evidence import find_evidence
+from pyro_mnar.estimators.start.lost_tail import cliff_tail
+from pyro_mnar.estimators.start.nested import start_nested
+from pyro_mnar.model.mechanisms import Nested
+
+N, P = 1000, 6
+UNKNOWN = np.zeros(P)
+
+
+def correlated(seed: int) -> np.ndarray:
+    """Normal columns that share two factors; the last is a percentage with a natural end at 100."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(N, 2)) @ rng.normal(size=(2, P)) + 0.7 * rng.normal(size=(N, P))
+    x[:, -1] = np.minimum(100.0, 85 + 20 * x[:, -1] / x[:, -1].std())
+    return x
+
+
+def directions(table: np.ndarray) -> list[int]:
+    return [e.direction for e in find_evidence(table, range(P), UNKNOWN, seed=0)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_is_found_where_values_are_lost_completely_at_random(seed: int) -> None:
+    x = correlated(seed)
+    lost = np.random.default_rng(seed).random(x.shape) < 0.3
+    assert directions(np.where(lost, np.nan, x)) == [0] * P
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_is_found_where_the_loss_depends_on_other_columns(seed: int) -> None:
+    x = correlated(seed)
+    rng = np.random.default_rng(seed)
+    table, z = x.copy(), (x - x.mean(0)) / x.std(0)
+    for j in range(2, P):
+        table[rng.random(N) < expit(2 * z[:, :2] @ rng.normal(size=2) - 0.8), j] = np.nan
+    assert directions(table) == [0] * P
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_cliffs_are_found_on_their_side_and_no_other_column_is_accused(side: int) -> None:
+    x = correlated(0)
+    table, rng = x.copy(), np.random.default_rng(0)
+    for j in (0, 1, 2):
+        table[side * x[:, j] > side * np.quantile(x[:, j], 0.5 + 0.1 * side), j] = np.nan
+    table[rng.random(N) < 0.3, 4] = np.nan
+    found = find_evidence(table, range(P), UNKNOWN, seed=0)
+    assert [e.direction for e in found[:3]] == [side] * 3
+    assert [e.kind for e in found[:3]] == ["cliff"] * 3
+    assert found[4].direction == 0 and "do not" in found[4].reason
+    assert found[3].support is None  # a complete column is not judged
+
+
+def test_soft_self_masking_of_all_columns_is_found_on_the_right_side() -> None:
+    x = correlated(1)[:, : P - 1]
+    z = (x - x.mean(0)) / x.std(0)
+    lost = np.random.default_rng(0).random(x.shape) < expit(3 * (z - 0.7))
+    found = [e.direction for e in find_evidence(np.where(lost, np.nan, x), range(P - 1), np.zeros(P - 1), seed=0)]
+    assert found.count(1) >= 4 and -1 not in found
+
+
+def test_a_direction_that_is_told_is_kept() -> None:
+    x = correlated(2)
+    lost = np.random.default_rng(0).random(x.shape) < 0.3
+    known = np.array([1.0, -1.0, 0, 0, 0, 0])
+    found = find_evidence(np.where(lost, np.nan, x), range(P), known, seed=0)
+    assert [e.direction for e in found[:2]] == [1, -1] and "given" in found[0].reason
+
+
+def test_the_same_seed_finds_the_same() -> None:
+    x = correlated(3)
+    table = np.where(x > np.quantile(x, 0.6, axis=0), np.nan, x)
+    assert find_evidence(table, range(P), UNKNOWN, 7) == find_evidence(table, range(P), UNKNOWN, 7)
+
+
+def test_a_cut_column_is_extrapolated_on_the_scale_that_explains_it() -> None:
+    rng = np.random.default_rng(0)
+    plain, logged = rng.normal(20, 3, 3000), np.exp(rng.normal(1, 0.4, 3000))
+    for column, kind in ((plain, Identity), (logged, Log)):
+        cut = np.quantile(column, 0.6)
+        g, tail = scale_of_cliff(np.where(column > cut, np.nan, column), high=True)
+        assert isinstance(g, kind)
+        assert tail.lost_mean == pytest.approx(g.forward(column[column > cut]).mean(), abs=0.25 * tail.scale)
+
+
+def test_a_wide_logarithm_is_not_followed_upwards() -> None:
+    column = np.exp(np.random.default_rng(0).normal(0, 1.2, 3000))
+    cut = np.quantile(column, 0.6)
+    g, _ = scale_of_cliff(np.where(column > cut, np.nan, column), high=True)
+    assert g.describe() == "Yeo-Johnson, power 0.5"
+    x = np.array([0.01, 0.3, 1.0, 40.0])
+    np.testing.assert_allclose(g.inverse(g.forward(x)), x)
+    low, _ = scale_of_cliff(np.where(column < cut, np.nan, column), high=False)
+    assert isinstance(low, Log)
+
+
+def test_the_normal_beyond_a_cliff_loses_as_many_as_are_missing() -> None:
+    column = np.random.default_rng(0).normal(5, 2, 4000)
+    tail = cliff_tail(np.where(column < 4, np.nan, column), high=False)
+    assert (tail.center, tail.scale, tail.threshold) == pytest.approx((5, 2, 4), abs=0.15)
+    assert tail.slope < 0 and tail.gain > 3
+
+
+def test_columns_without_evidence_are_imputed_about_as_far_as_they_were_observed() -> None:
+    x = correlated(0)
+    table = x.copy()
+    table[x[:, 0] > np.quantile(x[:, 0], 0.6), 0] = np.nan
+    table[np.random.default_rng(0).random(N) < 0.3, 1] = np.nan
+    columns = describe(table, [f"c{j}" for j in range(P)])._replace(supports=(Support(),) * P)
+    start, evidence = start_nested(table, Layout(tuple(range(P))), columns, Nested(), seed=0)
+    assert [e.kind for e in evidence[:2]] == ["cliff", "none"]
+    assert start.mechanism.curve().slope[0] > 10 and start.mechanism.curve().slope[1] == 0
+    assert start.columns.supports[0].highest == np.inf
+    seen = table[~np.isnan(table[:, 1]), 1]
+    assert seen.max() < start.columns.supports[1].highest < seen.max() + 0.2 * np.ptp(seen)
+
+
+def test_a_soft_start_loses_as_many_cells_as_are_missing() -> None:
+    x = correlated(0)
+    table = np.where(np.random.default_rng(0).random(x.shape) < 0.2, np.nan, x)
+    columns = describe(table, [f"c{j}" for j in range(P)])._replace(supports=(Support(),) * P)
+    start, _ = start_nested(table, Layout(tuple(range(P))), columns, Nested({"c0": "high"}), seed=0)
+    draws = np.random.default_rng(1).normal(size=(20_000, P))
+
+    missing = start.mechanism.curve().log_missing(torch.as_tensor(draws, dtype=torch.float32)).exp().mean(0).detach()
+    assert float(missing[0]) == pytest.approx(0.2, abs=0.02)
