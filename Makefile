@@ -54,11 +54,11 @@ $(VENV)/bin/python:
 # One call to pip for everything, so that the pinned torch is the only one considered.
 $(VENV)/.runtime: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "Installing into $(VENV) (once, a few minutes)"
-	@$(PIP) -e . && touch $@
+	@$(PIP) -e ".[studies]" && touch $@
 
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "Installing into $(VENV) with the tools for development (once, a few minutes)"
-	@$(PIP) -e ".[dev,images,notebooks]" && touch $@ $(VENV)/.runtime
+	@$(PIP) -e ".[dev,notebooks,studies]" && touch $@ $(VENV)/.runtime
 
 $(VENV)/.bench: $(VENV)/.dev
 	@$(PIP) -e ".[bench]" && touch $@

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pyro_mnar.persistence import load, save
 
 __all__ = ["MNARClassifier", "MNARImageImputer", "MNARImputer", "MNARRegressor", "TrainingSettings", "load", "save"]
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0"
 
 #: Where the package's own names live.
 _HOMES = {

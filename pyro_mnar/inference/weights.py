@@ -115,32 +115,6 @@ def ess(log_weights: Tensor) -> Tensor:
     return (weights.sum(0).square() / weights.square().sum(0)).to(log_weights.dtype)
 
 
-def largest_weight(log_weights: Tensor) -> Tensor:
-    """Largest normalised weight ``max_k a_ik``: the share of the answer that rests on one draw.
-
-    Parameters
-    ----------
-    log_weights : Tensor
-        Shape (K, n), nats.
-
-    Returns
-    -------
-    Tensor
-        Shape (n,), between 1/K and 1.
-
-    Raises
-    ------
-    InvalidWeightsError
-        See :func:`check_log_weights`.
-
-    Examples
-    --------
-    >>> largest_weight(torch.zeros(4, 1))
-    tensor([0.2500])
-    """
-    return normalised(log_weights).amax(0)
-
-
 def pareto_k_limit(n_draws: int) -> float:
     """Largest Pareto k-hat at which ``n_draws`` weights can be trusted, ``min(1 - 1/log10 K, 0.7)``.
 

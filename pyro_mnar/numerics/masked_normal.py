@@ -15,7 +15,6 @@ from torch import Tensor
 from pyro_mnar.numerics.links import Link, check_link, fold, nodes, standardised
 from pyro_mnar.numerics.logistic import log_expected_sigmoid
 from pyro_mnar.numerics.normal_tails import inverse_mills, log_ndtr, log_ndtri, truncated_variance
-from pyro_mnar.numerics.panels import cumulative, invert
 from pyro_mnar.numerics.probit import log_expected_probit
 
 
@@ -141,11 +140,6 @@ class TiltedNormal:
         centre = (share * mean).sum(0)
         return (share * (variance + (mean - centre) ** 2)).sum(0)
 
-    @property
-    def stddev(self) -> Tensor:
-        """The standard deviation, in the scale of x."""
-        return self.variance.sqrt()
-
     def log_prob(self, value: Tensor) -> Tensor:
         """Log density at ``value``, with the link itself, not its mixture, in nats per unit of x."""
         standard = (value - self.loc) / self.scale
@@ -223,56 +217,9 @@ class TiltedNormal:
             came_from = torch.softmax(log_weights.view(column) + log_ndtr(scales.view(column) * argument), 0)
         return (came_from * log_share).sum(0)
 
-    def cdf(self, value: Tensor) -> Tensor:
-        """``P(x <= value)``, by quadrature of the exact density to about 1e-10, without gradient.
-
-        Parameters
-        ----------
-        value
-            anything that broadcasts with ``shape``.
-
-        Returns
-        -------
-        Tensor
-            Broadcast shape, in [0, 1], float64.
-        """
-        with torch.no_grad():
-            law, value = self._double(value)
-            return cumulative(law._log_kernel, value, *law._layout())
-
-    def icdf(self, probability: Tensor) -> Tensor:
-        """Give the quantile, the x with ``cdf(x) = probability``, without gradient.
-
-        Parameters
-        ----------
-        probability
-            in (0, 1), anything that broadcasts with ``shape``.
-
-        Returns
-        -------
-        Tensor
-            Broadcast shape, in the scale of x, float64.
-        """
-        with torch.no_grad():
-            law, probability = self._double(probability)
-            return invert(law._log_kernel, probability, *law._layout())
-
-    def _double(self, other: Tensor) -> tuple[TiltedNormal, Tensor]:
-        parts = torch.broadcast_tensors(self.loc, self.scale, self.slope, self.threshold, other)
-        loc, scale, slope, threshold, other = (part.detach().double() for part in parts)
-        return TiltedNormal(loc, scale, slope, threshold, self.link), other
-
     def _log_link(self, value: Tensor) -> Tensor:
         argument = self.slope * (value - self.threshold)
         return log_ndtr(argument) if self.link == "probit" else torch.nn.functional.logsigmoid(argument)
-
-    def _log_kernel(self, value: Tensor) -> Tensor:
-        return -0.5 * ((value - self.loc) / self.scale) ** 2 + self._log_link(value)
-
-    def _layout(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Mean and deviation of the law, and place and width of the link's step."""
-        step = 1 / self.slope.abs().clamp(min=1e-300)
-        return self.mean, self.variance.sqrt(), self.threshold, step
 
     def _parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Over the nodes (first axis): log shares, centre, ``rho``, ``sqrt(1 - rho^2)`` and ``t``.

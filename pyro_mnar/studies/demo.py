@@ -133,7 +133,8 @@ def run(settings: DemoSettings, folder: Path, finished: Callable[[Outcome], None
     prepare_folder(folder)
     started = time.perf_counter()
     table = complete_table()
-    holed, observed = self_mask(table, columns="first-half", return_mask=True)
+    holed = self_mask(table, columns="first-half")
+    observed = holed.notna().to_numpy()
     outcomes = {}
     for outcome in _side_by_side(holed, settings):
         finished(outcome)

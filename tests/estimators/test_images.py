@@ -61,7 +61,7 @@ def image_batch(side: int, n: int = 5) -> Batch:
 
 
 @pytest.mark.parametrize("side", [32, 28])
-@pytest.mark.parametrize("scale", ["shared", "free", "image", "feature"])
+@pytest.mark.parametrize("scale", ["shared", "image"])
 def test_shapes_and_a_gradient_to_every_parameter(side: int, scale: str) -> None:
     joint, batch = image_joint(side, scale), image_batch(side)
     q = joint.encoder(batch.x, batch.observed)

@@ -11,7 +11,7 @@ import torch
 
 from pyro_mnar.errors import InvalidWeightsError
 from pyro_mnar.estimators.arviz_library import arviz, is_modular
-from pyro_mnar.inference.weights import ess, largest_weight, normalised, pareto_k, pareto_k_limit, psis_smooth, reliable
+from pyro_mnar.inference.weights import ess, normalised, pareto_k, pareto_k_limit, psis_smooth, reliable
 
 
 def gaussian_log_weights(variance, n_draws, n_rows, seed=0):
@@ -25,7 +25,6 @@ def test_small_cases():
     log_weights = torch.tensor([[1.0, 2.0], [3.0, 2.0]], dtype=torch.float64).log() + 700
     assert torch.allclose(normalised(log_weights), torch.tensor([[0.25, 0.5], [0.75, 0.5]], dtype=torch.float64))
     assert torch.allclose(ess(log_weights), torch.tensor([1.6, 2.0], dtype=torch.float64))
-    assert torch.allclose(largest_weight(log_weights), torch.tensor([0.75, 0.5], dtype=torch.float64))
     zero = torch.tensor([[0.0], [-math.inf], [0.0]])
     assert torch.equal(normalised(zero), torch.tensor([[0.5], [0.0], [0.5]]))
     assert ess(zero).item() == 2
@@ -88,7 +87,7 @@ def test_one_dominating_weight_is_not_reliable():
     log_weights[17] = 50.0
     assert pareto_k(log_weights).item() == math.inf
     assert not reliable(log_weights).item()
-    assert largest_weight(log_weights).item() > 0.999
+    assert normalised(log_weights).max().item() > 0.999
 
 
 def test_limit():
@@ -101,7 +100,7 @@ def test_limit():
     assert not reliable(good, min_ess=10_000).any()
 
 
-@pytest.mark.parametrize("function", [ess, largest_weight, pareto_k, psis_smooth, reliable, normalised])
+@pytest.mark.parametrize("function", [ess, pareto_k, psis_smooth, reliable, normalised])
 @pytest.mark.parametrize(
     ("value", "words"), [(math.nan, "1 row.* are NaN"), (math.inf, "infinite"), (None, "all 200 weights are zero in 1")]
 )

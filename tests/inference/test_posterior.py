@@ -223,14 +223,8 @@ def test_expectation_sees_completed_rows_in_original_units() -> None:
     assert post.expectation(lambda x: (x[..., 0] > 10).double()).shape == (9,)
 
 
-def test_decoder_means_are_only_there_by_name() -> None:
-    joint = small_joint(SelfMasking(direction="high"))
-    missing = ~small_batch(n=9).observed.numpy()
-    gap = (asked(joint).mean() - asked(joint, imputation="decoder-mean").mean())[missing]
-    # High values go missing: decoder means are too low.
-    assert gap.mean() > 0.05
-    with pytest.raises(InvalidInputError, match="imputation"):
-        asked(joint, imputation="decoder")
+def test_a_number_of_draws_below_one_is_refused() -> None:
+    joint = small_joint(SelfMasking())
     with pytest.raises(InvalidInputError, match="n_draws"):
         Posterior(joint, small_batch(), info(4), n_draws=0)
 

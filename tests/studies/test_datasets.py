@@ -26,6 +26,7 @@ from pyro_mnar.datasets.amputation import self_mask
 from pyro_mnar.errors import ChecksumError, DatasetError, DownloadError, InvalidInputError
 from pyro_mnar.studies import sources as datasets
 from pyro_mnar.studies.sources import uci
+from pyro_mnar.studies.sources.extra import needed
 from pyro_mnar.studies.sources.files import SourceFile, download, local_or_downloaded
 
 CONTENT = b"a,b\n1,2\n" * 5_000
@@ -228,7 +229,8 @@ def test_which_concrete_columns_are_the_published_ones(data_folder: Path, with_t
     dataset = datasets.concrete(data_folder)
     x = (dataset.with_target() if with_target else dataset.data).to_numpy()
     x = (x - x.mean(axis=0)) / x.std(axis=0)
-    holed, observed = self_mask(x, columns="first-half", return_mask=True)
+    holed = self_mask(x, columns="first-half")
+    observed = ~np.isnan(np.asarray(holed))
     imputed = IterativeImputer(max_iter=10, random_state=0).fit_transform(holed)
     assert (round(imputation_rmse(x, imputed, observed), 2) == 1.70) is published
 
@@ -289,3 +291,11 @@ def test_every_original_has_a_checksum_and_two_addresses() -> None:
     for source in sources:
         assert len(bytes.fromhex(source.sha256)) == 32
         assert len(source.addresses) == 2 and all(a.startswith("https://") for a in source.addresses)
+
+
+@pytest.mark.parametrize("module", ["pooch", "PIL.Image"])
+def test_what_the_extra_brings_is_named_where_it_is_missing(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    name = module.partition(".")[0]
+    with pytest.raises(DatasetError, match=rf"read with {name}, which is not installed: .*pyro-mnar\[studies\]"):
+        needed(module)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from pyro_mnar import MNARImputer
+from pyro_mnar.model.mechanisms import SelfMasking
 from pyro_mnar.studies.study import Record, row_settings
 from pyro_mnar.studies.uci.design import UCIRow, quick_rows, study_rows
-from pyro_mnar.studies.uci.row import masked_table, run_row
+from pyro_mnar.studies.uci.row import decoder_means, masked_table, run_row
 from pyro_mnar.studies.uci.study import reproduce_uci
 from pyro_mnar.studies.uci.tables import summary, write_tables
 
@@ -26,6 +29,18 @@ def test_the_protocol_is_the_published_one() -> None:
     assert ((~masked.observed) == lost).all()
     # The published figure for the mean is 1.82.
     assert run_row(UCIRow("breast_cancer", "mean", 0), None)["rmse"] == pytest.approx(1.82, abs=0.005)
+
+
+def test_the_authors_average_leaves_out_what_the_mask_says() -> None:
+    x = np.random.default_rng(0).normal(size=(150, 1)) + 0.7 * np.random.default_rng(1).normal(size=(150, 3))
+    x[:, :1][x[:, :1] > 0.3] = np.nan
+    known = SelfMasking(direction="high")
+    imputer = MNARImputer(known, hidden_units=(8,), max_iter=30, n_draws_posterior=99, random_state=0).fit(x)
+    means, again = (decoder_means(imputer, x, 50, seed=3) for _ in range(2))
+    hidden = np.isnan(x)
+    assert np.array_equal(means[~hidden], x[~hidden]) and np.array_equal(means, again)
+    # High values go missing: decoder means are too low.
+    assert (imputer.transform(x) - means)[hidden].mean() > 0.05
 
 
 def test_means_and_standard_errors_over_seeds() -> None:

@@ -6,8 +6,6 @@ missing already stays missing, and never counts towards a mean, a quantile or a 
 
 from __future__ import annotations
 
-from typing import Literal, overload
-
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit
@@ -16,7 +14,6 @@ from pyro_mnar.datasets.amputation.tables import (
     Columns,
     Direction,
     Floats,
-    Mask,
     PerColumn,
     RandomState,
     Table,
@@ -36,32 +33,13 @@ from pyro_mnar.datasets.amputation.tables import (
 from pyro_mnar.errors import InvalidInputError
 
 
-@overload
-def mcar(
-    X: Table,
-    rate: PerColumn[float],
-    *,
-    columns: Columns = ...,
-    random_state: RandomState = ...,
-    return_mask: Literal[False] = ...,
-) -> Table: ...
-@overload
-def mcar(
-    X: Table,
-    rate: PerColumn[float],
-    *,
-    columns: Columns = ...,
-    random_state: RandomState = ...,
-    return_mask: Literal[True],
-) -> tuple[Table, Mask]: ...
 def mcar(
     X: Table,
     rate: PerColumn[float],
     *,
     columns: Columns = None,
     random_state: RandomState = None,
-    return_mask: bool = False,
-) -> Table | tuple[Table, Mask]:
+) -> Table:
     r"""Remove cells completely at random, :math:`P(s_{ij} = 0) = r_j`.
 
     Parameters
@@ -75,15 +53,11 @@ def mcar(
         not a column's name is a position.
     random_state : int, numpy Generator or None
         Source of the randomness; None draws a fresh one.
-    return_mask : bool
-        Give the observation indicator too.
 
     Returns
     -------
     array or DataFrame, shape (n, p)
         A copy of `X` with NaN in the removed cells; integer and boolean columns that lose values become float.
-    observed : bool array, shape (n, p)
-        True where a value is seen; only with ``return_mask=True``.
 
     Raises
     ------
@@ -105,33 +79,9 @@ def mcar(
     rates = spread(rate, column_names(X), chosen, "rate", check_rate)
     present = ~missing_cells(X)[:, chosen]
     probability = np.where(present, np.asarray(rates), 0.0)
-    return remove_cells(X, chosen, probability, random_state, return_mask)
+    return remove_cells(X, chosen, probability, random_state)
 
 
-@overload
-def mar(
-    X: Table,
-    rate: PerColumn[float],
-    *,
-    columns: Columns = ...,
-    depends_on: Columns = ...,
-    slope: float = ...,
-    direction: PerColumn[Direction] = ...,
-    random_state: RandomState = ...,
-    return_mask: Literal[False] = ...,
-) -> Table: ...
-@overload
-def mar(
-    X: Table,
-    rate: PerColumn[float],
-    *,
-    columns: Columns = ...,
-    depends_on: Columns = ...,
-    slope: float = ...,
-    direction: PerColumn[Direction] = ...,
-    random_state: RandomState = ...,
-    return_mask: Literal[True],
-) -> tuple[Table, Mask]: ...
 def mar(
     X: Table,
     rate: PerColumn[float],
@@ -141,8 +91,7 @@ def mar(
     slope: float = 2.0,
     direction: PerColumn[Direction] = "high",
     random_state: RandomState = None,
-    return_mask: bool = False,
-) -> Table | tuple[Table, Mask]:
+) -> Table:
     r"""Remove cells at random given columns that stay complete.
 
     .. math:: P(s_{ij} = 0 \mid x) = \sigma(\pm w (u_i - b_j))
@@ -166,15 +115,11 @@ def mar(
         Whether rows with high or with low `u` lose their values.
     random_state : int, numpy Generator or None
         Source of the randomness; None draws a fresh one.
-    return_mask : bool
-        Give the observation indicator too.
 
     Returns
     -------
     array or DataFrame, shape (n, p)
         A copy of `X` with NaN in the removed cells; integer and boolean columns that lose values become float.
-    observed : bool array, shape (n, p)
-        True where a value is seen; only with ``return_mask=True``.
 
     Raises
     ------
@@ -220,33 +165,9 @@ def mar(
     for k, (wanted, sign) in enumerate(zip(rates, signs, strict=True)):
         seen = present[:, k]
         probability[seen, k] = _calibrated_logistic(score[seen], sign * steepness, wanted)
-    return remove_cells(X, chosen, probability, random_state, return_mask)
+    return remove_cells(X, chosen, probability, random_state)
 
 
-@overload
-def self_mask(
-    X: Table,
-    *,
-    threshold: PerColumn[float | str] | None = ...,
-    rate: PerColumn[float] | None = ...,
-    slope: PerColumn[float] | None = ...,
-    direction: PerColumn[Direction] = ...,
-    columns: Columns = ...,
-    random_state: RandomState = ...,
-    return_mask: Literal[False] = ...,
-) -> Table: ...
-@overload
-def self_mask(
-    X: Table,
-    *,
-    threshold: PerColumn[float | str] | None = ...,
-    rate: PerColumn[float] | None = ...,
-    slope: PerColumn[float] | None = ...,
-    direction: PerColumn[Direction] = ...,
-    columns: Columns = ...,
-    random_state: RandomState = ...,
-    return_mask: Literal[True],
-) -> tuple[Table, Mask]: ...
 def self_mask(
     X: Table,
     *,
@@ -256,8 +177,7 @@ def self_mask(
     direction: PerColumn[Direction] = "high",
     columns: Columns = None,
     random_state: RandomState = None,
-    return_mask: bool = False,
-) -> Table | tuple[Table, Mask]:
+) -> Table:
     r"""Remove cells because of their own values: missing not at random by self-masking.
 
     Without a slope a cell is lost when it lies beyond a cut: :math:`s_{ij} = 0 \iff x_{ij} > b_j` for the direction
@@ -286,15 +206,11 @@ def self_mask(
         not a column's name is a position.
     random_state : int, numpy Generator or None
         Source of the randomness; a sharp cut uses none.
-    return_mask : bool
-        Give the observation indicator too.
 
     Returns
     -------
     array or DataFrame, shape (n, p)
         A copy of `X` with NaN in the removed cells; integer and boolean columns that lose values become float.
-    observed : bool array, shape (n, p)
-        True where a value is seen; only with ``return_mask=True``.
 
     Raises
     ------
@@ -345,7 +261,7 @@ def self_mask(
             probability[seen, k] = expit(sign * w * centred / (x.std() or 1.0))
         else:
             probability[seen, k] = _calibrated_logistic(_standardise(x), sign * w, wanted)
-    return remove_cells(X, chosen, probability, random_state, return_mask)
+    return remove_cells(X, chosen, probability, random_state)
 
 
 def _threshold(x: Floats, cut: float | str) -> float:

@@ -171,9 +171,7 @@ def _generator(random_state: RandomState) -> np.random.Generator:
     raise InvalidInputError(f"random_state={random_state!r} is not None, a non-negative int or a numpy Generator")
 
 
-def remove_cells(
-    X: Table, chosen: list[int], probability: Floats, random_state: RandomState, return_mask: bool
-) -> Table | tuple[Table, Mask]:
+def remove_cells(X: Table, chosen: list[int], probability: Floats, random_state: RandomState) -> Table:
     """Draw which of the chosen cells go, and put NaN into a copy of the table."""
     gone = _generator(random_state).random(probability.shape) < probability
     if isinstance(X, np.ndarray):
@@ -186,4 +184,4 @@ def remove_cells(
             if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_float_dtype(column.dtype):
                 column = pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan), index=X.index)
             holed.isetitem(j, column.mask(gone[:, k]))
-    return (holed, ~missing_cells(holed)) if return_mask else holed
+    return holed

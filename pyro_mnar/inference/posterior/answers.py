@@ -3,7 +3,6 @@
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Literal
 
 import numpy as np
 import torch
@@ -22,8 +21,6 @@ from pyro_mnar.inference.weights import ess, pareto_k, pareto_k_limit, psis_smoo
 from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.joint import Joint
 from pyro_mnar.numerics.random_streams import BlockNoise
-
-Imputation = Literal["conditional", "decoder-mean"]
 
 #: Effective draws below which a row is not called reliable.
 MIN_ESS = 100.0
@@ -56,16 +53,13 @@ class Posterior:
         K.
     seed : int
         Of the noise.
-    imputation : {"conditional", "decoder-mean"}
-        What ``mean`` averages. "decoder-mean" averages E[x_j | z], which ignores that s says something about x_mis
-        given z: biased, and only there to reproduce published numbers.
     byte_budget : int
         Memory for one chunk, bytes; halved up to six times where it runs out.
 
     Raises
     ------
     InvalidInputError
-        ``n_draws`` below 1, or an unknown ``imputation``.
+        ``n_draws`` below 1.
 
     References
     ----------
@@ -81,15 +75,11 @@ class Posterior:
         table: FloatArray | None = None,
         n_draws: int = 1000,
         seed: int = 0,
-        imputation: Imputation = "conditional",
         byte_budget: int = BYTE_BUDGET,
     ) -> None:
         if n_draws < 1 or n_draws != int(n_draws):
             raise InvalidInputError(f"n_draws is {n_draws}; it must be a whole number of at least 1")
-        if imputation not in ("conditional", "decoder-mean"):
-            raise InvalidInputError(f"imputation is {imputation!r}; it must be 'conditional' or 'decoder-mean'")
         self.columns = columns
-        self.imputation = imputation
         self._table = table
         self._sampler = Sampler(joint, batch, int(n_draws), seed, byte_budget, bool(nonlinear(columns)))
         # Found together, row by row: the means and how far they can be trusted.
@@ -341,10 +331,9 @@ class Posterior:
 
     @torch.no_grad()
     def _examine(self) -> None:
-        values: Values = "decoder-mean" if self.imputation == "decoder-mean" else "mean"
         noise = self._sampler.point_noise()
         kept = self._room_for_weights()
-        for draws in self._sampler.chunks(values, self.batch, noise, ~self._known):
+        for draws in self._sampler.chunks("mean", self.batch, noise, ~self._known):
             rows = draws.rows.cpu().numpy()
             if kept is not None:
                 kept[:, rows] = -math.inf

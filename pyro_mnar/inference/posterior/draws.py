@@ -16,7 +16,7 @@ from pyro_mnar.numerics.random_streams import BlockNoise, uniform
 
 #: What stands in the missing cells of each draw: its exact mean given z where there is one (else the draw), a draw,
 #: the decoder's mean, or nothing (codes and weights only).
-Values = Literal["mean", "draw", "decoder-mean", "none"]
+Values = Literal["mean", "draw", "none"]
 
 BYTE_BUDGET = 64 * 2**20
 _HALVINGS = 6
@@ -110,10 +110,8 @@ def code_carries_weight(joint: Joint, batch: Batch) -> bool:
 
 
 def _completed(joint: Joint, batch: Batch, model_trace: poutine.Trace, given: GivenCode, values: Values) -> Tensor:
-    """What to average in missing cells; never the decoder's means unless asked, since they ignore s."""
-    if values == "decoder-mean":
-        x_mis = given.rows.mean
-    elif "x_mis" in model_trace.nodes:
+    """What to average in missing cells; never the decoder's means, which ignore s."""
+    if "x_mis" in model_trace.nodes:
         x_mis = _among_inner_draws(joint, model_trace, values)
     elif values == "draw":
         return draw_missing(joint, batch, given.z, given.rows)

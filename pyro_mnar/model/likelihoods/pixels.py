@@ -17,7 +17,7 @@ GAIN = 10.0
 #: What softplus turns into 0.1 of the range, about the spread of a pixel.
 RAW_START = -2.25
 
-PixelScale = Literal["free", "image", "feature", "shared"]
+PixelScale = Literal["image", "shared"]
 
 
 class SigmoidGaussianLikelihood(Likelihood):
@@ -30,9 +30,9 @@ class SigmoidGaussianLikelihood(Likelihood):
     n_features
         p pixels.
     scale
-        "free" gives sigma(z) per pixel, from a second map of the decoder; "image" one sigma(z) for all pixels of an
-        image, for images of which some are smooth and others are not; "feature" one learned sigma per pixel, "shared"
-        one for all. A free scale is wide where pixels are missing and pulls what is imputed there upwards.
+        "shared" is one learned sigma for all pixels; "image" gives one sigma(z) for all pixels of an image, from a
+        second map of the decoder, for images of which some are smooth and others are not. (A sigma(z) for each pixel
+        would be wide where pixels are missing, and pull what is imputed there upwards.)
     min_scale
         floor under sigma, in units of the range.
 
@@ -51,13 +51,9 @@ class SigmoidGaussianLikelihood(Likelihood):
     def __init__(self, n_features: int, scale: PixelScale = "shared", min_scale: float = 0.02) -> None:
         super().__init__()
         self.n_features = n_features
-        self.scale = scale
         # A buffer, since it may come from the images: it is then saved with the weights.
         self.register_buffer("floor", torch.tensor(float(min_scale)))
-        if scale in ("free", "image"):
-            self.raw_scale = None
-        else:
-            self.raw_scale = nn.Parameter(torch.full((n_features if scale == "feature" else 1,), RAW_START / GAIN))
+        self.raw_scale = None if scale == "image" else nn.Parameter(torch.full((1,), RAW_START / GAIN))
 
     @property
     def n_maps(self) -> int:
@@ -73,8 +69,7 @@ class SigmoidGaussianLikelihood(Likelihood):
         (hidden,) = numbers
         loc = torch.sigmoid(hidden[..., : self.n_features]) - CENTER
         if self.raw_scale is None:
-            raw = hidden[..., self.n_features :] + RAW_START
-            raw = raw.mean(-1, keepdim=True).expand_as(loc) if self.scale == "image" else raw
+            raw = (hidden[..., self.n_features :] + RAW_START).mean(-1, keepdim=True).expand_as(loc)
         else:
             raw = GAIN * self.raw_scale
         scale = nn.functional.softplus(raw) + self.floor

@@ -11,11 +11,11 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import pooch
 
 from pyro_mnar.errors import DatasetError, InvalidInputError
+from pyro_mnar.studies.sources.extra import needed
 from pyro_mnar.studies.sources.files import FOLDER_VARIABLE
-from pyro_mnar.studies.sources.images import ImageData, Pixels, pillow
+from pyro_mnar.studies.sources.images import ImageData, Pixels
 
 ADDRESS = "http://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 ARCHIVE, SPLIT = "img_align_celeba.zip", "list_eval_partition.txt"
@@ -77,7 +77,8 @@ def celeba(
     if source is None:
         raise DatasetError(f"neither {ARCHIVE} nor a folder img_align_celeba is in {folder}. {_HELP}")
     kept = (
-        Path(cache if cache is not None else pooch.os_cache("pyro_mnar")) / f"celeba-{size}-{_key(source, folder)}.npz"
+        Path(cache if cache is not None else needed("pooch").os_cache("pyro_mnar"))
+        / f"celeba-{size}-{_key(source, folder)}.npz"
     )
     arrays = _cached(kept)
     if arrays is None:
@@ -161,7 +162,7 @@ def _contents(source: Path, parts: dict[str, str]) -> Iterator[tuple[str, bytes]
 
 
 def _small_and_grey(path: Path, content: bytes, size: int) -> Pixels:
-    Image = pillow()
+    Image = needed("PIL.Image")
     try:
         with Image.open(BytesIO(content)) as image:
             grey = image.convert("L")

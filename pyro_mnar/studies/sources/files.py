@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pooch
-from requests.exceptions import ChunkedEncodingError, RequestException
-
 from pyro_mnar.errors import ChecksumError, DatasetError, DownloadError
+from pyro_mnar.studies.sources.extra import needed
+
+pooch = needed("pooch")
+exceptions = needed("requests.exceptions")
 
 FOLDER_VARIABLE = "PYRO_MNAR_DATA"
 
@@ -112,7 +113,7 @@ def download(source: SourceFile, cache: Path) -> Path:
         except ChecksumError as error:
             wrong_content = True
             failures.append(f"{address}: {error}")
-        except (RequestException, zipfile.BadZipFile, KeyError) as error:
+        except (exceptions.RequestException, zipfile.BadZipFile, KeyError) as error:
             failures.append(f"{address}: {error}")
         except OSError as error:
             raise DatasetError(
@@ -162,6 +163,6 @@ def _fetch(address: str, output_file: str) -> bool:
     """Download, and tell whether all that was announced arrived; what did is judged by its checksum."""
     try:
         pooch.HTTPDownloader()(address, output_file, None)
-    except ChunkedEncodingError:
+    except exceptions.ChunkedEncodingError:
         return False
     return True

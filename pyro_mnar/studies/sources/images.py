@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pyro_mnar.errors import DatasetError, InvalidInputError
+from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.studies.sources.extra import needed
 
 Pixels = npt.NDArray[np.uint8]
 FloatImages = npt.NDArray[np.float64]
@@ -108,7 +108,7 @@ def photo_patches(size: int = 32, stride: int = 16, zoom: int = 2) -> ImageData:
         raise InvalidInputError(
             f"size is {size}, stride {stride} and zoom {zoom}; size must be 1 to 64, stride and zoom at least 1"
         )
-    Image = pillow()
+    Image = needed("PIL.Image")
     from sklearn.datasets import load_sample_images
 
     parts: dict[str, list[Pixels]] = {"train": [], "validation": [], "test": []}
@@ -144,20 +144,3 @@ def grey_values(colour: Pixels) -> Pixels:
     """
     luma = colour.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
     return np.rint(luma).astype(np.uint8)
-
-
-def pillow() -> Any:
-    """Pillow's module ``Image``.
-
-    Raises
-    ------
-    DatasetError
-        It is not installed.
-    """
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise DatasetError(
-            "images are read with Pillow, which is not installed: pip install 'pyro-mnar[images]'"
-        ) from error
-    return Image

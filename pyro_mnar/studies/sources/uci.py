@@ -11,6 +11,7 @@ import pandas as pd
 from sklearn.datasets import load_breast_cancer
 
 from pyro_mnar.errors import DatasetError, InvalidInputError
+from pyro_mnar.studies.sources.extra import needed
 from pyro_mnar.studies.sources.files import SourceFile, local_or_downloaded
 
 Folder = str | os.PathLike[str] | None
@@ -188,6 +189,7 @@ def concrete(data_home: Folder = None) -> Dataset:
     ----------
     Yeh (1998), "Modeling of strength of high-performance concrete using artificial neural networks".
     """
+    needed("python_calamine")
     table = pd.read_excel(local_or_downloaded(CONCRETE_FILE, data_home), engine="calamine").astype(np.float64)
     table.columns = pd.Index([*_CONCRETE_INPUTS, "strength"])
     return Dataset(

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pyro_mnar.studies.records import read_records
-from pyro_mnar.studies.runner import ROWS_FILE, run_study
-from pyro_mnar.studies.study import Study, row_key, settings_key
-from pyro_mnar.studies.uci.design import UCIRow, parity_rows, quick_rows, study_rows
+from pyro_mnar.studies.runner import run_study
+from pyro_mnar.studies.study import Study
+from pyro_mnar.studies.uci.design import parity_rows, quick_rows, study_rows
 from pyro_mnar.studies.uci.row import run_row
 from pyro_mnar.studies.uci.tables import write_tables
 
@@ -47,11 +46,4 @@ def reproduce_uci(
     # The longest first: at the end they would leave the other processes idle.
     rows = tuple(sorted(rows, key=lambda row: row.part != "parity"))
     records = run_study(Study("uci", rows, run_row), folder, data_home=data_home, workers=workers)
-    return write_tables(records, folder)
-
-
-def tables_of_finished(folder: Path, rows: tuple[UCIRow, ...]) -> list[Path]:
-    """Write the tables from the rows that are finished, of a run that was stopped."""
-    finished = {settings_key(record.spec): record for record in read_records(folder / ROWS_FILE)}
-    records = [finished[key] for key in map(row_key, rows) if key in finished]
     return write_tables(records, folder)

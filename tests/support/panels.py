@@ -1,4 +1,4 @@
-"""Distribution function and quantile of a log-concave density on the line, by panels of Gauss-Legendre nodes."""
+"""Distribution function and quantile of a missing cell's distribution, by panels of Gauss-Legendre nodes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor
+
+from pyro_mnar.numerics.masked_normal import TiltedNormal
 
 # A log-concave density falls off at least exponentially outside a few standard deviations.
 _REACH = (
@@ -122,3 +124,26 @@ def invert(
             return proposal
         x = proposal
     return x
+
+
+def cdf(law: TiltedNormal, value: Tensor) -> Tensor:
+    """P(x <= value) by quadrature of the exact density to about 1e-10, float64."""
+    law, value = _double(law, value)
+    return cumulative(law.log_prob, value, *_layout(law))
+
+
+def icdf(law: TiltedNormal, probability: Tensor) -> Tensor:
+    """The x with ``cdf(law, x) = probability``, float64."""
+    law, probability = _double(law, probability)
+    return invert(law.log_prob, probability, *_layout(law))
+
+
+def _double(law: TiltedNormal, other: Tensor) -> tuple[TiltedNormal, Tensor]:
+    parts = torch.broadcast_tensors(law.loc, law.scale, law.slope, law.threshold, other)
+    loc, scale, slope, threshold, other = (part.detach().double() for part in parts)
+    return TiltedNormal(loc, scale, slope, threshold, law.link), other
+
+
+def _layout(law: TiltedNormal) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Mean and deviation, and place and width of the link's step."""
+    return law.mean, law.variance.sqrt(), law.threshold, 1 / law.slope.abs().clamp(min=1e-300)
