@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from pyro_mnar.data.columns import standardise
 from pyro_mnar.estimators.fitted import Fitted
+from pyro_mnar.estimators.readable import MechanismReport
 from pyro_mnar.estimators.report import drawn_rows, mechanism_table, sensitivity_matrix
 
 
@@ -29,7 +30,7 @@ class Explained(Fitted):
             feature; missing_rate (training); for self-masking mechanisms slope (change of the logit of "missing"
             per original unit), slope_per_sd (per standard deviation, ``columns_.scale``), threshold (value at which
             half of the cells are missing, original units) and direction ("high" values go missing, or "low"); and
-            words, the same as a sentence.
+            words, the same as a sentence. Printed, the sentences come first, and whole.
 
         Raises
         ------
@@ -37,7 +38,7 @@ class Explained(Fitted):
             Before ``fit``.
         """
         check_is_fitted(self)
-        return mechanism_table(self.joint_, self.columns_, self._rows_to_average(X))
+        return MechanismReport(mechanism_table(self.joint_, self.columns_, self._rows_to_average(X)))
 
     def mechanism_sensitivity(self, X: npt.ArrayLike | None = None) -> pd.DataFrame:
         r"""Mean of d logit P(s_j = 0 | x) / d x_l: how each column's value (l) moves each column's missingness (j).

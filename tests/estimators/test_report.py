@@ -3,11 +3,13 @@ from __future__ import annotations
 import copy
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from pyro_mnar.data.columns import standardise
 from pyro_mnar.errors import InvalidInputError, UnsupportedModelError
+from pyro_mnar.estimators.readable import MechanismReport
 from pyro_mnar.model.curve import LOGISTIC_PER_PROBIT
 from pyro_mnar.model.mechanisms import Linear, SelfMasking
 from tests.support.surveys import CUT, MEAN, NAMES, SLOPE, UNIT, fitted, imputer, survey
@@ -26,6 +28,23 @@ def test_report_finds_the_mechanism_and_says_it_in_words() -> None:
     assert f"slope {line['slope_per_sd']:.2g} per sd; {100 * line['missing_rate']:.0f} % missing)" in line["words"]
     assert report.loc["age", "words"] == "age: never missing in training"
     assert report.loc["age", "direction"] == ""
+
+
+def test_a_printed_report_has_its_sentences_whole_and_all_its_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    report = fitted().mechanism_report()
+    shown, html = str(report), report._repr_html_()
+    assert max(map(len, report["words"])) > 60
+    for words in report["words"]:
+        assert words in shown.splitlines() and f"<li>{words}</li>" in html
+    for name in set(report.columns) - {"words"}:
+        assert name in shown and f"<th>{name}</th>" in html
+    assert "..." not in shown and f"{report.loc[0, 'threshold']:,.0f}" in shown
+    assert repr(report[["feature"]]) == repr(pd.DataFrame({"feature": report["feature"]}))
+    many = MechanismReport(pd.concat([report] * 20, ignore_index=True))
+    assert "... and 20 more" in str(many)
+    marked = MechanismReport({"feature": ["<b>"], "words": ["<b>: missing"]})
+    assert "<b>" not in marked._repr_html_()
 
 
 def test_report_of_an_ignorable_model_claims_no_mechanism() -> None:
