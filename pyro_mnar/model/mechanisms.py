@@ -17,6 +17,7 @@ of that cell alone, return those from ``curve`` and x_mis is integrated out exac
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from pyro.distributions import Bernoulli
 from torch import Tensor, nn
@@ -93,7 +94,7 @@ class Fixed(Mechanism):
 
     Either ``slope`` and ``threshold``: P(cell missing | x_j) = F(slope_j (x_j - threshold_j)), as for a detection limit
     or a saturating sensor; or ``probability``, any function from complete rows (..., p) in original units to the
-    probability (..., p) that each cell is OBSERVED.
+    probability (..., p) that each cell is OBSERVED. Units are converted in double precision.
 
     Parameters
     ----------
@@ -104,7 +105,7 @@ class Fixed(Mechanism):
     link
         F, "logistic" or "probit".
     probability
-        function of torch tensors, in place of slope and threshold.
+        function of torch tensors (float64), in place of slope and threshold; differentiable.
 
     Examples
     --------
@@ -112,8 +113,6 @@ class Fixed(Mechanism):
     'logistic'
     """
 
-    center: Tensor
-    unit: Tensor
     standard_slope: Tensor
     standard_intercept: Tensor
 
@@ -127,6 +126,8 @@ class Fixed(Mechanism):
         super().__init__()
         if (probability is None) == (slope is None or threshold is None):
             raise InvalidInputError("Fixed takes either slope and threshold, or probability")
+        if link not in ("probit", "logistic"):
+            raise InvalidInputError(f"link is {link!r}; it must be 'probit' or 'logistic'")
         self.slope = slope
         self.threshold = threshold
         self.link: Link = link
@@ -138,22 +139,24 @@ class Fixed(Mechanism):
         Raises
         ------
         InvalidInputError
-            slope or threshold with a wrong number of entries.
+            slope or threshold with a wrong number of entries, or that are no finite numbers; a probability of another
+            shape or outside [0, 1]; columns that are not modelled in their original unit.
         """
+        if columns.transformed:
+            name = columns.names[columns.transformed[0][0]]
+            raise InvalidInputError(
+                f"Fixed is in original units, but column {name!r} is modelled on another scale (its logarithm, say); "
+                "model it as it is (log_columns=None), or learn the mechanism"
+            )
+        # Plain attributes, not buffers, which are cast to single precision with the weights: 1e8 + 0.5 is not in it.
+        self._center, self._unit = torch.as_tensor(columns.center), torch.as_tensor(columns.scale)
+        if self.probability is not None:
+            self._seen(torch.stack([torch.zeros(len(columns.names)), torch.ones(len(columns.names))]))
+            return
+        slope, threshold = (_numbers(name, getattr(self, name), columns) for name in ("slope", "threshold"))
         dtype = torch.get_default_dtype()
-        center, scale = torch.as_tensor(columns.center, dtype=dtype), torch.as_tensor(columns.scale, dtype=dtype)
-        self.register_buffer("center", center)
-        self.register_buffer("unit", scale)
-        if self.probability is None:
-            slope, threshold = (torch.as_tensor(v, dtype=dtype) for v in (self.slope, self.threshold))
-            for name, value in (("slope", slope), ("threshold", threshold)):
-                if value.ndim and value.shape != center.shape:
-                    raise InvalidInputError(
-                        f"Fixed {name} has {value.numel()} entries, the table {center.numel()} columns; give one "
-                        "number or one per column"
-                    )
-            self.register_buffer("standard_slope", slope * scale)
-            self.register_buffer("standard_intercept", slope * (center - threshold))
+        self.register_buffer("standard_slope", (slope * self._unit).to(dtype))
+        self.register_buffer("standard_intercept", (slope * (self._center - threshold)).to(dtype))
 
     def curve(self, z: Tensor | None = None) -> Curve | None:
         """See :class:`Mechanism`."""
@@ -162,14 +165,37 @@ class Fixed(Mechanism):
         return Curve(self.standard_slope, self.standard_intercept, self.link)
 
     def forward(self, x: Tensor) -> Bernoulli:
-        """See :class:`Mechanism`."""
+        """See :class:`Mechanism`.
+
+        Raises
+        ------
+        InvalidInputError
+            a probability of another shape than ``x``, or outside [0, 1].
+        """
         curve = self.curve()
         if curve is not None:
             return curve.bernoulli(x)
-        assert self.probability is not None
         tiny = torch.finfo(x.dtype).tiny
-        seen = self.probability(x * self.unit + self.center).clamp(tiny, 1 - torch.finfo(x.dtype).eps)
+        seen = self._seen(x).to(x.dtype).clamp(tiny, 1 - torch.finfo(x.dtype).eps)
         return Bernoulli(probs=seen, validate_args=False)
+
+    def _seen(self, x: Tensor) -> Tensor:
+        """What ``probability`` says of standardised rows, checked."""
+        assert self.probability is not None
+        # MPS alone has no double precision.
+        dtype = torch.float32 if x.device.type == "mps" else torch.float64
+        center, unit = self._center.to(x.device, dtype), self._unit.to(x.device, dtype)
+        seen = self.probability(x.to(dtype) * unit + center)
+        if not isinstance(seen, Tensor) or seen.shape != x.shape:
+            found = tuple(seen.shape) if isinstance(seen, Tensor) else type(seen).__name__
+            raise InvalidInputError(
+                f"Fixed probability gave {found} for rows of the shape {tuple(x.shape)}; it must give a tensor of "
+                "that shape: the probability that each cell is observed"
+            )
+        if not bool(((seen >= 0) & (seen <= 1)).all()):
+            wrong = seen[~((seen >= 0) & (seen <= 1))].flatten()[0].item()
+            raise InvalidInputError(f"Fixed probability gave {wrong:g}; probabilities are between 0 and 1")
+        return seen
 
 
 NAMES: dict[str, type[Mechanism]] = {
@@ -179,6 +205,25 @@ NAMES: dict[str, type[Mechanism]] = {
     "linear": Linear,
     "nonlinear": Nonlinear,
 }
+
+
+def _numbers(name: str, value: object, columns: ColumnInfo) -> Tensor:
+    """``slope`` or ``threshold`` in double precision, one number or one per column."""
+    try:
+        given = np.asarray(value)
+    except ValueError:
+        given = np.empty(0, dtype=object)
+    if given.dtype.kind not in "iuf":
+        raise InvalidInputError(f"Fixed {name} is {value!r}; give one number or one per column")
+    numbers = torch.as_tensor(given.astype(np.float64))
+    if numbers.ndim and numbers.shape != (len(columns.names),):
+        raise InvalidInputError(
+            f"Fixed {name} has {numbers.numel()} entries, the table {len(columns.names)} columns; give one "
+            "number or one per column"
+        )
+    if not bool(numbers.isfinite().all()):
+        raise InvalidInputError(f"Fixed {name} is {value!r}; its numbers must be finite")
+    return numbers
 
 
 def by_name(mechanism: str | Mechanism) -> Mechanism:

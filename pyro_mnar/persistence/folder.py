@@ -41,7 +41,8 @@ from pyro_mnar.persistence.values import Packer, Unpacker
 CLASSES: dict[str, type[JointEstimator]] = {
     cls.__name__: cls for cls in (MNARImputer, MNARImageImputer, MNARClassifier, MNARRegressor)
 }
-
+#: Weights that the first files held, and that follow from others.
+FORMER = {"mechanism.center", "mechanism.unit"}
 #: Weights of the pair have this before their name; ``active`` is needed to build it.
 PAIR = "joint."
 ACTIVE = "joint.active"
@@ -161,7 +162,8 @@ def _loaded(folder: Path, mechanism: Mechanism | None, device: str) -> JointEsti
             _check_shapes(joint, {key.removeprefix(PAIR): spec for key, spec in specs.items() if key.startswith(PAIR)})
             tensors = weights.tensors(key for key in specs if key.startswith(PAIR))
         _check_finite(tensors)
-        joint.load_state_dict({key.removeprefix(PAIR): value for key, value in tensors.items()})
+        state = {key.removeprefix(PAIR): value for key, value in tensors.items()}
+        joint.load_state_dict({key: state[key] for key in joint.state_dict()})
         estimator.joint_ = joint.eval()
         return estimator
     except (FileFormatError, OSError):
@@ -227,6 +229,7 @@ def _untrained(
 
 def _check_shapes(joint: Joint, found: dict[str, Spec]) -> None:
     expected = {key: (tuple(value.shape), value.dtype) for key, value in joint.state_dict().items()}
+    found = {key: spec for key, spec in found.items() if key in expected or key not in FORMER}
     wrong = sorted(key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key))
     if wrong:
         raise FileFormatError(

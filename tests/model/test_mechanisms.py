@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -135,12 +136,91 @@ def test_fixed_with_a_function_of_the_complete_row_in_original_units() -> None:
     np.testing.assert_allclose(mechanism(torch.ones(1, 3)).probs, [[1 / (1 + math.exp(2.0))] * 3], rtol=1e-5)
 
 
+@pytest.mark.parametrize("center", [0.0, 2_460_000.5, 1e8, 1.7e9, 1e12])
+@pytest.mark.parametrize("form", ["slope and threshold", "probability"])
+def test_fixed_is_exact_far_from_zero(center: float, form: str) -> None:
+    """Julian dates and seconds since 1970: single precision has steps of 0.25 to 128 there, and 1e12 of 65536."""
+    columns = ColumnInfo(("a", "b"), np.array([center, 3.0]), np.array([2.0, 1e-3]), np.array([0.5, 0.5]))
+    slope, threshold = np.array([4.0, 900.0]), np.array([center + 0.5, 3.002])
+
+    def seen(x: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(torch.as_tensor(slope) * (torch.as_tensor(threshold) - x))
+
+    made = Fixed(slope, threshold) if form == "slope and threshold" else Fixed(probability=seen)  # type: ignore[arg-type]
+    mechanism = set_up(made, columns)
+    x = torch.tensor([[0.0, 0.0], [0.25, 2.0], [0.5, -1.0]])
+    inside = slope * ((columns.center - threshold) + columns.scale * x.numpy())
+    for one in (mechanism, copy.deepcopy(mechanism).float(), copy.deepcopy(mechanism).double()):
+        rows = x.double() if one is not mechanism and form != "probability" else x
+        np.testing.assert_allclose(1 - one(rows).probs, 1 / (1 + np.exp(-inside)), rtol=2e-4)
+
+
+def test_fixed_finds_a_threshold_at_a_julian_date() -> None:
+    generator = np.random.default_rng(0)
+    X = 1e8 + generator.normal(size=(200, 2))
+    X[X[:, 0] > 1e8 + 0.5, 0] = np.nan
+    imputer = MNARImputer(
+        Fixed(slope=20.0, threshold=1e8 + 0.5), max_iter=1, n_draws=2, n_draws_posterior=50, random_state=0
+    ).fit(X)
+    assert imputer.mechanism_report()["threshold"][0] - 1e8 == pytest.approx(0.5, abs=1e-4)
+    completed = imputer.transform(X)
+    assert (completed[np.isnan(X)] > 1e8 + 0.3).all()
+
+
+@pytest.mark.parametrize(
+    ("probability", "message"),
+    [
+        (lambda x: x[..., :1] * 0, r"gave \(2, 1\) for rows of the shape \(2, 3\)"),
+        (lambda x: (x * 0).sum(), r"gave \(\) for rows"),
+        (lambda x: 0.5, "gave float for rows"),
+        (lambda x: x * 0 + 1.5, r"gave 1\.5; probabilities are between 0 and 1"),
+        (lambda x: x * 0 - 1e-9, "gave -1e-09"),
+        (lambda x: x * torch.nan, "gave nan"),
+    ],
+)
+def test_a_probability_that_is_none_is_an_error(probability: Any, message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        Fixed(probability=probability).setup(COLUMNS)
+
+
+def test_a_probability_is_looked_at_each_time() -> None:
+    # Only beyond where it was tried first.
+    mechanism = set_up(Fixed(probability=lambda x: torch.where(x > 1e3, 2.0, 0.5)))
+    with pytest.raises(InvalidInputError, match="gave 2; probabilities"):
+        mechanism(torch.full((1, 3), 1e4))
+
+
+@pytest.mark.parametrize(
+    ("slope", "threshold", "message"),
+    [
+        ("3", 1.0, "slope is '3'; give one number or one per column"),
+        (1.0, [1.0, "x", 2.0], "threshold is "),
+        ([1.0, [2.0]], 1.0, "slope is "),
+        (math.nan, 1.0, "slope is nan; its numbers must be finite"),
+        (1.0, math.inf, "threshold is inf; its numbers must be finite"),
+        ({"a": 1.0}, 1.0, "slope is "),
+        ([[1.0, 2.0, 3.0]], 1.0, "slope has 3 entries, the table 3 columns"),
+    ],
+)
+def test_fixed_takes_finite_numbers(slope: Any, threshold: Any, message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        Fixed(slope=slope, threshold=threshold).setup(COLUMNS)
+
+
+def test_fixed_is_not_for_a_scale_of_another_kind() -> None:
+    X = np.exp(table(60))
+    imputer = MNARImputer(Fixed(slope=1.0, threshold=1.0), log_columns=[1], max_iter=1, random_state=0)
+    with pytest.raises(InvalidInputError, match="'x1' is modelled on another scale"):
+        imputer.fit(X)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({}, "either slope and threshold, or probability"),
         ({"slope": 1.0}, "either slope and threshold, or probability"),
         ({"slope": 1.0, "threshold": 0.0, "probability": torch.sigmoid}, "either slope and threshold, or probability"),
+        ({"slope": 1.0, "threshold": 0.0, "link": "cauchit"}, "'cauchit'"),
     ],
 )
 def test_fixed_takes_one_form(arguments: dict[str, Any], message: str) -> None:
