@@ -105,6 +105,22 @@ def one_line(error: BaseException | str, most: int = 300) -> str:
     >>> one_line(ValueError("Expected 2D array, got 1D array instead:\n[1. 2.]"))
     'Expected 2D array, got 1D array instead: [1. 2.]'
     """
-    text = " ".join(str(error).split())
-    text = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
-    return text if len(text) <= most else text[: most - 3] + "..."
+    text = printable(" ".join(str(error).split()))
+    # The end often says what to do.
+    return text if len(text) <= most else f"{text[: most // 2]} ... {text[len(text) - most // 2 :]}"
+
+
+def printable(text: object) -> str:
+    r"""A text without characters that steer a terminal: they stand as Python writes them.
+
+    Parameters
+    ----------
+    text : object
+        What a user named, or its name.
+
+    Examples
+    --------
+    >>> printable("[2Jincome")
+    '\x1b[2Jincome'
+    """
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in str(text))

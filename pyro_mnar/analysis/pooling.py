@@ -121,7 +121,7 @@ def pool(
     ------
     InvalidInputError
         Fewer than two imputations, shapes that differ, a value that is not finite, a variance that is not positive,
-        or a level or ``dof_complete`` out of range.
+        a level or ``dof_complete`` out of range, or a result that no float holds.
 
     References
     ----------
@@ -153,32 +153,53 @@ def pool(
     if dof_complete is not None and not dof_complete > 0:
         raise InvalidInputError(f"dof_complete is {dof_complete}; it must be positive")
 
-    estimate, within = q.mean(0), u.mean(0)
-    between = q.var(0, ddof=1)
+    # Sums and squares in units of powers of two near the numbers, so that they stay within the range of a float.
+    size = _power_of_two(np.abs(q).max(0))
+    estimate = (q / size).mean(0) * size
+    with np.errstate(over="ignore"):
+        deviation = q - estimate
+    unit = _power_of_two(np.maximum(np.abs(deviation).max(0), np.sqrt(u.max(0))))
+    within = (u / unit / unit).mean(0)
+    between = ((deviation / unit) ** 2).sum(0) / (m - 1)
     # Equal estimates have no variance between them, whatever their mean was rounded to.
     between = np.where((q == q[0]).all(0), 0.0, between)
     added = (1 + 1 / m) * between
     total = within + added
     share = added / total
-    increase = added / within
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         # 1/nu, so that nothing between imputations means an infinite nu without dividing by it.
         inverse = share**2 / (m - 1)
         if dof_complete is not None and np.isfinite(dof_complete):
             inverse = inverse + 1 / ((dof_complete + 1) / (dof_complete + 3) * dof_complete * (1 - share))
         dof = 1 / inverse
+        increase = added / within
+        missing = np.where(np.isinf(increase), 1.0, (increase + 2 / (dof + 3)) / (1 + increase))
     half = stats.t.ppf((1 + level) / 2, dof) * np.sqrt(total)
-    missing = np.where(between == 0, 0.0, (increase + 2 / (dof + 3)) / (1 + increase))
+    missing = np.where(between == 0, 0.0, missing)
+    with np.errstate(over="ignore"):
+        found = [estimate, estimate - half * unit, estimate + half * unit]
+        squares = [value * unit * unit for value in (within, between, total)]
+    if not np.isfinite([found, squares]).all():
+        raise InvalidInputError(
+            "the pooled estimate or its variance is beyond the largest number (1.8e308); give the estimates in a "
+            "larger unit"
+        )
     return Pooled(
-        estimate=np.asarray(estimate),
-        within=np.asarray(within),
-        between=np.asarray(between),
-        total=np.asarray(total),
+        estimate=np.asarray(found[0]),
+        within=np.asarray(squares[0]),
+        between=np.asarray(squares[1]),
+        total=np.asarray(squares[2]),
         dof=np.asarray(dof),
-        low=np.asarray(estimate - half),
-        high=np.asarray(estimate + half),
+        low=np.asarray(found[1]),
+        high=np.asarray(found[2]),
         fraction_missing=np.asarray(missing),
         relative_increase=np.asarray(increase),
         n_imputations=m,
         level=level,
     )
+
+
+def _power_of_two(largest: Array) -> Array:
+    """The power of two below each number, 1 for 0."""
+    with np.errstate(over="ignore"):
+        return np.exp2(np.floor(np.log2(np.where((largest > 0) & np.isfinite(largest), largest, 1.0))))

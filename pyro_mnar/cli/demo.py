@@ -27,13 +27,13 @@ def demo(
     from pyro_mnar.studies.demo import FILES, KNOWN, METHODS, DemoSettings, prepare_folder, run
 
     prepare_folder(out)
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False)
     console.print("Breast cancer, 569 x 30; the first 15 features lose every value above their mean.")
 
     def finished(outcome: "Outcome") -> None:
         console.print(f"  {outcome.method}: {outcome.seconds:.1f} s", highlight=False)
         for warning in outcome.warnings:
-            console.print(f"    warning: {warning}", highlight=False, markup=False, soft_wrap=True)
+            console.print(f"    warning: {warning}", highlight=False, soft_wrap=True)
 
     with console.status(f"{len(METHODS)} methods, a few minutes in all"):
         result = run(DemoSettings(random_state, max_iter=max_iter, workers=workers), out, finished)

@@ -8,7 +8,7 @@ from typing import NoReturn, ParamSpec, TextIO
 
 import typer
 
-from pyro_mnar.errors import MNARError
+from pyro_mnar.errors import MNARError, one_line, printable
 
 P = ParamSpec("P")
 
@@ -16,6 +16,8 @@ P = ParamSpec("P")
 TRACEBACK_VARIABLE = "PYRO_MNAR_TRACEBACK"
 FAILED = 1
 INTERRUPTED = 130
+#: Characters of a message that are shown.
+MOST = 2000
 
 
 def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
@@ -46,18 +48,19 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
     return guarded
 
 
+def say(text: str) -> None:
+    """Show a line; what users named stands in it without characters that steer a terminal."""
+    typer.echo(printable(text))
+
+
 def _fail(message: str, code: int = FAILED) -> NoReturn:
-    typer.echo(f"pyro-mnar: {_one_line(message)}", err=True)
+    typer.echo(f"pyro-mnar: {one_line(message, MOST)}", err=True)
     raise typer.Exit(code)
 
 
 def _of_the_system(error: OSError) -> str:
     reason = error.strerror or str(error)
     return f"{error.filename}: {reason}" if error.filename is not None else reason
-
-
-def _one_line(message: str) -> str:
-    return " ".join(message.split())
 
 
 def _show_warning(
@@ -68,4 +71,4 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    typer.echo(f"pyro-mnar: warning: {_one_line(str(message))}", err=True)
+    typer.echo(f"pyro-mnar: warning: {one_line(str(message), MOST)}", err=True)

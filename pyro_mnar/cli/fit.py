@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pyro_mnar.cli.faults import say
 from pyro_mnar.cli.impute import build_mechanism
 from pyro_mnar.cli.options import (
     Data,
@@ -66,4 +67,4 @@ def fit(
     imputer.set_params(verbose=False, training=None)
     save(imputer, out, overwrite=force)
     print_table(imputer.mechanism_report(), "Why cells are missing, as learned (original units)")
-    typer.echo(f"Fitted to {len(numbers)} rows in {time.perf_counter() - started:.0f} s and saved: {out}")
+    say(f"Fitted to {len(numbers)} rows in {time.perf_counter() - started:.0f} s and saved: {out}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pyro_mnar.cli.faults import say
 from pyro_mnar.cli.options import (
     CompletedTable,
     Data,
@@ -63,7 +64,7 @@ def impute(
     if not table.missing.any():
         with replacing(out) as temporary:
             shutil.copyfile(data, temporary)
-        typer.echo(f"No cell of {data} is missing: {out} is a copy" + (", and there is no report." if report else "."))
+        say(f"No cell of {data} is missing: {out} is a copy" + (", and there is no report." if report else "."))
         return
     numbers = table.numbers(exclude or ())
     if numbers.shape[1] == 0:
@@ -90,9 +91,9 @@ def impute(
     n_cells = int(numbers.isna().to_numpy().sum())
     n_columns = int(numbers.isna().any().sum())
     seconds = time.perf_counter() - started
-    typer.echo("Why cells are missing, as learned:")
+    say("Why cells are missing, as learned:")
     print_words(found)
-    typer.echo(f"Imputed {n_cells} cells in {n_columns} of {numbers.shape[1]} columns ({seconds:.0f} s): {out}")
+    say(f"Imputed {n_cells} cells in {n_columns} of {numbers.shape[1]} columns ({seconds:.0f} s): {out}")
 
 
 def build_mechanism(name: MechanismName, directions: list[str] | tuple[()], columns: list[str]) -> "str | Mechanism":

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from pyro_mnar.cli.faults import say
 from pyro_mnar.cli.options import Force, SavedModel
 
 
@@ -26,7 +27,7 @@ def report(
     found = estimator.mechanism_report()
     bounds = estimator.history_.validation_bound or estimator.history_.bound
     which = "held-out rows" if estimator.history_.validation_bound else "training rows"
-    typer.echo(
+    say(
         f"{type(estimator).__name__} of {len(estimator.columns_.names)} columns, {estimator.n_iter_} passes over the "
         f"data; bound {bounds[-1]:.3f} nats per row ({which}, standardised scale)"
     )
@@ -34,4 +35,4 @@ def report(
     if out is not None:
         with replacing(out) as temporary:
             found.to_csv(temporary, index=False)
-        typer.echo(f"Written: {out}")
+        say(f"Written: {out}")

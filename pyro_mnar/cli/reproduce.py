@@ -47,7 +47,7 @@ def _clipped_images(data: str, out: Path, data_home: Path | None, quick: bool, w
     from pyro_mnar.studies.images import image_study, reproduce_images
     from pyro_mnar.studies.sources.celeba import celeba as read_celeba
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False)
     if data == "celeba":
         # Read once, before the processes that would each do so.
         with console.status("reading the images (minutes for all of CelebA, once)"):
@@ -73,7 +73,7 @@ def supervised(
     from pyro_mnar.cli.show import print_table
     from pyro_mnar.studies.supervised import reproduce_supervised
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False)
     table = reproduce_supervised(out, data_home=data, quick=quick, workers=workers, console=console)
     shown = table[["task", "method", "metric", "mean", "se", "second_metric", "second_mean", "seconds", "n_seeds"]]
     print_table(shown, "Predictions with values missing because of themselves")
@@ -94,7 +94,9 @@ def uci(
     from pyro_mnar.studies.uci.study import reproduce_uci
 
     written = reproduce_uci(out, quick=quick, seeds=seeds, parity=parity, data_home=data, workers=workers)
-    Console(stderr=True).print(f"Written to {out}: rows.jsonl, " + ", ".join(path.name for path in written))
+    Console(stderr=True, markup=False).print(
+        f"Written to {out}: rows.jsonl, " + ", ".join(path.name for path in written)
+    )
 
 
 STUDIES = (uci, images, celeba, supervised)

@@ -1,19 +1,25 @@
 """DataFrames on the terminal."""
 
 import math
+from typing import Literal
 
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from pyro_mnar.errors import printable
 
 
 def print_table(frame: pd.DataFrame, title: str) -> None:
     """A DataFrame with numbers to four digits, and nothing where a cell has no value."""
     table = Table(title=title, title_justify="left")
     for name in frame.columns:
-        table.add_column(str(name), justify="right" if pd.api.types.is_numeric_dtype(frame[name]) else "left")
+        # Text, so that no name is taken for markup.
+        justify: Literal["left", "right"] = "right" if pd.api.types.is_numeric_dtype(frame[name]) else "left"
+        table.add_column(Text(printable(name)), justify=justify)
     for row in frame.itertuples(index=False):
-        table.add_row(*(_text(value) for value in row))
+        table.add_row(*(Text(printable(_text(value))) for value in row))
     console = Console()
     # Into a file or a pipe a table is not to be cut at a width that no one sees.
     console = console if console.is_terminal else Console(width=140)
@@ -25,7 +31,7 @@ def print_words(report: pd.DataFrame) -> None:
     holed = report[report["missing_rate"] > 0]
     if "words" in holed.columns:
         for line in holed["words"]:
-            print(f"  {line}")
+            print(f"  {printable(line)}")
     else:
         print_table(holed, "")
 

@@ -1,7 +1,6 @@
 """``pyro-mnar transform``: a saved model and a CSV in, the completed CSV out."""
 
-import typer
-
+from pyro_mnar.cli.faults import say
 from pyro_mnar.cli.options import (
     CompletedTable,
     Data,
@@ -59,4 +58,4 @@ def transform(
     completed = imputer.transform(numbers)
     with replacing(out) as temporary:
         temporary.write_text(table.filled(completed, sep), encoding="utf-8", newline="")
-    typer.echo(f"{int(numbers.isna().to_numpy().sum())} missing cells imputed: {out}")
+    say(f"{int(numbers.isna().to_numpy().sum())} missing cells imputed: {out}")

@@ -10,7 +10,8 @@ import pandas as pd
 from sklearn.utils import check_array
 
 from pyro_mnar.data.columns import ColumnInfo, FloatArray, standardise
-from pyro_mnar.errors import InvalidInputError, InvalidTypeError
+from pyro_mnar.data.foreign import reading, shown
+from pyro_mnar.errors import InvalidInputError, InvalidTypeError, one_line
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -183,12 +184,8 @@ def has_text_names(X: Any) -> bool:
 
 def _array(X: Any, estimator: Any) -> npt.NDArray[Any]:
     """A 2-D array with at least one row and one column."""
-    try:
+    with reading("X"):
         array: npt.NDArray[Any] = check_array(X, dtype=None, ensure_all_finite=False, estimator=estimator)
-    except TypeError as error:
-        raise InvalidTypeError(str(error)) from error
-    except ValueError as error:
-        raise InvalidInputError(str(error)) from error
     return array
 
 
@@ -262,9 +259,10 @@ def _read_cells(cells: npt.NDArray[Any], name: object) -> FloatArray:
         else:
             try:
                 values[row] = float(cell)
-            except (TypeError, ValueError, OverflowError) as error:
+            except Exception as error:
                 raise InvalidTypeError(
-                    f"column {name!r} holds {cell!r} in row {row}, which is no number ({error}); replace it by a "
+                    f"column {name!r} holds {shown(cell)} in row {row}, which is no number ({one_line(error)}); "
+                    "replace it by a "
                     "number, or by NaN if it is missing"
                 ) from error
     return values
@@ -352,6 +350,11 @@ def _write_polars(column: Any, values: FloatArray, filled: BoolArray) -> Any:
     plain: np.dtype[Any] = np.dtype(np.float64)
     if dtype == polars.Boolean:
         plain = np.dtype(bool)
+    elif dtype.is_integer() and "128" in str(dtype):
+        # NumPy has no whole numbers of 128 bits.
+        if fits(values[filled], np.dtype(np.int64)):
+            whole = polars.Series(column.name, np.where(filled, values, 0.0).astype(np.int64)).cast(dtype)
+            return whole.zip_with(polars.Series(filled), column)
     elif dtype.is_numeric() and not dtype.is_decimal():
         plain = column.head(0).to_numpy().dtype
     if not fits(values[filled], plain):

@@ -11,6 +11,7 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.multiclass import type_of_target
 
 from pyro_mnar.data.columns import FloatArray
+from pyro_mnar.data.foreign import reading
 from pyro_mnar.data.tables import LARGEST
 from pyro_mnar.errors import InvalidInputError
 
@@ -116,7 +117,8 @@ def read_values(y: Any, n_rows: int) -> FloatArray:
 def _one_column(y: Any, n_rows: int) -> npt.NDArray[Any]:
     if y is None:
         raise InvalidInputError("the estimator requires y to be passed, but the target y is None")
-    column = _as_array(y)
+    with reading("y"):
+        column = _as_array(y)
     if column.ndim == 2 and column.shape[1] == 1:
         warnings.warn(
             "A column-vector y was passed when a 1d array was expected; pass y.ravel()",

@@ -24,9 +24,10 @@ from pyro_mnar.data.columns import (
     transformed,
 )
 from pyro_mnar.data.encoding import Kinds, Labels
+from pyro_mnar.data.foreign import check_distinct, reading
 from pyro_mnar.data.tables import BoolArray, category_labels, marks_with_number, read_table, reject_far
 from pyro_mnar.data.transforms import Identity, Log, Transform
-from pyro_mnar.errors import DataWarning, InvalidInputError, InvalidTypeError
+from pyro_mnar.errors import DataWarning, InvalidInputError
 from pyro_mnar.estimators.explained import Explained
 from pyro_mnar.estimators.parameters import check_parameters, checked_device, drawn_seed
 from pyro_mnar.estimators.settings import TrainingSettings
@@ -188,12 +189,8 @@ class JointEstimator(Explained, BaseEstimator):
         if reset:
             self._labels: Labels = category_labels(X)
         table = read_table(X, self.missing_values, self, self._labels)
-        try:
+        with reading("X", lines=True):
             validate_data(self, X, reset=reset, skip_check_array=True)
-        except TypeError as error:
-            raise InvalidTypeError(str(error)) from error
-        except ValueError as error:
-            raise InvalidInputError(str(error)) from error
         return table
 
     def _columns_with_values(self, missing: BoolArray) -> BoolArray:
@@ -215,6 +212,7 @@ class JointEstimator(Explained, BaseEstimator):
                     DataWarning,
                     stacklevel=4,
                 )
+            check_distinct(self._names(), "of the model")
         modelled = self._kinds().expand(table)
         if not reset:
             reject_far(modelled, self.columns_)

@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import MissingValues, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from pyro_mnar.data.columns import FloatArray, most_likely
+from pyro_mnar.data.foreign import check_distinct
 from pyro_mnar.data.tables import BoolArray, has_text_names, write_table
 from pyro_mnar.errors import DataWarning, InvalidInputError
 from pyro_mnar.estimators.base import JointEstimator
@@ -364,6 +365,7 @@ class MNARImputer(Imputer):
         self._whole: BoolArray = (np.isnan(table) | (table == np.rint(table))).all(0)
         if self.add_indicator:
             self.indicator_ = MissingIndicator(error_on_new=False).fit(self._read(X, reset=False))
+            check_distinct(list(self.get_feature_names_out()), "of the output (add_indicator adds one per column)")
         self._fit_joint(table)
         return self
 

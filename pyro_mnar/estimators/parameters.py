@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import InvalidParameterError as SklearnParameterError
 from sklearn.utils._param_validation import validate_parameter_constraints
 
-from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.errors import InvalidInputError, one_line
 
 AnyClass = TypeVar("AnyClass", bound=type)
 
@@ -59,7 +59,7 @@ def _check_constraints(owner: Any) -> None:
     try:
         validate_parameter_constraints(owner._parameter_constraints, parameters, caller_name=name)
     except SklearnParameterError as error:
-        raise InvalidParameterError(str(error)) from error
+        raise InvalidParameterError(one_line(error)) from error
 
 
 def checked_device(name: str) -> torch.device:
@@ -80,7 +80,7 @@ def checked_device(name: str) -> torch.device:
         torch.zeros(1, device=device).item()
     # torch raises AssertionError where it was built without the device, and its own errors where there is none.
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
+        reason = one_line(str(error).splitlines()[0])
         raise InvalidParameterError(f"device is {name!r}, which cannot be used here ({reason}); use 'cpu'") from error
     return device
 

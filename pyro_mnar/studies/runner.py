@@ -76,7 +76,7 @@ def run_study(
     todo = [spec for spec in study.rows if row_key(spec) not in finished]
     failures: list[str] = []
     if todo:
-        console = Console(stderr=True) if console is None else console
+        console = Console(stderr=True, markup=False) if console is None else console
         with _progress(study.name, len(study.rows), len(study.rows) - len(todo), console) as report:
             for spec, outcome in _outcomes(study, todo, data_home, min(workers, len(todo))):
                 if isinstance(outcome, Record):

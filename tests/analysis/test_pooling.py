@@ -70,6 +70,34 @@ def test_nothing_between_imputations():
     assert close(limited.dof, 31 / 33 * 30)
 
 
+@pytest.mark.parametrize("power", [-500, -300, 0, 300, 500])
+def test_the_scale_does_not_matter(power):
+    q, u = np.array([9.0, 10.0, 11.0, 8.0, 12.0]), np.array([3.0, 2.0, 4.0, 3.0, 3.0])
+    unit = 2.0**power
+    found, expected = pool(q * unit, u * unit * unit), pool(q, u)
+    for name in ("estimate", "low", "high"):
+        assert getattr(found, name) == pytest.approx(getattr(expected, name) * unit, rel=1e-12)
+    assert found.dof == pytest.approx(expected.dof, rel=1e-12)
+    assert found.fraction_missing == pytest.approx(expected.fraction_missing, rel=1e-12)
+
+
+def test_estimates_near_the_largest_number():
+    pooled = pool([1e152, 2e152, 1e152], [1e300, 1e300, 1e300])
+    assert np.isfinite([pooled.low, pooled.high, pooled.dof]).all()
+    assert np.isfinite(pool([1e200] * 3, [1e300] * 3).high)
+    assert pool([1.7e308, 1.7e308], [1.0, 1.0]).estimate == 1.7e308
+    assert pool([0.0, 0.0], [1e-300, 1e-300]).high > 0
+    for estimates, variances in (([1e200, 2e200], [1.0, 1.0]), ([1.7e308, -1.7e308], [1.0, 1.0])):
+        with pytest.raises(InvalidInputError, match="beyond the largest number"):
+            pool(estimates, variances)
+
+
+def test_variances_that_are_next_to_nothing_beside_the_spread():
+    pooled = pool([1e150, 2e150], [1e-300, 1e-300])
+    assert pooled.fraction_missing == 1.0
+    assert pooled.dof == pytest.approx(1.0)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -127,3 +127,32 @@ def test_a_fault_gives_one_clear_line(folder: Path, run: Any, case: str) -> None
 def test_help(run: Any) -> None:
     for command in ("fit", "transform", "report"):
         assert "Usage" in run(command, "--help").stdout
+
+
+NAMES = ["[/b]", "[red]a", "x\x1b[2J", "[link=file:///etc/passwd]c[/link]"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_shown_as_they_are(name: str, folder: Path, run: Any) -> None:
+    frame = pd.read_csv("survey.csv").rename(columns={"income": name})
+    frame.to_csv("odd.csv", index=False)
+    options = ("--exclude", "person", "--max-iter", "2")
+    results = [
+        run("fit", "odd.csv", "--out", "model", *options),
+        run("report", "model"),
+        run("impute", "odd.csv", "--out", "o.csv", *options, *DRAWS),
+        run("transform", "model", "odd.csv", "--out", "t.csv", *DRAWS),
+    ]
+    for result in results:
+        assert result.exit_code == 0, result.stderr
+        assert "\x1b" not in result.stdout
+    shown = name.replace("\x1b", "\\x1b")
+    assert all(shown in result.stdout for result in results[:3])
+    bad = run("impute", "odd.csv", "--out", "p.csv", "--direction", "wrong=high")
+    assert bad.exit_code == 1 and bad.stderr.count("\n") == 1 and "\x1b" not in bad.stderr
+
+
+def test_paths_that_steer_a_terminal(folder: Path, run: Any) -> None:
+    result = run("impute", "survey.csv", "--out", "[red]o\x1b[2J.csv", "--exclude", "person", "--max-iter", "2", *DRAWS)
+    assert result.exit_code == 0, result.stderr
+    assert "[red]o\\x1b[2J.csv" in result.stdout and "\x1b" not in result.stdout

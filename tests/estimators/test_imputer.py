@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -178,3 +179,16 @@ def fitted_score_of_noise(imputer: MNARImputer, holed: pd.DataFrame) -> float:
     """Score of the same cells with each column shuffled, which breaks what the columns tell of each other."""
     generator = np.random.default_rng(0)
     return imputer.score(holed.apply(lambda column: generator.permutation(column.to_numpy())))
+
+
+@pytest.mark.parametrize("kind", [np.asarray, pd.DataFrame], ids=["array", "frame"])
+@pytest.mark.parametrize("refit", [None, "bootstrap"])
+def test_multiple_imputation_leaves_observed_cells_bit_for_bit(kind: Any, refit: Any) -> None:
+    X = table() * 1e5 + 0.1
+    given = kind(X.copy())
+    imputer = small_imputer().fit(given)
+    for completed in imputer.multiple_impute(given, 3, refit=refit):
+        found = np.asarray(completed)
+        assert found[~np.isnan(X)].tobytes() == X[~np.isnan(X)].tobytes()
+        assert np.isfinite(found).all()
+    assert np.asarray(given).tobytes() == X.tobytes()

@@ -25,7 +25,7 @@ from pyro_mnar.model.mechanisms import (
     SelfMasking,
     by_name,
 )
-from tests.support.estimators import table
+from tests.support.estimators import small_imputer, table
 from tests.support.pairs import info
 
 RATES = np.array([0.1, 0.5, 0.9])
@@ -159,12 +159,9 @@ def test_fixed_finds_a_threshold_at_a_julian_date() -> None:
     generator = np.random.default_rng(0)
     X = 1e8 + generator.normal(size=(200, 2))
     X[X[:, 0] > 1e8 + 0.5, 0] = np.nan
-    imputer = MNARImputer(
-        Fixed(slope=20.0, threshold=1e8 + 0.5), max_iter=1, n_draws=2, n_draws_posterior=50, random_state=0
-    ).fit(X)
+    imputer = small_imputer(mechanism=Fixed(slope=20.0, threshold=1e8 + 0.5), n_draws_posterior=50).fit(X)
     assert imputer.mechanism_report()["threshold"][0] - 1e8 == pytest.approx(0.5, abs=1e-4)
-    completed = imputer.transform(X)
-    assert (completed[np.isnan(X)] > 1e8 + 0.3).all()
+    assert (imputer.transform(X)[np.isnan(X)] > 1e8 + 0.3).all()
 
 
 @pytest.mark.parametrize(
@@ -209,7 +206,7 @@ def test_fixed_takes_finite_numbers(slope: Any, threshold: Any, message: str) ->
 
 def test_fixed_is_not_for_a_scale_of_another_kind() -> None:
     X = np.exp(table(60))
-    imputer = MNARImputer(Fixed(slope=1.0, threshold=1.0), log_columns=[1], max_iter=1, random_state=0)
+    imputer = small_imputer(mechanism=Fixed(slope=1.0, threshold=1.0), log_columns=[1])
     with pytest.raises(InvalidInputError, match="'x1' is modelled on another scale"):
         imputer.fit(X)
 

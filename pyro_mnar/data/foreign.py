@@ -1,0 +1,81 @@
+"""What is not ours: errors that other libraries raise over a user's data, and names that meet."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from pyro_mnar.errors import InvalidInputError, InvalidTypeError, MNARError, one_line
+
+
+def shown(value: object) -> str:
+    """How an error shows a cell: short, on one line, whatever the cell's own ``repr`` does.
+
+    Examples
+    --------
+    >>> shown([1, 2])
+    '[1, 2]'
+    """
+    try:
+        return one_line(repr(value), 80)
+    except Exception:
+        return f"a {type(value).__name__}"
+
+
+@contextmanager
+def reading(what: str, lines: bool = False) -> Iterator[None]:
+    r"""Within the block an error of another library becomes one of the package's, on one line.
+
+    Parameters
+    ----------
+    what : str
+        What is read, for errors that do not say.
+    lines : bool
+        Leave the lines as they are, where scikit-learn's contract asks for them.
+
+    Raises
+    ------
+    InvalidTypeError
+        For a TypeError, and for errors of no kind that callers of a table expect.
+    InvalidInputError
+        For a ValueError.
+
+    Examples
+    --------
+    >>> with reading("X"):
+    ...     raise RuntimeError("no numbers\nhere")
+    Traceback (most recent call last):
+    ...
+    pyro_mnar.errors.InvalidTypeError: X could not be read (RuntimeError: no numbers here); give numbers: an array, ...
+    """
+    try:
+        yield
+    except (MNARError, MemoryError):
+        raise
+    except TypeError as error:
+        raise InvalidTypeError(str(error) if lines else one_line(error)) from error
+    except ValueError as error:
+        raise InvalidInputError(str(error) if lines else one_line(error)) from error
+    # An object of the user's own may raise anything while it is turned into an array.
+    except Exception as error:
+        raise InvalidTypeError(
+            f"{what} could not be read ({type(error).__name__}: {one_line(error)}); give numbers: an array, a "
+            "DataFrame, or lists"
+        ) from error
+
+
+def check_distinct(names: Sequence[str], why: str) -> None:
+    """See that no two columns have one name.
+
+    Raises
+    ------
+    InvalidInputError
+        Two have; the message names them, and ``why`` that matters.
+
+    Examples
+    --------
+    >>> check_distinct(["a", "b"], "of the output")
+    """
+    found: set[str] = set()
+    for name in names:
+        if name in found:
+            raise InvalidInputError(f"two columns {why} have the name {name!r}; rename one of the table's columns")
+        found.add(name)
