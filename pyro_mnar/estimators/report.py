@@ -9,6 +9,7 @@ from pyro import poutine
 
 from pyro_mnar.data.columns import ColumnInfo, FloatArray
 from pyro_mnar.errors import UnsupportedModelError
+from pyro_mnar.estimators.start.nested import Finding
 from pyro_mnar.model.curve import logistic_slope
 from pyro_mnar.model.joint import Joint
 
@@ -20,7 +21,9 @@ _MILD = 0.5
 _FAR = 4.0
 
 
-def mechanism_table(joint: Joint, columns: ColumnInfo, x: torch.Tensor) -> pd.DataFrame:
+def mechanism_table(
+    joint: Joint, columns: ColumnInfo, x: torch.Tensor, findings: Sequence[Finding] = ()
+) -> pd.DataFrame:
     """One row per column, original units; see :meth:`pyro_mnar.estimators.MNARImputer.mechanism_report`.
 
     Parameters
@@ -31,6 +34,8 @@ def mechanism_table(joint: Joint, columns: ColumnInfo, x: torch.Tensor) -> pd.Da
         Of the training table.
     x : Tensor
         Complete rows over which the sensitivities are averaged, shape (n, p), standardised.
+    findings : sequence of Finding
+        What each column shows, p of them, for the nested mechanism.
 
     Returns
     -------
@@ -74,7 +79,28 @@ def mechanism_table(joint: Joint, columns: ColumnInfo, x: torch.Tensor) -> pd.Da
         else _complete(columns.names[j])
         for j in range(p)
     ]
+    if findings and curve.flat is not None:
+        flat = curve.flat.cpu().numpy() & has_term
+        table.loc[flat, ["slope", "slope_per_sd", "threshold"]] = np.nan
+        table.loc[flat, "direction"] = ""
+        table["evidence"] = [finding.kind if has_term[j] else "" for j, finding in enumerate(findings)]
+        table["words"] = [
+            _with_reason(columns.names[j], words, findings[j], columns.missing_rate[j], bool(flat[j]))
+            if has_term[j]
+            else words
+            for j, words in enumerate(table["words"])
+        ]
     return table
+
+
+def _with_reason(name: str, words: str, finding: Finding, rate: float, flat: bool) -> str:
+    """The sentence of a column under the nested mechanism: what was found, and what speaks for it."""
+    if not flat:
+        return f"{words}: {finding.reason}"
+    return (
+        f"{name}: no evidence that its values are missing because of themselves ({_percent(rate)} missing): "
+        f"{finding.reason}; imputed from what its rows have in common"
+    )
 
 
 def sensitivity_matrix(joint: Joint, columns: ColumnInfo, x: torch.Tensor) -> pd.DataFrame:

@@ -19,6 +19,7 @@ STATE: dict[str, type | tuple[type, ...]] = {
     "layout_": Layout,
     "image_shape_": tuple,
     "history_": History,
+    "findings_": tuple,
     "n_iter_": int,
     "_seed": int,
     "_has_values": np.ndarray,
@@ -33,6 +34,7 @@ STATE: dict[str, type | tuple[type, ...]] = {
 }
 OPTIONAL = {
     "image_shape_",
+    "findings_",
     "feature_names_in_",
     "indicator_",
     "_sklearn_output_config",

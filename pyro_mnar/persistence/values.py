@@ -17,6 +17,7 @@ from pyro_mnar.data.columns import Atoms, ColumnInfo, FloatArray, Group, Layout,
 from pyro_mnar.data.transforms import Identity, Log, Logit, Tabulated, WithAtoms, YeoJohnson
 from pyro_mnar.errors import FileFormatError, InvalidInputError
 from pyro_mnar.estimators.settings import TrainingSettings
+from pyro_mnar.estimators.start.nested import Finding
 from pyro_mnar.inference.training import History
 from pyro_mnar.model import mechanisms
 from pyro_mnar.model.mechanisms import Mechanism
@@ -25,7 +26,7 @@ from pyro_mnar.model.mechanisms import Mechanism
 RECORDS: dict[str, type] = {
     cls.__name__: cls
     for cls in (
-        *(ColumnInfo, Support, Group, Levels, Atoms, Layout, History, TrainingSettings),
+        *(ColumnInfo, Support, Group, Levels, Atoms, Layout, History, TrainingSettings, Finding),
         *(Identity, Log, YeoJohnson, Logit, Tabulated, WithAtoms),
     )
 }
@@ -33,6 +34,7 @@ MECHANISMS: dict[str, type[Mechanism]] = {
     cls.__name__: cls
     for cls in (
         mechanisms.Ignorable,
+        mechanisms.Nested,
         mechanisms.SelfMasking,
         mechanisms.Linear,
         mechanisms.Nonlinear,

@@ -118,8 +118,8 @@ def test_columns_without_evidence_are_imputed_about_as_far_as_they_were_observed
     table[x[:, 0] > np.quantile(x[:, 0], 0.6), 0] = np.nan
     table[np.random.default_rng(0).random(N) < 0.3, 1] = np.nan
     columns = describe(table, [f"c{j}" for j in range(P)])._replace(supports=(Support(),) * P)
-    start, evidence = start_nested(table, Layout(tuple(range(P))), columns, Nested(), seed=0)
-    assert [e.kind for e in evidence[:2]] == ["cliff", "none"]
+    start, findings = start_nested(table, Layout(tuple(range(P))), columns, Nested(), seed=0)
+    assert [finding.kind for finding in findings[:2]] == ["cliff", "none"]
     assert start.mechanism.curve().slope[0] > 10 and start.mechanism.curve().slope[1] == 0
     assert start.columns.supports[0].highest == np.inf
     seen = table[~np.isnan(table[:, 1]), 1]

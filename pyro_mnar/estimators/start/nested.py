@@ -5,6 +5,8 @@ user tells the direction, from a gentle slope of its own; every other column has
 about as far as it was observed.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from scipy.special import ndtri
@@ -12,7 +14,7 @@ from scipy.special import ndtri
 from pyro_mnar.data.columns import ColumnInfo, Layout, Support
 from pyro_mnar.data.transforms import FloatArray, Identity, Transform
 from pyro_mnar.estimators.start.cliff_scale import scale_of_cliff
-from pyro_mnar.estimators.start.evidence import Evidence, find_evidence
+from pyro_mnar.estimators.start.evidence import find_evidence
 from pyro_mnar.estimators.start.plan import Start, set_up
 from pyro_mnar.model.mechanisms import Nested
 
@@ -22,9 +24,30 @@ SOFT_SLOPE = 1.0
 REACH_AT_RANDOM, REACH_SOFT = 0.1, 0.5
 
 
+class Finding(NamedTuple):
+    """What a column shows of hiding its own values, as it is kept beside a fitted model.
+
+    Attributes
+    ----------
+    direction : int
+        +1 where high values are missing, -1 where low ones are, 0 where nothing is shown.
+    kind : str
+        "cliff", "soft" or "none".
+    log_odds : float
+        Of the direction, on the tables on which the rule was made; infinite where it was told.
+    reason : str
+        What speaks for it, or why nothing does.
+    """
+
+    direction: int
+    kind: str
+    log_odds: float
+    reason: str
+
+
 def start_nested(
     table: FloatArray, layout: Layout, columns: ColumnInfo, given: Nested, seed: int
-) -> tuple[Start, list[Evidence]]:
+) -> tuple[Start, tuple[Finding, ...]]:
     """Scales, supports and the mechanism's first state, and what speaks for each column.
 
     Parameters
@@ -46,8 +69,8 @@ def start_nested(
     >>> rng = np.random.default_rng(0)
     >>> x = rng.normal(size=(800, 1)) + 0.5 * rng.normal(size=(800, 3))
     >>> x[x[:, 0] > 0.3, 0] = np.nan
-    >>> start, evidence = start_nested(x, Layout((0, 1, 2)), describe(x, ["a", "b", "c"]), Nested(), 0)
-    >>> start.mechanism.believed.tolist(), evidence[0].kind
+    >>> start, findings = start_nested(x, Layout((0, 1, 2)), describe(x, ["a", "b", "c"]), Nested(), 0)
+    >>> start.mechanism.believed.tolist(), findings[0].kind
     ([True, False, False], 'cliff')
     """
     mechanism = set_up(given, columns)
@@ -74,7 +97,8 @@ def start_nested(
             threshold[j] = -float(ndtri(rate)) * np.hypot(1.0, slope[j]) / slope[j]
     mechanism.start_at(*(torch.as_tensor(values) for values in (slope != 0, slope, threshold)))
     described = columns._replace(center=center, scale=scale, transforms=tuple(transforms), supports=tuple(supports))
-    return Start(described, mechanism), evidence
+    findings = tuple(Finding(e.direction, e.kind, float(e.strength), e.reason) for e in evidence)
+    return Start(described, mechanism), findings
 
 
 def _within(support: Support, column: FloatArray, share: float) -> Support:
