@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from pyro_mnar.cli.faults import one_line_errors
+from pyro_mnar.errors import InvalidInputError
 
 Quick = Annotated[bool, typer.Option("--quick", help="All methods on very little data: to see that it works.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Rows that run side by side (default: one per core).")]
@@ -99,7 +100,53 @@ def uci(
     )
 
 
-STUDIES = (uci, images, celeba, supervised)
+Part = Annotated[str | None, typer.Option(help="Only these, with commas between the names.")]
+
+
+def field(
+    data: Annotated[Path | None, typer.Option(help="Folder with the original data files.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("results/field"),
+    quick: Quick = False,
+    tables: Part = None,
+    masks: Part = None,
+    methods: Part = None,
+    seeds: Part = None,
+    workers: Workers = None,
+) -> None:
+    """Eleven tables under seventeen masks: which method wins where, with nobody told why values are missing.
+
+    Run in pieces with --tables, --masks, --methods and --seeds; tables and picture are made of all finished rows.
+    """
+    from rich.console import Console
+
+    from pyro_mnar.studies.field.study import reproduce_field
+
+    written = reproduce_field(
+        out,
+        quick=quick,
+        tables=_names(tables),
+        masks=_names(masks),
+        methods=_names(methods),
+        seeds=_numbers(seeds),
+        data_home=data,
+        workers=workers,
+    )
+    Console(stderr=True).print(f"Written to {out}: rows.jsonl, " + ", ".join(path.name for path in written))
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",")]
+
+
+def _numbers(text: str | None) -> list[int] | None:
+    names = _names(text)
+    try:
+        return None if names is None else [int(name) for name in names]
+    except ValueError:
+        raise InvalidInputError(f"seeds are {text!r}; give whole numbers with commas between them") from None
+
+
+STUDIES = (uci, images, celeba, supervised, field)
 
 reproduce = typer.Typer(
     name="reproduce",

@@ -59,17 +59,27 @@ def local_or_downloaded(source: SourceFile, data_home: str | os.PathLike[str] | 
     candidates = [Path(folder) / source.name, Path(folder) / "uci" / source.name]
     for path in candidates:
         if path.is_file():
-            found = pooch.file_hash(str(path), alg="sha256")
-            if found != source.sha256:
-                raise ChecksumError(
-                    f"{path} has sha256 {found}, not {source.sha256}: it is damaged or another version; "
-                    f"replace it by {source.addresses[0]}"
-                )
-            return path
+            return checked(path, source.sha256, source.addresses[0])
     raise DatasetError(
         f"{source.name} is neither at {candidates[0]} nor at {candidates[1]}: put {source.addresses[0]} there, or "
         f"unset {FOLDER_VARIABLE} and data_home to have it downloaded"
     )
+
+
+def checked(path: Path, sha256: str, original: str) -> Path:
+    """The path of a file that has the expected checksum.
+
+    Raises
+    ------
+    ChecksumError
+        It has another one; the message names both, and ``original``, which should replace it.
+    """
+    found = pooch.file_hash(str(path), alg="sha256")
+    if found != sha256:
+        raise ChecksumError(
+            f"{path} has sha256 {found}, not {sha256}: it is damaged or another version; replace it by {original}"
+        )
+    return path
 
 
 def download(source: SourceFile, cache: Path) -> Path:

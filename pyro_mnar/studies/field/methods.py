@@ -1,0 +1,160 @@
+"""The methods: from a table with holes to a completed one, and to draws where the method has them."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.experimental import enable_iterative_imputer  # noqa: F401 - makes IterativeImputer importable
+from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
+
+from pyro_mnar.data.columns import FloatArray
+from pyro_mnar.errors import StudyError
+from pyro_mnar.estimators import MNARImputer
+from pyro_mnar.estimators.settings import with_training
+from pyro_mnar.estimators.start.plan import passes
+from pyro_mnar.model.mechanisms import Direction, Nested
+
+#: Completed tables of a joint model; of MICE, the number that is pooled; of miceforest, what it can afford.
+DRAWS, MICE_DRAWS, MICEFOREST_DRAWS = 100, 20, 5
+FOREST_TREES, FOREST_ROUNDS = 50, 5
+MICE_ROUNDS = 50
+#: Rounds of a chain that is there for one draw.
+DRAW_ROUNDS = 10
+
+Directions = Mapping[str, Direction]
+
+
+class Imputed(NamedTuple):
+    """What a method says of a table.
+
+    Attributes
+    ----------
+    point : ndarray
+        The completed table, shape (n, p), original units.
+    draws : ndarray or None
+        Completed tables that are draws, shape (m, n, p).
+    seconds, draw_seconds : float
+        Of fitting and completing, and of the draws beyond that.
+    """
+
+    point: FloatArray
+    draws: FloatArray | None
+    seconds: float
+    draw_seconds: float
+
+
+def has_miceforest() -> bool:
+    """Whether miceforest, of the extra ``bench``, is installed."""
+    return importlib.util.find_spec("miceforest") is not None
+
+
+def baseline(name: str, holed: pd.DataFrame, seed: int) -> Imputed:
+    """A method that is no model of this package.
+
+    Distances and penalties need columns of one scale: all are standardised by their observed values.
+
+    Parameters
+    ----------
+    name : str
+        A name of ``BASELINES``.
+    holed : DataFrame
+        Float columns, NaN = missing, shape (n, p).
+    seed : int
+        Of what is random in it.
+    """
+    table = holed.to_numpy()
+    centre, spread = np.nanmean(table, axis=0), np.nanstd(table, axis=0)
+    spread = np.where(spread > 0, spread, 1.0)
+    start = time.perf_counter()
+    point, draw = BASELINES[name]((table - centre) / spread, seed)
+    middle = time.perf_counter()
+    draws = draw() * spread + centre if draw is not None else None
+    return Imputed(point * spread + centre, draws, middle - start, time.perf_counter() - middle)
+
+
+def joint_model(
+    holed: pd.DataFrame, seed: int, settings: Mapping[str, Any], directions: Directions | None = None
+) -> Imputed:
+    """A model of this package.
+
+    Parameters
+    ----------
+    holed : DataFrame
+        Float columns, NaN = missing, shape (n, p).
+    seed : int
+        Of fit and draws.
+    settings : mapping
+        Parameters of ``MNARImputer`` and its training; ``steps`` stands for as many passes.
+    directions : mapping or None
+        Column name to "high" or "low": told to the mechanism "auto".
+    """
+    parameters = dict(settings)
+    steps = parameters.pop("steps", None)
+    imputer = MNARImputer(random_state=seed, **with_training(parameters))
+    if directions is not None:
+        imputer.set_params(mechanism=Nested(direction=dict(directions)))
+    if steps is not None:
+        imputer.set_params(max_iter=passes(steps, len(holed), imputer.training_used.batch_size))
+    start = time.perf_counter()
+    point = imputer.fit(holed).transform(holed).to_numpy(dtype=float)
+    middle = time.perf_counter()
+    draws = np.stack([table.to_numpy(dtype=float) for table in imputer.multiple_impute(holed, DRAWS)])
+    return Imputed(point, draws, middle - start, time.perf_counter() - middle)
+
+
+Draw = Callable[[], FloatArray]
+Baseline = Callable[[FloatArray, int], tuple[FloatArray, Draw | None]]
+
+
+def _mean(table: FloatArray, seed: int) -> tuple[FloatArray, None]:
+    return SimpleImputer().fit_transform(table), None
+
+
+def _knn(table: FloatArray, seed: int) -> tuple[FloatArray, None]:
+    return KNNImputer().fit_transform(table), None
+
+
+def _mice(table: FloatArray, seed: int) -> tuple[FloatArray, Draw]:
+    def draws() -> FloatArray:
+        chains = [
+            IterativeImputer(max_iter=DRAW_ROUNDS, sample_posterior=True, random_state=MICE_DRAWS * seed + i)
+            for i in range(MICE_DRAWS)
+        ]
+        return np.stack([chain.fit_transform(table) for chain in chains])
+
+    return IterativeImputer(max_iter=MICE_ROUNDS, random_state=seed).fit_transform(table), draws
+
+
+def _forest(table: FloatArray, seed: int) -> tuple[FloatArray, None]:
+    trees = ExtraTreesRegressor(n_estimators=FOREST_TREES, random_state=seed)
+    chain = IterativeImputer(trees, max_iter=FOREST_ROUNDS, random_state=seed)
+    return chain.fit_transform(table), None
+
+
+def _miceforest(table: FloatArray, seed: int) -> tuple[FloatArray, Draw]:
+    """Its completed tables are draws; their mean is its best guess under squared error."""
+    if not has_miceforest():
+        raise StudyError("the method 'miceforest' needs its package: pip install 'pyro-mnar[bench]'")
+    import miceforest
+
+    # Names of columns may hold what LightGBM does not take.
+    frame = pd.DataFrame(table, columns=[f"x{j}" for j in range(table.shape[1])])
+    kernel = miceforest.ImputationKernel(frame, num_datasets=MICEFOREST_DRAWS, random_state=seed)
+    kernel.mice(5, num_threads=1)
+    draws = np.stack([kernel.complete_data(i).to_numpy(dtype=float) for i in range(MICEFOREST_DRAWS)])
+    return draws.mean(0), lambda: draws
+
+
+BASELINES: dict[str, Baseline] = {
+    "mean": _mean,
+    "knn": _knn,
+    "mice": _mice,
+    "forest": _forest,
+    "miceforest": _miceforest,
+}

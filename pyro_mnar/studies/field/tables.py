@@ -1,0 +1,56 @@
+"""The tables of the study: their numbers, complete, and what each column can hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pyro_mnar.studies import sources
+from pyro_mnar.studies.sources.tables import public_table
+
+#: By the study's name: the loader's.
+_PUBLISHED = {"banknote": "banknote", "concrete": "concrete", "red": "wine_red", "white": "wine_white"}
+NAMES = (*_PUBLISHED, "breast", "airfoil", "power", "california", "bike", "health", "cmc")
+#: Rows of a large table that are used, the same for all seeds.
+SAMPLES = {"california": 3_000, "bike": 3_000}
+
+
+def complete_table(
+    name: str, data_home: Path | None, rows: int | None = None, inputs_only: bool = False
+) -> pd.DataFrame:
+    """The numeric columns of a table, float, without holes.
+
+    Parameters
+    ----------
+    name : str
+        One of ``NAMES``.
+    data_home : Path or None
+        Folder with the original data files.
+    rows : int or None
+        Only so many rows, drawn at random once; None takes the study's number.
+    inputs_only : bool
+        Concrete without its strength, which is a column like the others else.
+
+    Returns
+    -------
+    DataFrame
+        Shape (n, p).
+
+    Examples
+    --------
+    >>> complete_table("breast", None).shape
+    (569, 30)
+    """
+    if name == "breast":
+        table = sources.breast_cancer().data
+    elif name in _PUBLISHED:
+        source = sources.load(_PUBLISHED[name], data_home)
+        table = source.with_target() if name == "concrete" and not inputs_only else source.data
+    else:
+        table = public_table(name, data_home).data.select_dtypes("number")
+    rows = SAMPLES.get(name) if rows is None else rows
+    if rows is not None and rows < len(table):
+        table = table.iloc[np.sort(np.random.default_rng(0).permutation(len(table))[:rows])]
+    return table.astype(np.float64).reset_index(drop=True)
