@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from pyro_mnar.data.arguments import within_0_and_1
+from pyro_mnar.data.foreign import reading
 from pyro_mnar.errors import InvalidInputError
 
 Array = npt.NDArray[np.float64]
@@ -133,8 +137,9 @@ def pool(
     >>> float(pooled.estimate), float(pooled.between), round(float(pooled.total), 4), round(float(pooled.dof), 4)
     (2.0, 1.0, 2.3333, 6.125)
     """
-    q = np.asarray(estimates, dtype=np.float64)
-    u = np.asarray(variances, dtype=np.float64)
+    with reading("estimates or variances"):
+        q = np.asarray(estimates, dtype=np.float64)
+        u = np.asarray(variances, dtype=np.float64)
     if q.ndim not in (1, 2) or q.shape != u.shape:
         raise InvalidInputError(
             f"estimates have shape {q.shape} and variances {u.shape}; both must be (m,) or both (m, q)"
@@ -148,9 +153,9 @@ def pool(
         raise InvalidInputError("an estimate or a variance is not finite; leave out the analyses that failed")
     if (u <= 0).any():
         raise InvalidInputError(f"the smallest variance is {u.min():g}; variances must be positive")
-    if not 0 < level < 1:
-        raise InvalidInputError(f"level is {level}; it must lie between 0 and 1")
-    if dof_complete is not None and not dof_complete > 0:
+    level = within_0_and_1("level", level)
+    given: Any = dof_complete
+    if given is not None and (not isinstance(given, Real) or not float(given) > 0):
         raise InvalidInputError(f"dof_complete is {dof_complete}; it must be positive")
 
     # Sums and squares in units of powers of two near the numbers, so that they stay within the range of a float.

@@ -20,6 +20,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from pyro_mnar.analysis.pooling import pool
+from pyro_mnar.data.arguments import finite_number, whole_number
 from pyro_mnar.data.columns import FloatArray
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.base import JointEstimator
@@ -90,8 +91,8 @@ def sweep(
     for name in fixed:
         if name not in frame.columns:
             raise InvalidInputError(f"{name!r} is not a column; the columns are {list(frame.columns)}")
-    if n_imputations < 2:
-        raise InvalidInputError(f"n_imputations is {n_imputations}; pooling needs at least 2")
+    n_imputations = whole_number("n_imputations", n_imputations, 2)
+    slopes = [finite_number("slopes", slope) for slope in slopes]
     lines = []
     for index, slope in enumerate(slopes):
         mechanism = _with_slope(estimator.mechanism, {name: float(slope) for name in fixed})

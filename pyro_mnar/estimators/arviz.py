@@ -11,8 +11,8 @@ import xarray as xr
 from torch import Tensor
 
 from pyro_mnar import __version__
+from pyro_mnar.data.arguments import whole_number
 from pyro_mnar.data.columns import FloatArray, log_density_factor, original
-from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.arviz_library import grouped
 from pyro_mnar.estimators.fitted import Fitted
 from pyro_mnar.estimators.mask_at_random import mask_log_score, probability_from_other_rows
@@ -102,8 +102,7 @@ def to_inference_data(
     >>> to_inference_data(imputer, X, n_samples=20).posterior["x"].shape
     (4, 5, 100, 2)
     """
-    if n_samples < 1:
-        raise InvalidInputError(f"n_samples is {n_samples}; it must be at least 1")
+    n_samples = whole_number("n_samples", n_samples)
     table = estimator.table(X)
     observed = ~np.isnan(table)
     posterior = estimator.posterior(X, n_draws)

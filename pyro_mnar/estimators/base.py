@@ -29,7 +29,7 @@ from pyro_mnar.data.tables import BoolArray, category_labels, marks_with_number,
 from pyro_mnar.data.transforms import Identity, Log, Transform
 from pyro_mnar.errors import DataWarning, InvalidInputError
 from pyro_mnar.estimators.explained import Explained
-from pyro_mnar.estimators.parameters import check_parameters, checked_device, drawn_seed
+from pyro_mnar.estimators.parameters import check_parameters, check_size, checked_device, drawn_seed
 from pyro_mnar.estimators.settings import TrainingSettings
 from pyro_mnar.estimators.start.log_scale import check_positive, find_log_columns
 from pyro_mnar.estimators.start.plan import passes, set_up, start_from_tails
@@ -251,6 +251,7 @@ class JointEstimator(Explained, BaseEstimator):
     def _fit_joint(self, table: FloatArray, target: torch.Tensor | None = None, head_weight_decay: float = 0.0) -> None:
         """Build the pair and train it, with a head where there is a target."""
         self._seed = drawn_seed(self.random_state)
+        check_size(self, table.shape)
         described = self._describe(table)
         self.layout_, self.columns_ = described.layout, described.columns
         data = Batch(*self._batch(table)[:2], target).to(self.device, torch.float32)

@@ -12,6 +12,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import MissingValues, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
+from pyro_mnar.data.arguments import whole_number
 from pyro_mnar.data.columns import FloatArray, most_likely
 from pyro_mnar.data.foreign import check_distinct
 from pyro_mnar.data.tables import BoolArray, has_text_names, write_table
@@ -108,8 +109,9 @@ class Imputer(TransformerMixin, JointEstimator):
         Rubin 1987, chapter 4 (proper imputation); van Buuren 2018, section 2.3.
         """
         check_is_fitted(self)
-        if m < 1 or refit not in (None, "bootstrap"):
-            raise InvalidInputError(f"m is {m} and refit {refit!r}; m must be at least 1 and refit None or 'bootstrap'")
+        m = whole_number("m", m)
+        if refit not in (None, "bootstrap"):
+            raise InvalidInputError(f"refit is {refit!r}; it must be None or 'bootstrap'")
         if refit is None:
             table = self._read(X, reset=False)
             modelled = self._modelled(table, reset=False)

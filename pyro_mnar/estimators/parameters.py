@@ -1,8 +1,10 @@
 """The constructor's parameters, checked before anything long starts."""
 
 import inspect
+import itertools
 from collections.abc import Sequence
 from numbers import Integral
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,6 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import InvalidParameterError as SklearnParameterError
 from sklearn.utils._param_validation import validate_parameter_constraints
 
+from pyro_mnar.data.arguments import fits_in_memory
 from pyro_mnar.errors import InvalidInputError, one_line
 
 AnyClass = TypeVar("AnyClass", bound=type)
@@ -46,6 +49,11 @@ def check_parameters(estimator: Any) -> None:
             _check_constraints(owner)
     check_widths(estimator.hidden_units, "hidden_units", name)
     checked_device(estimator.device)
+    folder = None if estimator.training is None else estimator.training.checkpoint_dir
+    if folder is not None and any(
+        place.exists() and not place.is_dir() for place in (Path(folder), *Path(folder).parents)
+    ):
+        raise InvalidParameterError(f"checkpoint_dir is {str(folder)!r}, which is not a folder; give a folder")
     resumes = estimator.training is not None and estimator.training.checkpoint_dir is not None
     if resumes and not isinstance(estimator.random_state, Integral):
         raise InvalidParameterError(
@@ -60,6 +68,50 @@ def _check_constraints(owner: Any) -> None:
         validate_parameter_constraints(owner._parameter_constraints, parameters, caller_name=name)
     except SklearnParameterError as error:
         raise InvalidParameterError(one_line(error)) from error
+
+
+def check_size(estimator: Any, shape: tuple[int, ...]) -> None:
+    """See that the model and a step of its training can be held, before a long fit finds out.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its parameters have been checked.
+    shape : tuple of int
+        Rows and columns of the model's table.
+
+    Raises
+    ------
+    InvalidInputError
+        They take more than half of the machine's memory.
+    """
+    n_rows, p = float(shape[0]), float(shape[1])
+    training = estimator.training_used
+    decoder = estimator.get_params(deep=False).get("decoder")
+    latent = float(estimator.latent_dim or max(1.0, p - 1))
+    widths = [float(width) for width in estimator.hidden_units]
+    if decoder is None:  # images
+        weights = 2 * latent * widths[-1]
+    else:
+        straight = latent * p if decoder in ("linear", "residual") or not widths else 0.0
+        inside = sum(a * b for a, b in itertools.pairwise(widths))
+        ends = 2 * p * widths[0] + 2 * latent * widths[-1] + latent * widths[0] + p * widths[-1] if widths else 0.0
+        weights = ends + 2 * inside + straight
+    name = estimator.mechanism if isinstance(estimator.mechanism, str) else type(estimator.mechanism).__name__.lower()
+    weights += p * p if name == "linear" else 0.0
+    # Weight, gradient and Adam's two moments in single precision; a copy in double precision answers.
+    fits_in_memory(
+        24.0 * weights,
+        f"a model of {int(p):,} columns with about {weights:,.0f} weights",
+        "give a smaller latent_dim or hidden_units, or leave columns out",
+    )
+    held = float(training.n_draws) * min(float(training.batch_size), n_rows) * (p * (2 + training.n_inner) + latent)
+    fits_in_memory(
+        16.0 * held,
+        f"a step of training with n_draws={training.n_draws}, batch_size={training.batch_size} and "
+        f"n_inner={training.n_inner}",
+        "make one of them smaller",
+    )
 
 
 def checked_device(name: str) -> torch.device:

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 from pyro import poutine
 
+from pyro_mnar.data.arguments import whole_number
 from pyro_mnar.data.columns import FloatArray, original
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.fitted import Fitted
@@ -84,8 +85,7 @@ def simulate(
     NotFittedError
         Before ``fit``.
     """
-    if n_tables < 1:
-        raise InvalidInputError(f"n_tables is {n_tables}; it must be at least 1")
+    n_tables = whole_number("n_tables", n_tables)
     if isinstance(codes, str) and codes not in ("prior", "posterior"):
         raise InvalidInputError(f"codes is {codes!r}; it must be 'prior' or 'posterior'")
     table = estimator.table(X)

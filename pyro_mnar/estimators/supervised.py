@@ -12,10 +12,10 @@ from sklearn.base import ClassifierMixin, RegressorMixin, TransformerMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
+from pyro_mnar.data.arguments import within_0_and_1
 from pyro_mnar.data.columns import FloatArray, most_likely
 from pyro_mnar.data.tables import has_text_names, write_table
 from pyro_mnar.data.targets import ClassCodes, read_classes, read_values
-from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.base import JointEstimator
 from pyro_mnar.estimators.final_estimator import final_head
 from pyro_mnar.estimators.parameters import check_widths, short_signature
@@ -424,8 +424,7 @@ class MNARRegressor(RegressorMixin, SupervisedEstimator):
         NotFittedError
             Before ``fit``.
         """
-        if not 0 < coverage < 1:
-            raise InvalidInputError(f"coverage is {coverage!r}; it must lie between 0 and 1")
+        coverage = within_0_and_1("coverage", coverage)
         levels = [(1 - coverage) / 2, (1 + coverage) / 2]
         bounds = mixture_quantile(self._posterior(self._check(X, reset=False)), levels)
         return np.asarray(bounds.cpu().numpy() * self.y_scale_ + self.y_center_, dtype=np.float64)

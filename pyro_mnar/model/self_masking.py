@@ -1,14 +1,16 @@
 """Mechanisms in which a cell goes missing because of its own value, alone or beside what its row has in common."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+import numpy as np
 import torch
 from pyro.distributions import Bernoulli
 from torch import Tensor, nn
 
+from pyro_mnar.data.arguments import finite_number
 from pyro_mnar.data.columns import ColumnInfo
+from pyro_mnar.data.foreign import shown
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.model.curve import LOGISTIC_PER_PROBIT, Curve, Link, inverse_cdf
 from pyro_mnar.model.mechanism import Mechanism
@@ -219,12 +221,17 @@ def direction_signs(
         if unknown:
             raise InvalidInputError(f"direction names the unknown column {unknown[0]!r}; the columns are {list(names)}")
         per_column = [direction.get(name) for name in names]
+    elif not isinstance(direction, Sequence | np.ndarray):
+        raise InvalidInputError(
+            f"direction is {shown(direction)}; it must be 'high', 'low', None, a mapping from column to these, or one "
+            "per column"
+        )
     else:
-        per_column = list(direction)
+        per_column = list(direction)  # type: ignore[arg-type]
         if len(per_column) != len(names):
             raise InvalidInputError(f"direction has {len(per_column)} entries, the table {len(names)} columns")
     for name, value in zip(names, per_column, strict=True):
-        if value not in ("high", "low", None):
+        if value is not None and (not isinstance(value, str) or value not in ("high", "low")):
             raise InvalidInputError(f"direction of column {name!r} is {value!r}; it must be 'high', 'low' or None")
     return [{"high": 1.0, "low": -1.0, None: 0.0}[value] for value in per_column]
 
@@ -239,6 +246,6 @@ def fixed_slopes(slope: float | Mapping[str, float] | None, names: Sequence[str]
     else:
         per_column = [slope] * len(names)
     for name, value in zip(names, per_column, strict=True):
-        if value is not None and not math.isfinite(value):
-            raise InvalidInputError(f"slope of column {name!r} is {value}; it must be a finite number")
+        if value is not None:
+            finite_number(f"slope of column {name!r}", value)
     return per_column

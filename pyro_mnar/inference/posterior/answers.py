@@ -9,8 +9,9 @@ import torch
 from pyro.distributions import Categorical, TorchDistribution
 from torch import Tensor
 
+from pyro_mnar.data.arguments import chosen_rows, fits_in_memory, probabilities, whole_number
 from pyro_mnar.data.columns import ColumnInfo, FloatArray, original
-from pyro_mnar.errors import InvalidInputError, UnreliableWeightsWarning, UnsupportedModelError
+from pyro_mnar.errors import UnreliableWeightsWarning, UnsupportedModelError
 from pyro_mnar.inference.importance import log_mean
 from pyro_mnar.inference.posterior.averages import average, average_original, nonlinear
 from pyro_mnar.inference.posterior.draws import BYTE_BUDGET, Values, WeightedDraws, code_carries_weight, draw_missing
@@ -77,11 +78,10 @@ class Posterior:
         seed: int = 0,
         byte_budget: int = BYTE_BUDGET,
     ) -> None:
-        if n_draws < 1 or n_draws != int(n_draws):
-            raise InvalidInputError(f"n_draws is {n_draws}; it must be a whole number of at least 1")
+        n_draws = whole_number("n_draws", n_draws)
         self.columns = columns
         self._table = table
-        self._sampler = Sampler(joint, batch, int(n_draws), seed, byte_budget, bool(nonlinear(columns)))
+        self._sampler = Sampler(joint, batch, n_draws, seed, byte_budget, bool(nonlinear(columns)))
         # Found together, row by row: the means and how far they can be trusted.
         self._known = np.zeros(batch.n_rows, dtype=bool)
         self._means = np.zeros(batch.x.shape)
@@ -112,7 +112,8 @@ class Posterior:
 
     def quantile(self, q: float | list[float]) -> FloatArray:
         """Quantiles of each missing cell, shape (n, p), or (Q, n, p) for several levels, original units."""
-        levels = torch.as_tensor(q, dtype=torch.float64).reshape(-1)
+        levels = torch.as_tensor(probabilities("q", q), dtype=torch.float64)
+        self._fits(len(levels), "quantiles")
 
         def chunk(draws: WeightedDraws) -> Tensor:
             assert draws.x is not None
@@ -143,6 +144,8 @@ class Posterior:
         ----------
         Rubin 1987 (SIR).
         """
+        m, seed = whole_number("m", m), seed if seed is None else whole_number("seed", seed, 0, 2**63)
+        self._fits(m, "completed tables")
         noise = self._sampler.imputation_noise(seed)
         joint, alone = self.joint, code_carries_weight(self.joint, self.batch)
 
@@ -280,7 +283,9 @@ class Posterior:
         Posterior
             This object.
         """
-        chosen = ~self.reliable if rows is None else _as_mask(rows, self.n_rows)
+        n_draws = whole_number("n_draws", n_draws)
+        self._sampler.check_draws(n_draws)
+        chosen = ~self.reliable if rows is None else chosen_rows(rows, self.n_rows)
         self._sampler.give_draws(chosen, n_draws)
         return self._changed(chosen)
 
@@ -306,13 +311,18 @@ class Posterior:
         """
         settings = settings or Refinement()
         if rows is not None:
-            return self._refine(_as_mask(rows, self.n_rows), settings)
+            return self._refine(chosen_rows(rows, self.n_rows), settings)
         if math.isnan(pareto_k_limit(int(self.n_draws.min()))):
             return self
         uneven = ~self._pilot_passes(settings)
         self._refine(uneven, settings)
         self._refine(~uneven & ~self.reliable, settings)
         return self._refine(~self.reliable, settings.doubled())
+
+    def _fits(self, count: int, what: str) -> None:
+        n_rows, p = self.batch.x.shape
+        n_bytes = 4.0 * 8 * count * n_rows * p
+        fits_in_memory(n_bytes, f"{count:,} {what} of {n_rows:,} x {p}", "ask for fewer, or for fewer rows at a time")
 
     def _refine(self, chosen: np.ndarray, settings: Refinement) -> "Posterior":
         self._sampler.refine(chosen, settings)
@@ -418,12 +428,3 @@ def _diagnose(log_weights: Tensor) -> dict[str, FloatArray]:
         "reliable": ((k_hat < limit) & (effective >= MIN_ESS)).double(),
     }
     return {name: value.double().cpu().numpy() for name, value in found.items()}
-
-
-def _as_mask(rows: np.ndarray, n_rows: int) -> np.ndarray:
-    rows = np.asarray(rows)
-    if rows.dtype == bool:
-        return rows
-    mask = np.zeros(n_rows, dtype=bool)
-    mask[rows] = True
-    return mask

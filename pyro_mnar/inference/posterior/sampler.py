@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyro_mnar.data.arguments import fits_in_memory
 from pyro_mnar.inference.posterior.draws import Values, WeightedDraws, cell_bytes, draw_chunk, within_memory
+from pyro_mnar.inference.posterior.pace import pace
 from pyro_mnar.inference.posterior.proposals import StudentRows
 from pyro_mnar.inference.posterior.refine import Refinement, refined_proposal
 from pyro_mnar.model.batch import Batch
@@ -63,6 +65,7 @@ class Sampler:
         self.seed = seed
         self.byte_budget = byte_budget
         self.both = both
+        self.check_draws(n_draws)
         self.groups = [self._all_rows(n_draws)]
 
     @property
@@ -80,6 +83,18 @@ class Sampler:
     def imputation_noise(self, seed: int | None) -> BlockNoise:
         """Noise of each row's own, by the posterior's seed or another."""
         return BlockNoise(_key(self.seed if seed is None else seed, _IMPUTATIONS), shared=False)
+
+    def check_draws(self, n_draws: int) -> None:
+        """See that the draws of one row, which are weighed together, can be held.
+
+        Raises
+        ------
+        InvalidInputError
+            They cannot.
+        """
+        # Codes and completed rows, each drawn, smoothed and sorted.
+        kept = 8.0 * 4 * (self.joint.latent_dim + self.batch.x.shape[1] + 1)
+        fits_in_memory(n_draws * kept, f"{n_draws:,} draws of one row", "take fewer draws (n_draws_posterior)")
 
     def give_draws(self, chosen: np.ndarray, n_draws: int) -> None:
         """Set K of the rows ``chosen``, bool of shape (n,)."""
@@ -116,10 +131,15 @@ class Sampler:
         chosen : ndarray or None
             bool, shape (n,): these rows only.
         """
-        for group in self.groups:
-            if chosen is not None:
-                group = group.part(torch.as_tensor(chosen, device=group.rows.device)[group.rows].nonzero()[:, 0])
-            yield from self._group_chunks(group, values, batch, noise)
+        groups = self.groups
+        if chosen is not None:
+            mask = torch.as_tensor(chosen, device=batch.x.device)
+            groups = [group.part(mask[group.rows].nonzero()[:, 0]) for group in groups]
+        with pace(sum(len(group.rows) for group in groups), max(group.n_draws for group in groups)) as done:
+            for group in groups:
+                for draws in self._group_chunks(group, values, batch, noise):
+                    done.step(len(draws.rows))
+                    yield draws
 
     @torch.no_grad()
     def codes(self, noise: BlockNoise) -> Iterator[tuple[Tensor, Tensor]]:
