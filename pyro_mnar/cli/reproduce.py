@@ -134,6 +134,37 @@ def field(
     Console(stderr=True).print(f"Written to {out}: rows.jsonl, " + ", ".join(path.name for path in written))
 
 
+def mixed(
+    data: Annotated[Path | None, typer.Option(help="Folder with the original data files.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("results/mixed"),
+    quick: Quick = False,
+    tables: Part = None,
+    masks: Part = None,
+    methods: Part = None,
+    seeds: Part = None,
+    workers: Workers = None,
+) -> None:
+    """Five tables of counts, piles, caps and levels under three masks: every method, on numbers and on levels.
+
+    Run in pieces with --tables, --masks, --methods and --seeds; tables and picture are made of all finished rows.
+    """
+    from rich.console import Console
+
+    from pyro_mnar.studies.mixed.study import reproduce_mixed
+
+    written = reproduce_mixed(
+        out,
+        quick=quick,
+        tables=_names(tables),
+        masks=_names(masks),
+        methods=_names(methods),
+        seeds=_numbers(seeds),
+        data_home=data,
+        workers=workers,
+    )
+    Console(stderr=True).print(f"Written to {out}: rows.jsonl, " + ", ".join(path.name for path in written))
+
+
 def _names(text: str | None) -> list[str] | None:
     return None if text is None else [name.strip() for name in text.split(",")]
 
@@ -146,7 +177,7 @@ def _numbers(text: str | None) -> list[int] | None:
         raise InvalidInputError(f"seeds are {text!r}; give whole numbers with commas between them") from None
 
 
-STUDIES = (uci, images, celeba, supervised, field)
+STUDIES = (uci, images, celeba, supervised, field, mixed)
 
 reproduce = typer.Typer(
     name="reproduce",

@@ -115,7 +115,7 @@ def soft(x: FloatArray, rng: np.random.Generator, sides: Sides, columns: Literal
     for j in rng.permutation(p)[: max(1, p // 2) if columns == "half" else p]:
         sign = _sign(sides, rng)
         if sides == "mixed":
-            rows = _calibrated(2 * sign * z[:, j], 0.25, rng) | (rng.random(len(x)) < 0.1)
+            rows = by_curve(2 * sign * z[:, j], 0.25, rng) | (rng.random(len(x)) < 0.1)
         else:
             rows = rng.random(len(x)) < expit(3 * (sign * z[:, j] - 0.7))
         holes.lose(j, rows, "soft", sign)
@@ -136,7 +136,7 @@ def mixture(x: FloatArray, rng: np.random.Generator, cliff: bool) -> Lost:
     inputs = order[:third]
     for j in order[third : 2 * third]:
         sign = _sign("mixed", rng)
-        rows = _beyond_cut(sign * x[:, j], 0.4) if cliff else _calibrated(3 * sign * z[:, j], 0.35, rng)
+        rows = _beyond_cut(sign * x[:, j], 0.4) if cliff else by_curve(3 * sign * z[:, j], 0.35, rng)
         holes.lose(j, rows, "cliff" if cliff else "soft", sign)
     for j in order[2 * third :]:
         holes.lose(j, _by_others(z[:, inputs], 0.35, rng))
@@ -227,7 +227,7 @@ def _sign(sides: Sides, rng: np.random.Generator) -> float:
     return {"high": 1.0, "low": -1.0}.get(sides) or float(rng.choice([-1, 1]))
 
 
-def _calibrated(linear: FloatArray, share: float, rng: np.random.Generator) -> BoolArray:
+def by_curve(linear: FloatArray, share: float, rng: np.random.Generator) -> BoolArray:
     """Rows drawn with P = sigmoid(linear + shift), the shift such that ``share`` of them is expected."""
     shift = brentq(lambda b: expit(linear + b).mean() - share, -60, 60)
     drawn: BoolArray = rng.random(len(linear)) < expit(linear + shift)
@@ -237,7 +237,7 @@ def _calibrated(linear: FloatArray, share: float, rng: np.random.Generator) -> B
 def _by_others(inputs: FloatArray, share: float, rng: np.random.Generator) -> BoolArray:
     """Rows lost by a logistic in a random direction of other columns, 2 standard deviations of it."""
     linear = inputs @ rng.normal(size=inputs.shape[1])
-    return _calibrated(2 * linear / (linear.std() or 1.0), share, rng)
+    return by_curve(2 * linear / (linear.std() or 1.0), share, rng)
 
 
 def _beyond_cut(u: FloatArray, share: float) -> BoolArray:

@@ -40,7 +40,7 @@ class Imputed(NamedTuple):
     draws : ndarray or None
         Completed tables that are draws, shape (m, n, p).
     seconds, draw_seconds : float
-        Of fitting and completing, and of the draws beyond that.
+        Of one core: of fitting and completing, and of the draws beyond that.
     """
 
     point: FloatArray
@@ -71,11 +71,11 @@ def baseline(name: str, holed: pd.DataFrame, seed: int) -> Imputed:
     table = holed.to_numpy()
     centre, spread = np.nanmean(table, axis=0), np.nanstd(table, axis=0)
     spread = np.where(spread > 0, spread, 1.0)
-    start = time.perf_counter()
+    start = time.process_time()
     point, draw = BASELINES[name]((table - centre) / spread, seed)
-    middle = time.perf_counter()
+    middle = time.process_time()
     draws = draw() * spread + centre if draw is not None else None
-    return Imputed(point * spread + centre, draws, middle - start, time.perf_counter() - middle)
+    return Imputed(point * spread + centre, draws, middle - start, time.process_time() - middle)
 
 
 def joint_model(
@@ -101,11 +101,11 @@ def joint_model(
         imputer.set_params(mechanism=Nested(direction=dict(directions)))
     if steps is not None:
         imputer.set_params(max_iter=passes(steps, len(holed), imputer.training_used.batch_size))
-    start = time.perf_counter()
+    start = time.process_time()
     point = imputer.fit(holed).transform(holed).to_numpy(dtype=float)
-    middle = time.perf_counter()
+    middle = time.process_time()
     draws = np.stack([table.to_numpy(dtype=float) for table in imputer.multiple_impute(holed, DRAWS)])
-    return Imputed(point, draws, middle - start, time.perf_counter() - middle)
+    return Imputed(point, draws, middle - start, time.process_time() - middle)
 
 
 Draw = Callable[[], FloatArray]

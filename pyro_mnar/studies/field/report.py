@@ -120,7 +120,7 @@ def markdown(lines: pd.DataFrame) -> str:
         ("Mean cover of the pooled 95 % intervals of column means.", "mean_cover95", 2),
         ("Mean CRPS, in standard deviations; a method without draws has its mean absolute error.", "crps", 3),
         ("Mean absolute bias of the column means, in standard deviations.", "bias", 3),
-        ("Mean seconds of fitting and completing.", "seconds", 1),
+        ("Mean seconds of one core for fitting and completing.", "seconds", 1),
     ):
         parts += [title, _grid(table, partial(_number, name=name, digits=digits))]
     return "\n\n".join(parts) + "\n"

@@ -8,9 +8,8 @@ from pathlib import Path
 from pyro_mnar.studies.field.design import field_rows
 from pyro_mnar.studies.field.report import write_tables
 from pyro_mnar.studies.field.row import run_row
-from pyro_mnar.studies.records import read_records
-from pyro_mnar.studies.runner import ROWS_FILE, run_study
-from pyro_mnar.studies.study import Study, row_key, settings_key
+from pyro_mnar.studies.runner import run_part
+from pyro_mnar.studies.study import Study
 
 
 def reproduce_field(
@@ -44,8 +43,6 @@ def reproduce_field(
     list of Path
         The files written.
     """
-    rows = field_rows(tables, masks, methods, seeds, quick)
-    run_study(Study("field", rows, run_row), folder, data_home=data_home, workers=workers)
-    every = {row_key(row) for row in field_rows(quick=quick)}
-    finished = [record for record in read_records(folder / ROWS_FILE) if settings_key(record.spec) in every]
-    return write_tables(finished, folder)
+    part = Study("field", field_rows(tables, masks, methods, seeds, quick), run_row)
+    records = run_part(part, field_rows(quick=quick), folder, data_home=data_home, workers=workers)
+    return write_tables(records, folder)

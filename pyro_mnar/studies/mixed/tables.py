@@ -1,0 +1,111 @@
+"""The tables of the study, complete: which columns are levels, and what a column can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from pyro_mnar.data.columns import FloatArray
+from pyro_mnar.studies.sources.tables import public_table
+
+#: Rows of each table that are used, the same for all seeds.
+ROWS = 3_000
+
+
+class Description(NamedTuple):
+    """What its owner knows of a table.
+
+    Attributes
+    ----------
+    levels : tuple of str
+        Columns that are levels without an order; text is among them without being named.
+    ordered : tuple of str
+        Columns that are levels in the order of their codes.
+    largest : mapping
+        Ends from above: percentages, caps and hours.
+    """
+
+    levels: tuple[str, ...] = ()
+    ordered: tuple[str, ...] = ()
+    largest: Mapping[str, float] = MappingProxyType({})
+
+
+TABLES: dict[str, Description] = {
+    "adult": Description(),
+    "bike": Description(
+        levels=("Seasons", "Holiday", "Functioning Day"),
+        largest={"Hour": 23, "Humidity(%)": 100, "Visibility (10m)": 2000},
+    ),
+    "california": Description(
+        largest={"housing_median_age": 52, "median_income": 15.0001, "median_house_value": 500_001}
+    ),
+    "cmc": Description(
+        levels=("wife_religion", "wife_working", "husband_occupation", "media_exposure", "method"),
+        ordered=("wife_education", "husband_education", "living_standard"),
+    ),
+    "health": Description(ordered=("RiskLevel",)),
+}
+
+
+def complete_table(name: str, data_home: Path | None, rows: int | None = None) -> pd.DataFrame:
+    """A table without holes: numbers as they are, levels as categories; adult's rows with a ``?`` are left out.
+
+    Parameters
+    ----------
+    name : str
+        One of ``TABLES``.
+    data_home : Path or None
+        Folder with the original data files.
+    rows : int or None
+        So many rows, drawn at random once; None takes the study's number.
+
+    Returns
+    -------
+    DataFrame
+        Shape (n, p).
+    """
+    table, known = public_table(name, data_home).data.dropna(), TABLES[name]
+    rows = ROWS if rows is None else rows
+    table = table.iloc[np.sort(np.random.default_rng(0).permutation(len(table))[:rows])].reset_index(drop=True)
+    text = [column for column in table if not pd.api.types.is_numeric_dtype(table[column])]
+    for column in (*text, *known.levels, *known.ordered):
+        levels = sorted(table[column].unique())
+        table[column] = pd.Categorical(table[column], categories=levels, ordered=column in known.ordered)
+    return table
+
+
+def level_columns(table: pd.DataFrame) -> list[str]:
+    """Names of the columns that hold levels."""
+    return [str(column) for column in table if isinstance(table[column].dtype, pd.CategoricalDtype)]
+
+
+def number_columns(table: pd.DataFrame) -> list[str]:
+    """Names of the columns that hold numbers."""
+    levels = set(level_columns(table))
+    return [str(column) for column in table if column not in levels]
+
+
+def impossible(name: str, complete: pd.DataFrame, column: str, values: FloatArray) -> np.ndarray:
+    """Which values a column of numbers cannot hold: negative, broken or too large ones, bool, shape of ``values``.
+
+    Parameters
+    ----------
+    name, column : str
+        Table and column.
+    complete : DataFrame
+        The table without holes: a column without negative, or without broken, numbers has none.
+    values : ndarray
+        Imputed values, any shape.
+    """
+    truth = complete[column].to_numpy(dtype=float)
+    bad = values > TABLES[name].largest.get(column, np.inf) + 1e-9
+    if truth.min() >= 0:
+        bad |= values < 0
+    if (truth == np.rint(truth)).all():
+        bad |= np.abs(values - np.rint(values)) > 1e-9
+    return bad
