@@ -61,14 +61,14 @@ def impute(
     for path in (out, report):
         if path is not None:
             check_destination(path, overwrite=force, inputs=[data])
-    if not table.missing.any():
+    numbers = table.numbers(exclude or ())
+    if numbers.shape[1] == 0:
+        raise InvalidInputError("--exclude leaves no column to model; exclude fewer columns")
+    if not numbers.isna().to_numpy().any():
         with replacing(out) as temporary:
             shutil.copyfile(data, temporary)
         say(f"No cell of {data} is missing: {out} is a copy" + (", and there is no report." if report else "."))
         return
-    numbers = table.numbers(exclude or ())
-    if numbers.shape[1] == 0:
-        raise InvalidInputError("--exclude leaves no column to model; exclude fewer columns")
     chosen = build_mechanism(mechanism, direction or (), [str(name) for name in numbers.columns])
 
     from pyro_mnar.cli.show import print_words

@@ -1,7 +1,7 @@
 """Tables as text files (CSV): read with errors that name line and column, written with the seen cells as they were."""
 
+import codecs
 import csv
-import io
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -30,12 +30,18 @@ class TextTable:
         The line of the file at which each row ends.
     missing : ndarray
         bool, shape (n, p); True where the cell holds none but a missing value's sign.
+    newline : str
+        What ends the lines of the file.
+    mark : str
+        The byte order mark if the file starts with one, else nothing.
     """
 
     names: list[str]
     cells: list[list[str]]
     lines: list[int]
     missing: np.ndarray
+    newline: str = "\n"
+    mark: str = ""
 
     def numbers(self, excluded: Collection[str] = ()) -> pd.DataFrame:
         """The columns as numbers, NaN = missing, without the excluded ones.
@@ -73,18 +79,25 @@ class TextTable:
         )
 
     def filled(self, completed: pd.DataFrame, sep: str) -> str:
-        """The file's text again, with numbers in the missing cells of the columns of ``completed``."""
+        """The file's text again, lines ended as they were, with numbers in the missing cells of ``completed``."""
         columns = [(j, completed[name].to_numpy()) for j, name in enumerate(self.names) if name in completed]
-        text = io.StringIO(newline="")
-        writer = csv.writer(text, delimiter=sep, lineterminator="\n")
-        writer.writerow(self.names)
+        written = [_line(self.names, sep)]
         for i, row in enumerate(self.cells):
             new = list(row)
             for j, values in columns:
                 if self.missing[i, j]:
                     new[j] = f"{values[i]:.10g}"
-            writer.writerow(new)
-        return text.getvalue()
+            written.append(_line(new, sep))
+        return self.mark + "".join(line + self.newline for line in written)
+
+
+def _line(cells: Sequence[str], sep: str) -> str:
+    """A row of the file, each cell in quotes where it must be; Python's csv leaves a lone carriage return without."""
+    marks = {sep, '"', "\r", "\n"}
+    alone = len(cells) == 1
+    return sep.join(
+        '"' + cell.replace('"', '""') + '"' if marks & set(cell) or (alone and not cell) else cell for cell in cells
+    )
 
 
 def read_table(path: Path, sep: str = ",", na_values: Sequence[str] = ()) -> TextTable:
@@ -112,6 +125,8 @@ def read_table(path: Path, sep: str = ",", na_values: Sequence[str] = ()) -> Tex
     cells: list[list[str]] = []
     lines: list[int] = []
     try:
+        with path.open("rb") as raw:
+            mark = "\ufeff" if raw.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8 else ""
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, delimiter=sep, strict=True)
             for row in reader:
@@ -125,6 +140,9 @@ def read_table(path: Path, sep: str = ",", na_values: Sequence[str] = ()) -> Tex
                         )
                     cells.append(row or [""])
                     lines.append(reader.line_num)
+            # Known once the whole file was read: one kind, or several, of which the first of these is written.
+            found = file.newlines or "\n"
+            newline = found if isinstance(found, str) else next(end for end in ("\r\n", "\n", "\r") if end in found)
     except UnicodeDecodeError as error:
         raise InvalidInputError(f"{path} is not UTF-8 text ({error.reason}); convert it first") from error
     except csv.Error as error:
@@ -142,4 +160,5 @@ def read_table(path: Path, sep: str = ",", na_values: Sequence[str] = ()) -> Tex
     if twice:
         raise InvalidInputError(f"{path} has the column {twice[0]!r} more than once; rename one of them")
     signs = MISSING | {text.strip() for text in na_values}
-    return TextTable(names, cells, lines, np.array([[text.strip() in signs for text in row] for row in cells]))
+    missing = np.array([[text.strip() in signs for text in row] for row in cells])
+    return TextTable(names, cells, lines, missing, newline, mark)

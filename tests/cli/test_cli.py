@@ -93,15 +93,59 @@ def test_other_separators_and_signs_of_missing(folder: Path, run) -> None:
     options = ("--sep", ";", "--na-values", "-999", "--na-values", "?")
     assert run("impute", "other.csv", "--out", "out.csv", *options, *QUICK).exit_code == 0
     lines = (folder / "out.csv").read_text().splitlines()
-    assert lines[0] == "a;b" and lines[2] == "2;3" and "-999" not in lines[1] and "?" not in lines[3]
+    assert lines[0] == "\ufeffa;b" and lines[2] == "2;3" and "-999" not in lines[1] and "?" not in lines[3]
 
 
 def test_a_table_without_missing_cells_is_copied(folder: Path, run) -> None:
     (folder / "full.csv").write_bytes(b"a,b\r\n1,x\r\n")
-    result = run("impute", "full.csv", "--out", "copy.csv")
+    result = run("impute", "full.csv", "--out", "copy.csv", "--exclude", "b")
     assert result.exit_code == 0
     assert (folder / "copy.csv").read_bytes() == b"a,b\r\n1,x\r\n"
     assert "copy" in result.stdout
+
+
+@pytest.mark.parametrize("hole", ["1", ""])
+def test_a_sign_of_missing_that_is_not_known_is_an_error_whatever_else_is_missing(folder: Path, run, hole: str) -> None:
+    (folder / "signs.csv").write_text(f"a,b\n{hole},2\n3,?\n4,5\n")
+    result = run("impute", "signs.csv", "--out", "o.csv", *QUICK)
+    assert result.exit_code == 1 and "column 'b' holds '?' in line 3, which is not a finite number" in result.stderr
+    assert not (folder / "o.csv").exists()
+    assert run("impute", "signs.csv", "--out", "o.csv", "--na-values", "?", *QUICK).exit_code == 0
+
+
+def test_an_end_of_line_within_a_cell_stays_within_it(folder: Path, run) -> None:
+    (folder / "odd.csv").write_bytes(b'a,"b\rc"\n1,"2\r"\n,"3"\n"4\n",5\n')
+    result = run("impute", "odd.csv", "--out", "o.csv", *QUICK)
+    assert result.exit_code == 0, result.stderr
+    rows = read_cells(folder / "o.csv")
+    assert [rows[0], rows[1], rows[2][1:], rows[3]] == [["a", "b\rc"], ["1", "2\r"], ["3"], ["4\n", "5"]]
+
+
+def test_holes_outside_the_model_alone_make_a_copy(folder: Path, run) -> None:
+    (folder / "full.csv").write_text("a,b\n1,\n2,x\n")
+    result = run("impute", "full.csv", "--out", "copy.csv", "--exclude", "b")
+    assert result.exit_code == 0 and "is a copy" in result.stdout
+    assert (folder / "copy.csv").read_bytes() == (folder / "full.csv").read_bytes()
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("command", ["impute", "transform"])
+def test_ends_of_lines_and_a_byte_order_mark_are_kept(folder: Path, run, end: bytes, mark: bytes, command: str) -> None:
+    content = mark + end.join([b"a,b", b"1,2", b",3.50", b'"4",5e0', b"6,7", b""])
+    (folder / "lines.csv").write_bytes(content)
+    if command == "transform":
+        assert run("fit", "lines.csv", "--out", "model", "--max-iter", "2").exit_code == 0
+        done = run("transform", "model", "lines.csv", "--out", "o.csv", "--n-draws", "20")
+    else:
+        done = run("impute", "lines.csv", "--out", "o.csv", *QUICK)
+    assert done.exit_code == 0, done.stderr
+    found = (folder / "o.csv").read_bytes()
+    lines = found.split(end)
+    assert found.startswith(mark + b"a,b" + end) and found.count(b"\xef\xbb\xbf") == len(mark) // 3
+    assert found.count(b"\n") == content.count(b"\n") and found.count(b"\r") == content.count(b"\r")
+    assert [lines[1], lines[3], lines[4], lines[5]] == [b"1,2", b"4,5e0", b"6,7", b""]
+    assert lines[2].endswith(b",3.50") and float(lines[2].split(b",")[0]) > 0
 
 
 FAULTS = {

@@ -56,7 +56,7 @@ def test_fit_then_transform_then_report(folder: Path, run: Any) -> None:
     assert shown.exit_code == 0, shown.stderr
     assert "MNARImputer of 2 columns, 2 passes" in shown.stdout
     pd.testing.assert_frame_equal(
-        pd.read_csv("mechanism.csv").fillna({"direction": ""}), imputer.mechanism_report(), rtol=1e-12
+        pd.read_csv("mechanism.csv").fillna({"direction": ""}), pd.DataFrame(imputer.mechanism_report()), rtol=1e-12
     )
 
 
