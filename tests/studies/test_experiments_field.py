@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from pyro_mnar.cli import app
 from pyro_mnar.errors import ChecksumError, DatasetError, InvalidInputError
 from pyro_mnar.studies.field.design import MODELS, FieldRow, field_rows
 from pyro_mnar.studies.field.masks import MASKS, lose, standardised
@@ -210,6 +212,16 @@ def test_a_part_runs_and_goes_on(tmp_path: Path, data_folder: Path) -> None:
     assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 3
     assert "| mask | mean | knn | ignorable |" in (tmp_path / "table.md").read_text()
     assert tmp_path / "winners.png" in written
+
+
+def test_the_command_takes_parts_and_names_what_it_does_not_know(tmp_path: Path) -> None:
+    for words, message in (
+        (["field", "--tables", "red, zoo"], "tables holds 'zoo'"),
+        (["field", "--seeds", "one"], "seeds are 'one'"),
+        (["mixed", "--masks", "mcar,rain"], "masks holds 'rain'"),
+    ):
+        result = CliRunner().invoke(app, ["reproduce", *words, "--out", str(tmp_path)])
+        assert result.exit_code == 1 and message in " ".join(result.output.split())
 
 
 @pytest.mark.slow

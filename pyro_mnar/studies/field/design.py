@@ -42,7 +42,7 @@ REFERENCES = ("mean", "mice", "forest", "miceforest", "ignorable")
 #: Masks that have no direction to tell.
 WITHOUT_DIRECTION = ("mcar", "mar", "muzellec", "both-tails")
 
-QUICK_ROWS = 150
+QUICK_ROWS = 100
 QUICK_TABLES, QUICK_MASKS = ("banknote", "health"), ("mcar", "hard-high", "soft-low")
 QUICK_METHODS = ("mean", "knn", "mice", "ignorable", "self-masking")
 _QUICK: Settings = {"max_iter": 5, "n_draws_posterior": 100}

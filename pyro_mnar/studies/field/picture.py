@@ -73,8 +73,8 @@ def draw_winners(cells: pd.DataFrame, path: Path) -> None:
     handles = [Patch(facecolor=colour, label=label) for label, colour in present]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=9, frameon=False)
     axes.set_xlabel(
-        "Colour and name: smallest RMSE on the missing cells. Number: RMSE of auto / best of mean, MICE, forests, "
-        "ignorable.  •: auto within 2 % of the winner.",
+        "Colour and name: smallest RMSE on the missing cells. •: auto within 2 % of it.\n"
+        "Number: RMSE of auto / best of mean, MICE, forests, ignorable.",
         fontsize=9,
     )
     figure.savefig(path, format="png", dpi=110)

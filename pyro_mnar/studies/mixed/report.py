@@ -127,6 +127,7 @@ def draw_methods(means: pd.DataFrame, path: Path) -> None:
                     style = {"marker": _MARKS[table], "color": _COLOURS[table]}
                     axes.plot([value], [y], linestyle="", markersize=5.5, alpha=0.85, zorder=3, **style)
             axes.set_yticks(range(len(methods)), methods, fontsize=10)
+            axes.set_ylim(-0.6, len(methods) - 0.4)
             axes.grid(axis="y", color="0.9")
             axes.spines[["top", "right"]].set_visible(False)
         panels[0, column].set_title(f"{mask}: {TITLES[mask]}", fontsize=10.5)
@@ -136,7 +137,7 @@ def draw_methods(means: pd.DataFrame, path: Path) -> None:
         panels[0, 0].plot([], [], marker=_MARKS[table], color=_COLOURS[table], linestyle="", label=table)
     mean = {"marker": "|", "markersize": 13, "markeredgewidth": 3, "linestyle": ""}
     panels[0, 0].plot([], [], color="0.25", label="mean of the tables", **mean)
-    figure.supxlabel(
+    figure.suptitle(
         "Blue: this package. Grey band: within 5 % of the best, or one point of accuracy. What is further off than "
         f"{_FAR_RATIO} or {_FAR_LOSS} is at the edge.",
         fontsize=9.5,
