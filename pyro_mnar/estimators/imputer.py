@@ -14,6 +14,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from pyro_mnar.data.arguments import whole_number
 from pyro_mnar.data.columns import FloatArray, most_likely
+from pyro_mnar.data.exact import check_exact, with_exact_cells
 from pyro_mnar.data.foreign import check_distinct
 from pyro_mnar.data.tables import BoolArray, has_text_names, write_table
 from pyro_mnar.errors import DataWarning, InvalidInputError
@@ -137,7 +138,9 @@ class Imputer(TransformerMixin, JointEstimator):
         self._warn_values_in_empty(missing)
         # Names that the fitted table did not have were not checked, so they are not given back either.
         container = table if has_text_names(X) and not hasattr(self, "feature_names_in_") else X
-        return write_table(container, completed, missing, self._given_back(), self._indicators(table), self._labels)
+        kept = self._given_back()
+        written = write_table(container, completed, missing, kept, self._indicators(table), self._labels)
+        return with_exact_cells(X, written, missing, kept)
 
     def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> npt.NDArray[np.object_]:
         """Names of the columns that ``transform`` gives back, one per column.
@@ -370,6 +373,11 @@ class MNARImputer(Imputer):
             check_distinct(list(self.get_feature_names_out()), "of the output (add_indicator adds one per column)")
         self._fit_joint(table)
         return self
+
+    def _read(self, X: npt.ArrayLike, reset: bool) -> FloatArray:
+        table = super()._read(X, reset)
+        check_exact(X, table)
+        return table
 
     def _tidied(self, table: FloatArray, values: FloatArray) -> FloatArray:
         if self.discrete_output == "value":

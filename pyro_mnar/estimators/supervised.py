@@ -14,6 +14,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from pyro_mnar.data.arguments import within_0_and_1
 from pyro_mnar.data.columns import FloatArray, most_likely
+from pyro_mnar.data.exact import check_exact, with_exact_cells
 from pyro_mnar.data.tables import has_text_names, write_table
 from pyro_mnar.data.targets import ClassCodes, read_classes, read_values
 from pyro_mnar.estimators.base import JointEstimator
@@ -110,6 +111,7 @@ class SupervisedEstimator(TransformerMixin, JointEstimator):
         """
         check_is_fitted(self)
         table = self._read(X, reset=False)
+        check_exact(X, table)
         missing = np.isnan(table)
         completed = np.where(missing, 0.0, table)
         modelled = self._modelled(table, reset=False)
@@ -119,7 +121,8 @@ class SupervisedEstimator(TransformerMixin, JointEstimator):
             values[holes] = most_likely(self._posterior(modelled[holes]).mean(), self.layout_)
             completed[:, self._has_values] = self._kinds().contract(values)
         container = table if has_text_names(X) and not hasattr(self, "feature_names_in_") else X
-        return write_table(container, completed, missing, self._has_values, {}, self._labels)
+        written = write_table(container, completed, missing, self._has_values, {}, self._labels)
+        return with_exact_cells(X, written, missing, self._has_values)
 
     def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> npt.NDArray[np.object_]:
         """Names of the columns that ``transform`` gives back, one per column.
