@@ -28,6 +28,7 @@ _HOMES = {
 _DOORS = {
     "amputation": "datasets.amputation",
     "comparison": "analysis.comparison",
+    "kinds": "data.kinds.declared",
     "mechanisms": "model.mechanisms",
     "plots": "analysis.plots",
     "pooling": "analysis.pooling",

@@ -13,6 +13,7 @@ from pyro_mnar.cli.options import (
     Data,
     Directions,
     Excluded,
+    Kinds,
     MechanismName,
     MissingSigns,
     Passes,
@@ -30,6 +31,7 @@ def fit(
     mechanism: WhyMissing = MechanismName.SELF_MASKING,
     direction: Directions = None,
     exclude: Excluded = None,
+    types: Kinds = None,
     random_state: RandomState = 0,
     max_iter: Passes = None,
     na_values: MissingSigns = None,
@@ -40,16 +42,17 @@ def fit(
     force: Annotated[bool, typer.Option("--force", help="Replace a model that exists.")] = False,
 ) -> None:
     """Fit a model of the values and of why they are missing, and save it for 'transform' and 'report'."""
-    from pyro_mnar.cli.tables import read_table
+    from pyro_mnar.cli.tables import read_table, read_types, text_columns
     from pyro_mnar.data.atomic import same_place
 
     if same_place(data, out) or (checkpoint_dir is not None and same_place(out, checkpoint_dir)):
         raise InvalidInputError(f"--out is {out}, which is the data or --checkpoint-dir too; give it a path of its own")
     table = read_table(data, separator(sep), na_values or ())
-    numbers = table.numbers(exclude or ())
-    if numbers.shape[1] == 0:
+    declared = read_types(types or (), table.names)
+    rows = table.frame(exclude or (), text_columns(declared))
+    if rows.shape[1] == 0:
         raise InvalidInputError("--exclude leaves no column to model; exclude fewer columns")
-    chosen = build_mechanism(mechanism, direction or (), [str(name) for name in numbers.columns])
+    chosen = build_mechanism(mechanism, direction or (), [str(name) for name in rows.columns])
 
     from pyro_mnar.cli.show import print_table
     from pyro_mnar.estimators import MNARImputer, TrainingSettings
@@ -60,11 +63,13 @@ def fit(
     limit_threads(available_cores())
     started = time.perf_counter()
     training = TrainingSettings(checkpoint_dir=checkpoint_dir)
-    imputer = MNARImputer(chosen, random_state=random_state, verbose=sys.stdout.isatty(), training=training)
+    imputer = MNARImputer(
+        chosen, types=declared or None, random_state=random_state, verbose=sys.stdout.isatty(), training=training
+    )
     if max_iter is not None:
         imputer.set_params(max_iter=max_iter)
-    imputer.fit(numbers)
+    imputer.fit(rows)
     imputer.set_params(verbose=False, training=None)
     save(imputer, out, overwrite=force)
     print_table(imputer.mechanism_report(), "Why cells are missing, as learned (original units)")
-    say(f"Fitted to {len(numbers)} rows in {time.perf_counter() - started:.0f} s and saved: {out}")
+    say(f"Fitted to {len(rows)} rows in {time.perf_counter() - started:.0f} s and saved: {out}")

@@ -17,6 +17,7 @@ from pyro_mnar.cli.options import (
     Excluded,
     Force,
     HowImputed,
+    Kinds,
     MechanismName,
     MissingSigns,
     Passes,
@@ -38,6 +39,7 @@ def impute(
     mechanism: WhyMissing = MechanismName.SELF_MASKING,
     direction: Directions = None,
     exclude: Excluded = None,
+    types: Kinds = None,
     strategy: HowImputed = Strategy.MEAN,
     random_state: RandomState = 0,
     n_draws: Draws = None,
@@ -51,7 +53,7 @@ def impute(
 
     Seen cells come back character for character. The mechanism that was found is printed: look whether it makes sense.
     """
-    from pyro_mnar.cli.tables import read_table
+    from pyro_mnar.cli.tables import read_table, read_types, text_columns
     from pyro_mnar.data.atomic import check_destination, replacing, same_place
 
     sep = separator(sep)
@@ -61,15 +63,16 @@ def impute(
     for path in (out, report):
         if path is not None:
             check_destination(path, overwrite=force, inputs=[data])
-    numbers = table.numbers(exclude or ())
-    if numbers.shape[1] == 0:
+    declared = read_types(types or (), table.names)
+    rows = table.frame(exclude or (), text_columns(declared))
+    if rows.shape[1] == 0:
         raise InvalidInputError("--exclude leaves no column to model; exclude fewer columns")
-    if not numbers.isna().to_numpy().any():
+    if not rows.isna().to_numpy().any():
         with replacing(out) as temporary:
             shutil.copyfile(data, temporary)
         say(f"No cell of {data} is missing: {out} is a copy" + (", and there is no report." if report else "."))
         return
-    chosen = build_mechanism(mechanism, direction or (), [str(name) for name in numbers.columns])
+    chosen = build_mechanism(mechanism, direction or (), [str(name) for name in rows.columns])
 
     from pyro_mnar.cli.show import print_words
     from pyro_mnar.estimators import MNARImputer
@@ -77,23 +80,23 @@ def impute(
 
     limit_threads(available_cores())
     started = time.perf_counter()
-    imputer = MNARImputer(chosen, random_state=random_state, verbose=sys.stdout.isatty())
+    imputer = MNARImputer(chosen, types=declared or None, random_state=random_state, verbose=sys.stdout.isatty())
     given = {"strategy": str(strategy), "n_draws_posterior": n_draws, "max_iter": max_iter}
     imputer.set_params(**{name: value for name, value in given.items() if value is not None})
-    imputer.fit(numbers)
-    completed = imputer.transform(numbers)
+    imputer.fit(rows)
+    completed = imputer.transform(rows)
     with replacing(out) as temporary:
         temporary.write_text(table.filled(completed, sep), encoding="utf-8", newline="")
     found = imputer.mechanism_report()
     if report is not None:
         with replacing(report) as temporary:
             found.to_csv(temporary, index=False)
-    n_cells = int(numbers.isna().to_numpy().sum())
-    n_columns = int(numbers.isna().any().sum())
+    filled = rows.isna() & completed.reindex(columns=rows.columns).notna()
+    n_cells, n_columns = int(filled.to_numpy().sum()), int(filled.any().sum())
     seconds = time.perf_counter() - started
     say("Why cells are missing, as learned:")
     print_words(found)
-    say(f"Imputed {n_cells} cells in {n_columns} of {numbers.shape[1]} columns ({seconds:.0f} s): {out}")
+    say(f"Imputed {n_cells} cells in {n_columns} of {rows.shape[1]} columns ({seconds:.0f} s): {out}")
 
 
 def build_mechanism(name: MechanismName, directions: list[str] | tuple[()], columns: list[str]) -> "str | Mechanism":

@@ -45,6 +45,15 @@ Directions = Annotated[
 Excluded = Annotated[
     list[str] | None, typer.Option(help="A column that is copied but not modelled (names, keys); repeatable.")
 ]
+Kinds = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="What a column is, where that is not found: 'age=count', 'score=bounded(0, 100)', "
+        "'spend=semicontinuous(0)', 'answer=ordinal(no|some|yes)', or continuous, discrete, nominal, binary, date, "
+        "identifier; repeatable.",
+        metavar="COLUMN=KIND",
+    ),
+]
 HowImputed = Annotated[
     Strategy, typer.Option(help="Impute the mean or the median given what is seen, or one random draw.")
 ]

@@ -1,19 +1,28 @@
-"""Tables as text files (CSV): read with errors that name line and column, written with the seen cells as they were."""
+"""Tables as text files (CSV): read with errors that name line and column, written with the observed cells as they were.
+
+A column is numbers if all of its cells are, days if all are written as 2024-12-31, and else text. A text among numbers
+is an error: whether it means "missing" or is a level only the user knows.
+"""
 
 import codecs
 import csv
+import datetime
 import math
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from pyro_mnar.data.kinds.declared import Binary, Identifier, Kind, Nominal, Ordinal, read_kind
 from pyro_mnar.errors import InvalidInputError
 
 #: What means "missing" without being told; the empty cell among them.
 MISSING = frozenset({"", "NA", "N/A", "n/a", "<NA>", "#N/A", "NaN", "nan", "NAN", "NULL", "null", "None"})
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 @dataclass(frozen=True)
@@ -43,50 +52,63 @@ class TextTable:
     newline: str = "\n"
     mark: str = ""
 
-    def numbers(self, excluded: Collection[str] = ()) -> pd.DataFrame:
-        """The columns as numbers, NaN = missing, without the excluded ones.
+    def frame(self, excluded: Collection[str] = (), text: Collection[str] = ()) -> pd.DataFrame:
+        """The columns as numbers, days or text, without the excluded ones; missing cells hold NaN, NaT or None.
+
+        Parameters
+        ----------
+        excluded : collection of str
+            Columns to leave out.
+        text : collection of str
+            Columns whose cells are labels or names, whatever they look like.
 
         Raises
         ------
         InvalidInputError
-            A cell that is no finite number (the message names column, line and text), or an unknown excluded column.
+            A cell that is no finite number in a column of numbers (the message names column, line and text), or an
+            unknown excluded column.
         """
         unknown = [name for name in excluded if name not in self.names]
         if unknown:
             raise InvalidInputError(f"--exclude names the unknown column {unknown[0]!r}; the columns are {self.names}")
         kept = [j for j, name in enumerate(self.names) if name not in excluded]
-        return pd.DataFrame({self.names[j]: self._column(j) for j in kept})
+        return pd.DataFrame({self.names[j]: self._column(j, self.names[j] in text) for j in kept})
 
-    def _column(self, j: int) -> np.ndarray:
-        values = np.full(len(self.cells), np.nan)
-        for i, row in enumerate(self.cells):
-            if not self.missing[i, j]:
-                values[i] = self._number(row[j], i, j)
-        return values
+    def _column(self, j: int, is_text: bool) -> "pd.Series[Any]":
+        cells = [None if self.missing[i, j] else row[j].strip() for i, row in enumerate(self.cells)]
+        seen = [cell for cell in cells if cell is not None]
+        if not is_text and seen and all(_DAY.fullmatch(cell) for cell in seen):
+            return pd.Series([self._day(cell, i, j) for i, cell in enumerate(cells)], dtype="datetime64[s]")
+        numbers = [math.nan if cell is None else _number(cell) for cell in cells]
+        finite = sum(math.isfinite(number) for number in numbers)
+        if is_text or (seen and finite < len(seen) / 2):
+            return pd.Series(cells, dtype=object)
+        if finite < len(seen):
+            i = next(i for i, cell in enumerate(cells) if cell is not None and not math.isfinite(numbers[i]))
+            raise InvalidInputError(
+                f"column {self.names[j]!r} holds {cells[i]!r} in line {self.lines[i]}, which is not a finite number as "
+                f"other cells are; say that this means missing (--na-values {cells[i]!r}), that the column holds "
+                f"labels (--types {self.names[j]}=nominal), or leave it out of the model (--exclude {self.names[j]!r})"
+            )
+        return pd.Series(numbers, dtype=float)
 
-    def _number(self, text: str, i: int, j: int) -> float:
+    def _day(self, cell: str | None, i: int, j: int) -> datetime.datetime | None:
         try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        # Python reads "1_000" as a number; in a table that is a text.
-        if math.isfinite(value) and "_" not in text:
-            return value
-        where = f"column {self.names[j]!r} holds {text!r} in line {self.lines[i]}, which is not a finite number"
-        raise InvalidInputError(
-            f"{where}; encode the column as numbers, leave it out of the model (--exclude {self.names[j]!r}), or say "
-            "that this means missing (--na-values)"
-        )
+            return None if cell is None else datetime.datetime.fromisoformat(cell)
+        except ValueError as error:
+            raise InvalidInputError(
+                f"column {self.names[j]!r} holds {cell!r} in line {self.lines[i]}, which is no day ({error})"
+            ) from error
 
     def filled(self, completed: pd.DataFrame, sep: str) -> str:
-        """The file's text again, lines ended as they were, with numbers in the missing cells of ``completed``."""
-        columns = [(j, completed[name].to_numpy()) for j, name in enumerate(self.names) if name in completed]
+        """The file's text again, lines ended as they were, with values in the missing cells of ``completed``."""
+        columns = [(j, completed[name].tolist()) for j, name in enumerate(self.names) if name in completed]
         written = [_line(self.names, sep)]
         for i, row in enumerate(self.cells):
             new = list(row)
             for j, values in columns:
-                if self.missing[i, j]:
-                    new[j] = f"{values[i]:.10g}"
+                if self.missing[i, j] and not pd.isna(values[i]):
+                    new[j] = _written(values[i])
             written.append(_line(new, sep))
         return self.mark + "".join(line + self.newline for line in written)
 
@@ -162,3 +184,58 @@ def read_table(path: Path, sep: str = ",", na_values: Sequence[str] = ()) -> Tex
     signs = MISSING | {text.strip() for text in na_values}
     missing = np.array([[text.strip() in signs for text in row] for row in cells])
     return TextTable(names, cells, lines, missing, newline, mark)
+
+
+def read_types(given: Sequence[str], names: Sequence[str]) -> dict[str, Kind]:
+    """The kinds that ``--types`` gives, by column.
+
+    Raises
+    ------
+    InvalidInputError
+        One that cannot be read, or is for an unknown column.
+
+    Examples
+    --------
+    >>> read_types(["age=count"], ["age"])
+    {'age': Count()}
+    """
+    found: dict[str, Kind] = {}
+    for text in given:
+        column, _, kind = text.partition("=")
+        if column not in names:
+            raise InvalidInputError(f"--types {text!r} is for the unknown column {column!r}; the columns are {names}")
+        if column in found:
+            raise InvalidInputError(f"--types names the column {column!r} twice; give it once")
+        found[column] = read_kind(kind)
+    return found
+
+
+def text_columns(types: Mapping[str, Kind]) -> list[str]:
+    """The columns whose cells are labels or names by what was declared.
+
+    Examples
+    --------
+    >>> text_columns({"age": read_kind("count"), "zip": read_kind("nominal")})
+    ['zip']
+    """
+    return [
+        name
+        for name, kind in types.items()
+        if isinstance(kind, Nominal | Identifier | Binary) or (isinstance(kind, Ordinal) and kind.levels is not None)
+    ]
+
+
+def _number(text: str) -> float:
+    """The number, NaN where it is none; Python reads "1_000" as a number, in a table that is a text."""
+    try:
+        return math.nan if "_" in text else float(text)
+    except ValueError:
+        return math.nan
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, datetime.date):
+        return value.isoformat()[:10]
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 2**53 else f"{value:.10g}"
+    return str(value)

@@ -51,11 +51,13 @@ def transform(
     missing = [name for name in names if name not in table.names]
     if missing:
         raise InvalidInputError(f"{data} has no column {missing[0]!r}; the model has the columns {names}")
-    numbers = table.numbers([name for name in table.names if name not in names])[names]
+    text = [column.name for column in imputer._schema.columns if column.holds == "label"]
+    rows = table.frame([name for name in table.names if name not in names], text)[names]
     imputer.set_params(strategy=str(strategy), add_indicator=False)
     if n_draws is not None:
         imputer.set_params(n_draws_posterior=n_draws)
-    completed = imputer.transform(numbers)
+    completed = imputer.transform(rows)
     with replacing(out) as temporary:
         temporary.write_text(table.filled(completed, sep), encoding="utf-8", newline="")
-    say(f"{int(numbers.isna().to_numpy().sum())} missing cells imputed: {out}")
+    filled = rows.isna() & completed.reindex(columns=rows.columns).notna()
+    say(f"{int(filled.to_numpy().sum())} missing cells imputed: {out}")

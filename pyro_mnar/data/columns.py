@@ -8,6 +8,9 @@ import numpy as np
 from pyro_mnar.data.transforms import FARTHEST_END, FloatArray, Identity, Log, Tabulated, Transform
 from pyro_mnar.errors import InvalidInputError
 
+#: Largest distance of a new value from the training mean, in standard deviations: single precision holds its square.
+FARTHEST = 1e12
+
 
 class Group(NamedTuple):
     """One-hot columns that are one categorical variable.
@@ -137,36 +140,6 @@ class ColumnInfo(NamedTuple):
         return tuple(j for j, g in enumerate(self.transforms) if isinstance(g, Log))
 
 
-def find_layout(table: FloatArray, groups: Sequence[Sequence[int]] = (), binary: Sequence[int] | None = None) -> Layout:
-    """Which columns are binary, in a one-hot group, or continuous.
-
-    Parameters
-    ----------
-    table : ndarray
-        Shape (n, p), NaN = missing, original units.
-    groups : sequence of sequence of int
-        Positions of the one-hot groups.
-    binary : sequence of int or None
-        Positions of the binary columns; None takes all columns outside the groups of which the observed values are 0
-        and 1, both of them.
-
-    Returns
-    -------
-    Layout
-
-    Examples
-    --------
-    >>> find_layout(np.array([[1.0, 0.2], [0.0, np.nan]]))
-    Layout(continuous=(1,), binary=(0,), groups=(), levels=(), atoms=())
-    """
-    grouped = {column for group in groups for column in group}
-    if binary is None:
-        binary = [j for j in range(table.shape[1]) if j not in grouped and _is_binary(table[:, j])]
-    taken = grouped | set(binary)
-    continuous = tuple(j for j in range(table.shape[1]) if j not in taken)
-    return Layout(continuous, tuple(binary), tuple(Group(tuple(group)) for group in groups))
-
-
 def check_discrete(table: FloatArray, layout: Layout, names: Sequence[str]) -> None:
     """Check that binary columns hold 0 and 1, and rows of a group at most one 1, and not only zeros.
 
@@ -181,7 +154,7 @@ def check_discrete(table: FloatArray, layout: Layout, names: Sequence[str]) -> N
             row = int(np.argmax(wrong))
             raise InvalidInputError(
                 f"column {names[j]!r} holds {table[row, j]:g} in row {row}, but is modelled as 0 or 1; encode it so, "
-                "or leave it out of 'binary' and 'categorical' when fitting"
+                "or declare another kind in 'types' when fitting"
             )
     for group in layout.groups:
         ones = np.nansum(table[:, group.columns], axis=1)
@@ -223,11 +196,6 @@ def most_likely(probability: FloatArray, layout: Layout) -> FloatArray:
         values[:, columns] = 0.0
         values[np.arange(len(values)), columns[probability[:, columns].argmax(1)]] = 1.0
     return values
-
-
-def _is_binary(column: FloatArray) -> bool:
-    seen = column[~np.isnan(column)]
-    return bool(np.isin(seen, (0.0, 1.0)).all() and (seen == 0).any() and (seen == 1).any())
 
 
 def describe(table: FloatArray, names: Sequence[str], discrete: Sequence[int] = ()) -> ColumnInfo:
@@ -345,6 +313,32 @@ def log_density_factor(table: FloatArray, info: ColumnInfo) -> FloatArray:
         inside = np.where(far, g.inverse(info.center[j] + info.scale[j] * standard[:, j]), column)
         factor[:, j] = np.where(g.is_mass(column), 0.0, factor[:, j] + g.log_derivative(inside))
     return np.asarray(np.where(np.isnan(table), 0.0, factor).sum(1))
+
+
+def reject_far(values: FloatArray, columns: ColumnInfo) -> None:
+    """See that new values are within reach of what was trained on.
+
+    Parameters
+    ----------
+    values : ndarray
+        Shape (n, p), original units, NaN = missing.
+    columns : ColumnInfo
+        Of the training table.
+
+    Raises
+    ------
+    InvalidInputError
+        A value so far off that its density is no number; the message names the column and the row.
+    """
+    distance = np.abs(standardise(values, columns))
+    far = distance > FARTHEST
+    if far.any():
+        row, column = (int(place) for place in np.argwhere(far)[0])
+        raise InvalidInputError(
+            f"column {columns.names[column]!r} holds {values[row, column]:g} in row {row}, "
+            f"{distance[row, column]:.1g} standard deviations from the mean in training, more than {FARTHEST:g}; "
+            "check its units"
+        )
 
 
 def _standardised(table: FloatArray, info: ColumnInfo) -> FloatArray:

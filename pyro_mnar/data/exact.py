@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pyro_mnar.data.columns import FloatArray
 from pyro_mnar.data.foreign import shown
-from pyro_mnar.data.tables import is_polars
+from pyro_mnar.data.raw import is_polars
+from pyro_mnar.data.transforms import FloatArray
 from pyro_mnar.errors import InvalidInputError
 
 BoolArray = npt.NDArray[np.bool_]

@@ -11,8 +11,9 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.utils import check_array
 
+from pyro_mnar.data.foreign import reading, shown
 from pyro_mnar.data.transforms import FloatArray
-from pyro_mnar.errors import InvalidInputError, InvalidTypeError
+from pyro_mnar.errors import InvalidInputError, InvalidTypeError, one_line
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -126,12 +127,8 @@ def has_text_names(X: Any) -> bool:
 
 def _array(X: Any, estimator: Any) -> npt.NDArray[Any]:
     """A 2-D array with at least one row and one column."""
-    try:
+    with reading("X"):
         array: npt.NDArray[Any] = check_array(X, dtype=None, ensure_all_finite=False, estimator=estimator)
-    except TypeError as error:
-        raise InvalidTypeError(str(error)) from error
-    except ValueError as error:
-        raise InvalidInputError(str(error)) from error
     return array
 
 
@@ -143,7 +140,8 @@ def _without_mask(X: Any) -> Any:
 
 
 def _numbers(name: object, values: FloatArray, integer: bool = False, from_array: bool = False) -> RawColumn:
-    return RawColumn(name, "number", values, np.isnan(values), integer, from_array=from_array)
+    # A copy: missing cells are marked in it.
+    return RawColumn(name, "number", np.array(values), np.isnan(values), integer, from_array=from_array)
 
 
 def _labels(name: object, cells: npt.NDArray[Any], missing: BoolArray, from_array: bool = False) -> RawColumn:
@@ -260,10 +258,10 @@ def _read_cells(cells: npt.NDArray[Any], name: object) -> FloatArray:
         else:
             try:
                 values[row] = float(cell)
-            except (TypeError, ValueError, OverflowError) as error:
+            except Exception as error:
                 raise InvalidTypeError(
-                    f"column {name!r} holds {cell!r} in row {row}, which is no number ({error}); replace it by a "
-                    "number, or by NaN if it is missing"
+                    f"column {name!r} holds {shown(cell)} in row {row}, which is no number ({one_line(error)}); "
+                    "replace it by a number, or by NaN if it is missing"
                 ) from error
     return values
 

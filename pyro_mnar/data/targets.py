@@ -12,7 +12,7 @@ from sklearn.utils.multiclass import type_of_target
 
 from pyro_mnar.data.columns import FloatArray
 from pyro_mnar.data.foreign import reading
-from pyro_mnar.data.tables import LARGEST
+from pyro_mnar.data.raw import LARGEST
 from pyro_mnar.errors import InvalidInputError
 
 

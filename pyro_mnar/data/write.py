@@ -239,11 +239,15 @@ def _write_polars(column: Any, values: FloatArray, filled: BoolArray, kind: Colu
     plain: np.dtype[Any] = np.dtype(np.float64)
     if dtype == polars.Boolean:
         plain = np.dtype(bool)
+    elif dtype.is_integer() and "128" in str(dtype):
+        # NumPy has no whole numbers of 128 bits.
+        plain = np.dtype(np.int64)
     elif dtype.is_numeric() and not dtype.is_decimal():
         plain = column.head(0).to_numpy().dtype
     new = np.where(filled, _within(new, plain), 0.0)
     plain = plain if fits(new, plain) else np.dtype(np.float64)
     imputed = polars.Series(column.name, new.astype(plain))
+    imputed = imputed.cast(dtype) if plain.kind == "i" else imputed
     return imputed.zip_with(where, column.cast(imputed.dtype))
 
 

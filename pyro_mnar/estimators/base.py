@@ -2,12 +2,13 @@
 
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -20,12 +21,14 @@ from pyro_mnar.data.columns import (
     Layout,
     check_discrete,
     describe,
+    reject_far,
     standardise,
     transformed,
 )
-from pyro_mnar.data.encoding import Kinds, Labels
 from pyro_mnar.data.foreign import check_distinct, reading
-from pyro_mnar.data.tables import BoolArray, category_labels, marks_with_number, read_table, reject_far
+from pyro_mnar.data.kinds.declared import KINDS, Kind, Types
+from pyro_mnar.data.kinds.schema import Cells, Schema, find_schema
+from pyro_mnar.data.raw import BoolArray, RawColumn, marks_with_number, read_columns
 from pyro_mnar.data.transforms import Identity, Log, Transform
 from pyro_mnar.errors import DataWarning, InvalidInputError
 from pyro_mnar.estimators.explained import Explained
@@ -80,7 +83,7 @@ class Parts(NamedTuple):
 class JointEstimator(Explained, BaseEstimator):
     """Base of the estimators: reads a table, builds the pair ``joint_`` for it, and trains it.
 
-    A kind of data that is no table of columns replaces the steps ``_read``, ``_columns_with_values``, ``_describe``,
+    A kind of data that is no table of columns replaces the steps ``_read``, ``_found_schema``, ``_describe``,
     ``_can_be_missing``, ``_parts`` and ``_start``.
     """
 
@@ -94,8 +97,7 @@ class JointEstimator(Explained, BaseEstimator):
     device: str
     verbose: bool
     # Parameters of the estimators for tables.
-    categorical: Sequence[Sequence[str | int]] | None
-    binary: Literal["auto"] | Sequence[str | int]
+    types: Types
     decoder: Literal["mlp", "residual", "linear"]
     # Parameters of the imputers; the others have these values.
     log_columns: Literal["auto"] | Sequence[str | int] | None = None
@@ -116,8 +118,7 @@ class JointEstimator(Explained, BaseEstimator):
         "verbose": ["boolean"],
     }
     _table_constraints: ClassVar[dict[str, list[Any]]] = {
-        "categorical": ["array-like", None],
-        "binary": [StrOptions({"auto"}), "array-like"],
+        "types": [StrOptions(set(KINDS)), Mapping, *get_args(Kind), None],
         "decoder": [StrOptions({"mlp", "residual", "linear"})],
     }
 
@@ -176,6 +177,12 @@ class JointEstimator(Explained, BaseEstimator):
         """The rows of ``X``, shape (n, p), as ``joint_.model`` and ``joint_.guide`` take them, for Pyro's tools."""
         return self._batch(self.table(X))
 
+    @property
+    def schema_(self) -> pd.DataFrame:
+        """What each column of the table was taken for: column, kind, why, support and transform."""
+        check_is_fitted(self)
+        return self._schema.frame(self.columns_)
+
     def _check(self, X: npt.ArrayLike, reset: bool) -> FloatArray:
         """The columns that the model has, shape (n, p), NaN = missing; parameters are checked too when ``reset``."""
         if reset:
@@ -184,36 +191,37 @@ class JointEstimator(Explained, BaseEstimator):
             check_is_fitted(self)
         return self._modelled(self._read(X, reset), reset)
 
-    def _read(self, X: npt.ArrayLike, reset: bool) -> FloatArray:
-        """All columns of the table, NaN = missing."""
-        if reset:
-            self._labels: Labels = category_labels(X)
-        table = read_table(X, self.missing_values, self, self._labels)
+    def _read(self, X: npt.ArrayLike, reset: bool) -> Cells:
+        """All columns of the table, as the schema reads them."""
+        raw = read_columns(X, self.missing_values, self)
         with reading("X", lines=True):
             validate_data(self, X, reset=reset, skip_check_array=True)
-        return table
-
-    def _columns_with_values(self, missing: BoolArray) -> BoolArray:
-        """The columns that the model gets, shape (p,)."""
-        return np.asarray(~missing.all(axis=0))
-
-    def _modelled(self, table: FloatArray, reset: bool) -> FloatArray:
-        missing = np.isnan(table)
         if reset:
-            self._has_values: BoolArray = self._columns_with_values(missing)
-            if not self._has_values.any():
+            self._schema: Schema = self._found_schema(raw).renamed(list(self._input_names()))
+        return self._schema.read(raw)
+
+    def _found_schema(self, raw: Sequence[RawColumn]) -> Schema:
+        """What the columns are."""
+        return find_schema(raw, self.types)
+
+    def _modelled(self, table: Cells, reset: bool) -> FloatArray:
+        if reset:
+            if table.missing.all():
                 raise InvalidInputError(
-                    f"every cell of the table, shape {table.shape}, is missing; there is nothing to learn from"
+                    f"every cell of the table, shape {table.values.shape}, is missing; there is nothing to learn from"
                 )
-            empty = self._input_names()[~self._has_values]
+            if not self._schema.modelled.any():
+                kinds = {column.name: column.kind for column in self._schema.columns}
+                raise InvalidInputError(f"no column can be modelled: {kinds}; declare one in 'types'")
+            empty = self._input_names()[~self._schema.has_values]
             if len(empty):
                 warnings.warn(
                     f"columns without any observed value are left out of the model: {list(empty)}",
                     DataWarning,
                     stacklevel=4,
                 )
-            check_distinct(self._names(), "of the model")
-        modelled = self._kinds().expand(table)
+            check_distinct(self._schema.model_names(), "of the model")
+        modelled = self._schema.expand(table.values)
         if not reset:
             reject_far(modelled, self.columns_)
             check_discrete(modelled, self.layout_, self.columns_.names)
@@ -239,14 +247,6 @@ class JointEstimator(Explained, BaseEstimator):
     def _input_names(self) -> npt.NDArray[np.object_]:
         names = getattr(self, "feature_names_in_", None)
         return np.array([f"x{j}" for j in range(self.n_features_in_)], object) if names is None else names
-
-    def _kinds(self) -> Kinds:
-        """How the model's columns come from those of the table."""
-        return Kinds(self._input_names(), self._has_values, self._labels)
-
-    def _names(self) -> list[str]:
-        """Names of the columns that the model has."""
-        return self._kinds().model_names()
 
     def _fit_joint(self, table: FloatArray, target: torch.Tensor | None = None, head_weight_decay: float = 0.0) -> None:
         """Build the pair and train it, with a head where there is a target."""
@@ -290,14 +290,14 @@ class JointEstimator(Explained, BaseEstimator):
 
     def _describe(self, table: FloatArray) -> Described:
         """Kinds, scales and the mechanism's start of the model's columns, shape (n, p), NaN = missing."""
-        layout = self._kinds().layout(table, self.categorical, self.binary)
-        logged = self._log_columns(table, layout)
-        transforms: tuple[Transform, ...] = tuple(Log() if j in logged else Identity() for j in range(table.shape[1]))
-        modelled = transformed(table, transforms)
-        columns = describe(modelled, self._names(), layout.discrete)._replace(transforms=transforms)
+        layout, columns = self._schema.describe(table)
+        scales = self._scales(table, layout)
+        if scales:
+            layout, columns = self._schema.describe(table, scales)
         if self.training_used.start == "cliff" and self.training_used.collapse is not False:
             mechanism = mechanisms.by_name(self.mechanism)
-            start = start_from_tails(modelled, columns, mechanism, layout.continuous)
+            on_scale = transformed(table, columns.transforms)
+            start = start_from_tails(on_scale, columns, mechanism, layout.continuous)
             if start is not None:
                 return Described(layout, start.columns, start.mechanism)
         return Described(layout, columns)
@@ -311,18 +311,27 @@ class JointEstimator(Explained, BaseEstimator):
         if described.mechanism is not None:
             self.joint_.mechanism.load_state_dict(described.mechanism.state_dict())
 
-    def _log_columns(self, table: FloatArray, layout: Layout) -> tuple[int, ...]:
-        if self.log_columns is None:
-            return ()
+    def _scales(self, table: FloatArray, layout: Layout) -> dict[int, Transform]:
+        """Transforms of continuous columns, where something else decides than the shape of the observed values.
+
+        A column that may be missing because of its own values is bent only where its logarithm explains the observed
+        ones together with how many are not: its shape is not seen. Other mechanisms with a form on the column's scale
+        keep it.
+        """
         if isinstance(self.log_columns, str):
-            mechanism, known = mechanisms.by_name(self.mechanism), np.zeros(table.shape[1])
+            mechanism = mechanisms.by_name(self.mechanism)
+            if isinstance(mechanism, mechanisms.Ignorable | mechanisms.Nested):
+                return {}
+            logged: Sequence[int] = ()
             if isinstance(mechanism, mechanisms.SelfMasking):
-                mechanism = set_up(mechanism, describe(table, self._names(), layout.discrete))
+                mechanism = set_up(mechanism, describe(table, self._schema.model_names(), layout.discrete))
                 known = np.broadcast_to(mechanism.sign.cpu().numpy(), table.shape[1])
-            return find_log_columns(table, layout.continuous, mechanism, known)
-        positions = tuple(sorted(self._kinds().positions(self.log_columns, "log_columns")))
-        check_positive(table, positions, layout.discrete, self._names())
-        return positions
+                logged = find_log_columns(table, layout.continuous, mechanism, known)
+        else:
+            logged = self._schema.positions(self.log_columns or (), "log_columns")
+            check_positive(table, logged, layout.continuous, self._schema.model_names())
+        bounded = {start for j, start in self._schema.starts().items() if self._schema.columns[j].kind == "bounded"}
+        return {j: Log() if j in logged else Identity() for j in layout.continuous if j not in bounded}
 
     def _new_joint(self, active: torch.Tensor) -> Joint:
         """An untrained pair for ``columns_``, the same for the same seed; ``active`` as in Joint."""
@@ -356,7 +365,7 @@ class JointEstimator(Explained, BaseEstimator):
         scale: Literal["shared", "free"] = "shared" if self.decoder == "linear" else "free"
         min_scale = self.training_used.min_scale
         likelihood: Likelihood
-        if self.layout_.discrete:
+        if len(self.layout_.continuous) < p:
             likelihood = MixedLikelihood(width, self.layout_, scale, min_scale)
         else:
             likelihood = GaussianLikelihood(width, p, scale, min_scale)

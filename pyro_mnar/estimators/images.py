@@ -13,8 +13,10 @@ import numpy.typing as npt
 from sklearn.utils._param_validation import StrOptions
 from torch import Tensor
 
-from pyro_mnar.data.columns import ColumnInfo, FloatArray, find_layout
-from pyro_mnar.data.tables import BoolArray
+from pyro_mnar.data.columns import ColumnInfo, FloatArray, Layout
+from pyro_mnar.data.kinds.column import ColumnKind
+from pyro_mnar.data.kinds.schema import Cells, Schema
+from pyro_mnar.data.raw import BoolArray, RawColumn
 from pyro_mnar.errors import DataWarning, InvalidInputError
 from pyro_mnar.estimators.base import Described, Parts
 from pyro_mnar.estimators.imputer import Imputer
@@ -166,20 +168,19 @@ class MNARImageImputer(Imputer):
         self._fit_joint(self._check(X, reset=True))
         return self
 
-    def _read(self, X: npt.ArrayLike, reset: bool) -> FloatArray:
+    def _read(self, X: npt.ArrayLike, reset: bool) -> Cells:
         """The images as rows of pixels."""
         if reset:
             self._check_image_parameters()
         fitted: ImageShape | None = None if reset else self.image_shape_
         rows, shape = image_rows(X, self.image_shape if fitted is None else fitted)
         table = super()._read(rows, reset)
-        if self._labels:
-            raise InvalidInputError("X has a categorical column; pixels must be numbers")
+        n_pixels = table.values.shape[1]
         if reset:
-            self.image_shape_: ImageShape = _row_shape(table.shape[1]) if shape is None else (shape[0], shape[1])
-            if math.prod(self.image_shape_) != table.shape[1]:
+            self.image_shape_: ImageShape = _row_shape(n_pixels) if shape is None else (shape[0], shape[1])
+            if math.prod(self.image_shape_) != n_pixels:
                 raise InvalidInputError(
-                    f"X has rows of {table.shape[1]} pixels, image_shape is {self.image_shape_[0]} x "
+                    f"X has rows of {n_pixels} pixels, image_shape is {self.image_shape_[0]} x "
                     f"{self.image_shape_[1]}; give the shape that the images have"
                 )
         return table
@@ -202,9 +203,12 @@ class MNARImageImputer(Imputer):
                 "The 'hidden_units' parameter of MNARImageImputer must have at least one entry, for a convolution."
             )
 
-    def _columns_with_values(self, missing: BoolArray) -> BoolArray:
+    def _found_schema(self, raw: Sequence[RawColumn]) -> Schema:
+        others = [column for column in raw if column.holds not in ("number", "boolean")]
+        if others:
+            raise InvalidInputError(f"column {others[0].name!r} of X holds {others[0].holds}s; pixels must be numbers")
         # A pixel that is always missing is still a pixel of the image.
-        return np.full(missing.shape[1], not missing.all())
+        return Schema(tuple(ColumnKind(column.name, "continuous", "a pixel") for column in raw))
 
     def _can_be_missing(self, table: FloatArray) -> BoolArray:
         # A mechanism of images belongs to all pixels, those included that happened to be observed each time.
@@ -221,8 +225,8 @@ class MNARImageImputer(Imputer):
             )
         p = table.shape[1]
         center, unit = np.full(p, (low + high) / 2), np.full(p, high - low)
-        columns = ColumnInfo(tuple(self._names()), center, unit, np.isnan(table).mean(0))
-        return Described(find_layout(table, [], []), columns)
+        columns = ColumnInfo(tuple(self._schema.model_names()), center, unit, np.isnan(table).mean(0))
+        return Described(Layout(tuple(range(p))), columns)
 
     def _parts(self, p: int, latent_dim: int, hidden: tuple[int, ...]) -> Parts:
         likelihood = SigmoidGaussianLikelihood(p, self.pixel_noise)
@@ -241,10 +245,10 @@ class MNARImageImputer(Imputer):
             found = shared_curve(self.joint_, data, settings, self.history_)
             self.joint_.mechanism.load_state_dict(found)
 
-    def _given(self, X: npt.ArrayLike, table: FloatArray, completed: FloatArray) -> Any:
+    def _given(self, X: npt.ArrayLike, table: Cells, completed: FloatArray) -> Any:
         if not _is_stack(X):
             return super()._given(X, table, completed)
-        rows = super()._given(np.asarray(X).reshape(table.shape), table, completed)
+        rows = super()._given(np.asarray(X).reshape(completed.shape), table, completed)
         return rows.reshape(-1, *self.image_shape_)
 
 

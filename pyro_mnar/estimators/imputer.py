@@ -13,13 +13,16 @@ from sklearn.utils._param_validation import MissingValues, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from pyro_mnar.data.arguments import whole_number
-from pyro_mnar.data.columns import FloatArray, most_likely
+from pyro_mnar.data.columns import FloatArray, most_likely, possible
 from pyro_mnar.data.exact import check_exact, with_exact_cells
 from pyro_mnar.data.foreign import check_distinct
-from pyro_mnar.data.tables import BoolArray, has_text_names, write_table
+from pyro_mnar.data.kinds.declared import Types
+from pyro_mnar.data.kinds.schema import Cells
+from pyro_mnar.data.raw import BoolArray, has_text_names
+from pyro_mnar.data.write import write_table
 from pyro_mnar.errors import DataWarning, InvalidInputError
 from pyro_mnar.estimators.base import JointEstimator
-from pyro_mnar.estimators.parameters import short_signature
+from pyro_mnar.estimators.parameters import check_parameters, short_signature
 from pyro_mnar.estimators.settings import TrainingSettings
 from pyro_mnar.model.mechanisms import Mechanism
 
@@ -57,9 +60,8 @@ class Imputer(TransformerMixin, JointEstimator):
         -------
         DataFrame or ndarray
             The kind that was given (an array if only the new table has names), shape (n, columns given back), original
-            units, in the order given. Columns of a DataFrame keep their type where the values allow it: an integer one
-            if nothing in it was imputed or the imputed values are whole (``round_integers``), a boolean one if they
-            are 0 and 1.
+            units, in the order given. Every imputed value is one that its column can have (``schema_``), and columns of
+            a DataFrame keep their type.
 
         Raises
         ------
@@ -70,12 +72,9 @@ class Imputer(TransformerMixin, JointEstimator):
         """
         check_is_fitted(self)
         table = self._read(X, reset=False)
-        missing = np.isnan(table)
-        completed = np.where(missing, 0.0, table)
-        if missing[:, self._has_values].any():
-            values = self._imputed(self._modelled(table, reset=False))
-            completed[:, self._has_values] = self._kinds().contract(values)
-        return self._given(X, table, completed)
+        modelled = self._modelled(table, reset=False)
+        values = self._imputed(modelled) if np.isnan(modelled).any() else modelled
+        return self._given(X, table, self._completed(table, values))
 
     def multiple_impute(self, X: npt.ArrayLike, m: int = 20, refit: Literal["bootstrap"] | None = None) -> list[Any]:
         """Several completed tables, each with other draws in the missing cells, for analyses that must know the doubt.
@@ -117,30 +116,32 @@ class Imputer(TransformerMixin, JointEstimator):
             table = self._read(X, reset=False)
             modelled = self._modelled(table, reset=False)
             draws = self._posterior(modelled).refine().sample(m)
-            return [self._given(X, table, self._with_values(table, modelled, draw)) for draw in draws]
+            complete = [self._completed(table, self._tidied(modelled, draw)) for draw in draws]
+            return [self._given(X, table, values) for values in complete]
         generator = np.random.default_rng(self._seed)
         tables = []
         for _ in range(m):
-            n_rows = len(self._read(X, reset=False))
+            n_rows = len(self._read(X, reset=False).values)
             other = clone(self).set_params(random_state=int(generator.integers(2**31)))
             other.fit(_safe_indexing(X, generator.integers(n_rows, size=n_rows)))
             tables += other.multiple_impute(X, 1)
         return tables
 
-    def _with_values(self, table: FloatArray, modelled: FloatArray, values: FloatArray) -> FloatArray:
-        completed = np.where(np.isnan(table), 0.0, table)
-        completed[:, self._has_values] = self._kinds().contract(self._tidied(modelled, values))
+    def _completed(self, table: Cells, values: FloatArray) -> FloatArray:
+        """All columns of the table with the model's values, as the schema reads them; 0 where there are none."""
+        completed = np.nan_to_num(table.values)
+        completed[:, self._schema.modelled] = self._schema.contract(values)
         return completed
 
-    def _given(self, X: npt.ArrayLike, table: FloatArray, completed: FloatArray) -> Any:
+    def _given(self, X: npt.ArrayLike, table: Cells, completed: FloatArray) -> Any:
         """The completed table in the container that was given."""
-        missing = np.isnan(table)
-        self._warn_values_in_empty(missing)
+        self._warn_values_in_empty(table.missing)
+        filled = self._schema.filled(table.missing)
         # Names that the fitted table did not have were not checked, so they are not given back either.
-        container = table if has_text_names(X) and not hasattr(self, "feature_names_in_") else X
+        container = np.asarray(X) if has_text_names(X) and not hasattr(self, "feature_names_in_") else X
         kept = self._given_back()
-        written = write_table(container, completed, missing, kept, self._indicators(table), self._labels)
-        return with_exact_cells(X, written, missing, kept)
+        written = write_table(container, completed, filled, kept, self._indicators(table.missing), self._schema)
+        return with_exact_cells(X, written, filled, kept)
 
     def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> npt.NDArray[np.object_]:
         """Names of the columns that ``transform`` gives back, one per column.
@@ -185,18 +186,18 @@ class Imputer(TransformerMixin, JointEstimator):
         return self._tidied(table, values)
 
     def _tidied(self, table: FloatArray, values: FloatArray) -> FloatArray:
-        """The values of missing cells as they are given back."""
-        return np.where(np.isnan(table), values, table)
+        """The values of missing cells as they are given back: such as their columns can have."""
+        return np.where(np.isnan(table), possible(values, self.columns_), table)
 
     def _given_back(self) -> BoolArray:
-        return np.ones(self.n_features_in_, bool) if self.keep_empty_features else self._has_values
+        return np.ones(self.n_features_in_, bool) if self.keep_empty_features else self._schema.has_values
 
-    def _indicators(self, table: FloatArray) -> dict[str, BoolArray]:
+    def _indicators(self, missing: BoolArray) -> dict[str, BoolArray]:
         """Columns to append, by name."""
         return {}
 
     def _warn_values_in_empty(self, missing: BoolArray) -> None:
-        found = ~missing.all(0) & ~self._has_values
+        found = ~missing.all(0) & ~self._schema.has_values
         if found.any() and not self.keep_empty_features:
             warnings.warn(
                 f"columns {list(self._input_names()[found])} have values now but had none in training; they are "
@@ -218,10 +219,11 @@ class MNARImputer(Imputer):
     strategy : {"mean", "median", "sample"}
         What missing cells hold: the mean of x_mis given x_obs and s (best under squared error), the median (absolute
         error), or one random draw, which alone keeps the spread of the values.
-    categorical : sequence of sequences of str or int, or None
-        Groups of one-hot columns, by name or position, that are one categorical variable each.
-    binary : "auto" or sequence of str or int
-        Columns that hold 0 and 1; "auto" takes those of which the observed values are just these two.
+    types : mapping, str, kind or None
+        What columns are, where that is not found from their values: ``{"age": "count", "score": Bounded(0, 100)}``, by
+        name or position, with the kinds of :mod:`pyro_mnar.kinds` or their short names; one kind for all columns, such
+        as "continuous"; ``{"soil": OneHot(["clay", "sand"])}`` for columns of 0 and 1 that are one variable.
+        ``schema_`` shows what was found.
     log_columns : "auto", sequence of str or int, or None
         Positive columns that are modelled by their logarithm; "auto" takes those of which the observed cells, and the
         number of missing ones, are better explained so. Means, quantiles and draws are in original units either way.
@@ -250,8 +252,6 @@ class MNARImputer(Imputer):
     discrete_output : {"value", "probability"}
         What missing cells of binary and categorical columns hold: 0 or 1 (in a group, the likeliest category), or the
         probability of 1.
-    round_integers : bool
-        Round what is imputed in columns whose observed values in training are all whole numbers.
     missing_values : float, None or NA
         A number that marks missing cells; NaN, None and NA mark them in any case when it is one of the three.
     keep_empty_features : bool
@@ -270,6 +270,8 @@ class MNARImputer(Imputer):
     columns_ : ColumnInfo
         Names, means and standard deviations (observed, or of the complete distribution that "cliff" found), missing
         rates, of the columns that have observed values.
+    schema_ : DataFrame
+        What each column of the table was taken for: column, kind, why, support and transform.
     indicator_ : MissingIndicator
         With ``add_indicator`` only.
     n_features_in_, feature_names_in_
@@ -295,7 +297,6 @@ class MNARImputer(Imputer):
         "discrete_output": [StrOptions({"value", "probability"})],
         "keep_empty_features": ["boolean"],
         "add_indicator": ["boolean"],
-        "round_integers": ["boolean"],
     }
 
     def __init__(
@@ -303,8 +304,7 @@ class MNARImputer(Imputer):
         mechanism: str | Mechanism = "self-masking",
         *,
         strategy: Literal["mean", "median", "sample"] = "mean",
-        categorical: Sequence[Sequence[str | int]] | None = None,
-        binary: Literal["auto"] | Sequence[str | int] = "auto",
+        types: Types = None,
         log_columns: Literal["auto"] | Sequence[str | int] | None = "auto",
         decoder: Literal["mlp", "residual", "linear"] = "residual",
         latent_dim: int | None = None,
@@ -316,15 +316,13 @@ class MNARImputer(Imputer):
         device: str = "cpu",
         verbose: bool = False,
         discrete_output: Literal["value", "probability"] = "value",
-        round_integers: bool = False,
         missing_values: float | None = np.nan,
         keep_empty_features: bool = False,
         add_indicator: bool = False,
     ) -> None:
         self.mechanism = mechanism
         self.strategy = strategy
-        self.categorical = categorical
-        self.binary = binary
+        self.types = types
         self.log_columns = log_columns
         self.decoder = decoder
         self.latent_dim = latent_dim
@@ -336,7 +334,6 @@ class MNARImputer(Imputer):
         self.device = device
         self.verbose = verbose
         self.discrete_output = discrete_output
-        self.round_integers = round_integers
         self.missing_values = missing_values
         self.keep_empty_features = keep_empty_features
         self.add_indicator = add_indicator
@@ -347,8 +344,8 @@ class MNARImputer(Imputer):
         Parameters
         ----------
         X : array-like
-            Shape (n, p), numbers and booleans, original units; NaN, None and NA are missing. A pandas
-            categorical column is one variable; text must be made categorical, or numbers, first: the error says how.
+            Shape (n, p), of any columns: numbers, booleans, text, categories, dates; NaN, None, NA and NaT are
+            missing. What each column is taken for is in ``schema_``, and can be said in ``types``.
         y : object
             Ignored.
 
@@ -366,28 +363,27 @@ class MNARImputer(Imputer):
         KeyboardInterrupt
             Ctrl-C; the estimator has the best weights so far and can be used.
         """
-        table = self._check(X, reset=True)
-        self._whole: BoolArray = (np.isnan(table) | (table == np.rint(table))).all(0)
+        check_parameters(self)
+        cells = self._read(X, reset=True)
+        table = self._modelled(cells, reset=True)
         if self.add_indicator:
-            self.indicator_ = MissingIndicator(error_on_new=False).fit(self._read(X, reset=False))
+            self.indicator_ = MissingIndicator(error_on_new=False).fit(np.where(cells.missing, np.nan, 0.0))
             check_distinct(list(self.get_feature_names_out()), "of the output (add_indicator adds one per column)")
         self._fit_joint(table)
         return self
 
-    def _read(self, X: npt.ArrayLike, reset: bool) -> FloatArray:
+    def _read(self, X: npt.ArrayLike, reset: bool) -> Cells:
         table = super()._read(X, reset)
-        check_exact(X, table)
+        check_exact(X, self._schema.numbers(table))
         return table
 
     def _tidied(self, table: FloatArray, values: FloatArray) -> FloatArray:
         if self.discrete_output == "value":
             values = most_likely(values, self.layout_)
-        if self.round_integers:
-            values = np.where(self._whole, np.rint(values), values)
         return super()._tidied(table, values)
 
-    def _indicators(self, table: FloatArray) -> dict[str, BoolArray]:
+    def _indicators(self, missing: BoolArray) -> dict[str, BoolArray]:
         if not self.add_indicator:
             return {}
         names = self.indicator_.get_feature_names_out(self._input_names())
-        return dict(zip(names, self.indicator_.transform(table).T, strict=True))
+        return dict(zip(names, self.indicator_.transform(np.where(missing, np.nan, 0.0)).T, strict=True))

@@ -13,10 +13,12 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from pyro_mnar.data.arguments import within_0_and_1
-from pyro_mnar.data.columns import FloatArray, most_likely
+from pyro_mnar.data.columns import FloatArray, most_likely, possible
 from pyro_mnar.data.exact import check_exact, with_exact_cells
-from pyro_mnar.data.tables import has_text_names, write_table
+from pyro_mnar.data.kinds.declared import Types
+from pyro_mnar.data.raw import has_text_names
 from pyro_mnar.data.targets import ClassCodes, read_classes, read_values
+from pyro_mnar.data.write import write_table
 from pyro_mnar.estimators.base import JointEstimator
 from pyro_mnar.estimators.final_estimator import final_head
 from pyro_mnar.estimators.parameters import check_widths, short_signature
@@ -57,8 +59,7 @@ class SupervisedEstimator(TransformerMixin, JointEstimator):
         head_weight_decay: float = 0.0,
         final_estimator: Any = None,
         n_completed: int = 10,
-        categorical: Sequence[Sequence[str | int]] | None = None,
-        binary: Literal["auto"] | Sequence[str | int] = "auto",
+        types: Types = None,
         decoder: Literal["mlp", "residual", "linear"] = "mlp",
         latent_dim: int | None = None,
         hidden_units: Sequence[int] = (128, 128),
@@ -76,8 +77,7 @@ class SupervisedEstimator(TransformerMixin, JointEstimator):
         self.head_weight_decay = head_weight_decay
         self.final_estimator = final_estimator
         self.n_completed = n_completed
-        self.categorical = categorical
-        self.binary = binary
+        self.types = types
         self.decoder = decoder
         self.latent_dim = latent_dim
         self.hidden_units = hidden_units
@@ -111,18 +111,17 @@ class SupervisedEstimator(TransformerMixin, JointEstimator):
         """
         check_is_fitted(self)
         table = self._read(X, reset=False)
-        check_exact(X, table)
-        missing = np.isnan(table)
-        completed = np.where(missing, 0.0, table)
-        modelled = self._modelled(table, reset=False)
-        holes = np.isnan(modelled).any(1)
+        check_exact(X, self._schema.numbers(table))
+        values = self._modelled(table, reset=False)
+        holes = np.isnan(values).any(1)
         if holes.any():
-            values = modelled.copy()
-            values[holes] = most_likely(self._posterior(modelled[holes]).mean(), self.layout_)
-            completed[:, self._has_values] = self._kinds().contract(values)
-        container = table if has_text_names(X) and not hasattr(self, "feature_names_in_") else X
-        written = write_table(container, completed, missing, self._has_values, {}, self._labels)
-        return with_exact_cells(X, written, missing, self._has_values)
+            means = most_likely(self._posterior(values[holes]).mean(), self.layout_)
+            values[holes] = np.where(np.isnan(values[holes]), possible(means, self.columns_), values[holes])
+        completed = np.nan_to_num(table.values)
+        completed[:, self._schema.modelled] = self._schema.contract(values)
+        container = np.asarray(X) if has_text_names(X) and not hasattr(self, "feature_names_in_") else X
+        filled, kept = self._schema.filled(table.missing), self._schema.has_values
+        return with_exact_cells(X, write_table(container, completed, filled, kept, {}, self._schema), filled, kept)
 
     def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> npt.NDArray[np.object_]:
         """Names of the columns that ``transform`` gives back, one per column.
@@ -140,7 +139,7 @@ class SupervisedEstimator(TransformerMixin, JointEstimator):
             Before ``fit``.
         """
         check_is_fitted(self)
-        names: npt.NDArray[np.object_] = _check_feature_names_in(self, input_features)[self._has_values]
+        names: npt.NDArray[np.object_] = _check_feature_names_in(self, input_features)[self._schema.has_values]
         return names
 
     def _predictive(
@@ -176,7 +175,7 @@ class MNARClassifier(ClassifierMixin, SupervisedEstimator):
     Parameters
     ----------
     mechanism : str or Mechanism
-        As for :class:`~pyro_mnar.MNARImputer`; so too ``categorical`` and ``binary``.
+        As for :class:`~pyro_mnar.MNARImputer`; so too ``types``.
     head : {"linear", "mlp"}
         Softmax of a linear function of the completed row, or of a tanh network.
     head_hidden_units : sequence of int
@@ -310,7 +309,7 @@ class MNARRegressor(RegressorMixin, SupervisedEstimator):
     Parameters
     ----------
     mechanism : str or Mechanism
-        As for :class:`~pyro_mnar.MNARImputer`; so too ``categorical`` and ``binary``.
+        As for :class:`~pyro_mnar.MNARImputer`; so too ``types``.
     head : {"linear", "mlp"}
         Mean of y given the completed row: linear, or a tanh network.
     head_hidden_units : sequence of int

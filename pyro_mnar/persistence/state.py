@@ -1,12 +1,13 @@
 """The attributes that a fit leaves, read from a manifest: each checked by itself, and against the others."""
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from sklearn.impute import MissingIndicator
 
 from pyro_mnar.data.columns import ColumnInfo, Layout, Support
-from pyro_mnar.data.encoding import Kinds
+from pyro_mnar.data.kinds.column import ColumnKind, KindName
+from pyro_mnar.data.kinds.schema import Schema
 from pyro_mnar.data.transforms import Transform
 from pyro_mnar.errors import FileFormatError
 from pyro_mnar.inference.training import History
@@ -22,9 +23,7 @@ STATE: dict[str, type | tuple[type, ...]] = {
     "findings_": tuple,
     "n_iter_": int,
     "_seed": int,
-    "_has_values": np.ndarray,
-    "_whole": np.ndarray,
-    "_labels": dict,
+    "_schema": Schema,
     "feature_names_in_": np.ndarray,
     "indicator_": MissingIndicator,
     "classes_": np.ndarray,
@@ -38,19 +37,18 @@ OPTIONAL = {
     "feature_names_in_",
     "indicator_",
     "_sklearn_output_config",
-    "_whole",
-    "_labels",
     "classes_",
     "y_center_",
     "y_scale_",
 }
 #: What an estimator cannot answer without.
 NEEDED = {
-    "MNARImputer": {"_whole"},
     "MNARImageImputer": {"image_shape_"},
     "MNARClassifier": {"classes_"},
     "MNARRegressor": {"y_center_", "y_scale_"},
 }
+#: What format 1 had in the place of the schema.
+OF_FORMAT_1: dict[str, type | tuple[type, ...]] = {"_has_values": np.ndarray, "_labels": dict, "_whole": np.ndarray}
 _CONTAINERS = ("default", "pandas", "polars")
 
 
@@ -65,14 +63,18 @@ def checked_state(manifest: dict[str, Any], unpacker: Unpacker) -> dict[str, Any
     packed = manifest["state"]
     if not isinstance(packed, dict):
         raise FileFormatError("the state in the manifest is no table of names and values")
-    unknown = sorted(set(packed) - set(STATE))
-    missing = sorted((set(STATE) - OPTIONAL | NEEDED.get(manifest["class"], set())) - set(packed))
+    types = STATE if "_schema" in packed or manifest["version"] > 1 else {**STATE, **OF_FORMAT_1}
+    optional = OPTIONAL if types is STATE else (OPTIONAL | {"_schema", "_labels", "_whole"})
+    unknown = sorted(set(packed) - set(types))
+    missing = sorted((set(types) - optional | NEEDED.get(manifest["class"], set())) - set(packed))
     if unknown or missing:
         raise FileFormatError(f"the state in the manifest has the unknown keys {unknown} and lacks {missing}")
     state = {key: unpacker.unpack(value) for key, value in packed.items()}
     for key, value in state.items():
-        if not isinstance(value, STATE[key]) or isinstance(value, bool):
+        if not isinstance(value, types[key]) or isinstance(value, bool):
             raise FileFormatError(f"{key} in the manifest is a {type(value).__name__}")
+    if "_schema" not in state:
+        state = _with_schema(state)
     _check_columns(state, manifest["columns"])
     _check_table(state)
     _check_rest(state)
@@ -91,9 +93,8 @@ def _check_columns(state: dict[str, Any], named: Any) -> None:
     for found, kind in ((columns.transforms, Transform), (columns.supports, Support)):
         _check(len(found) in (0, p) and all(isinstance(value, kind) for value in found), "its columns")
     layout: Layout = state["layout_"]
-    cut = [levels.column for levels in layout.levels]
-    _check(sorted([*layout.continuous, *layout.discrete, *cut]) == list(range(p)), "the kinds of its columns")
-    _check({atoms.column for atoms in layout.atoms} <= set(range(p)), "the kinds of its columns")
+    others = [*(levels.column for levels in layout.levels), *(atoms.column for atoms in layout.atoms)]
+    _check(sorted([*layout.continuous, *layout.discrete, *others]) == list(range(p)), "the kinds of its columns")
     shape = state.get("image_shape_", (1, p))
     if len(shape) != 2 or not all(isinstance(side, int) and side > 0 for side in shape) or shape[0] * shape[1] != p:
         raise FileFormatError(f"the image shape in the manifest, {shape}, is not that of {p} pixels")
@@ -101,17 +102,48 @@ def _check_columns(state: dict[str, Any], named: Any) -> None:
 
 def _check_table(state: dict[str, Any]) -> None:
     """The columns of the table against those of the model."""
-    p, n_features, has_values = len(state["columns_"].names), state["n_features_in_"], state["_has_values"]
-    labels = state.setdefault("_labels", {})
-    _check(all(isinstance(j, int) and 0 <= j < n_features and isinstance(v, list) for j, v in labels.items()), "labels")
-    if has_values.shape != (n_features,) or has_values.dtype != bool or len(_model_names(has_values, labels)) != p:
+    p, n_features, schema = len(state["columns_"].names), state["n_features_in_"], state["_schema"]
+    _check(
+        isinstance(schema.columns, tuple)
+        and isinstance(schema.groups, tuple)
+        and all(
+            isinstance(column, ColumnKind)
+            and column.kind in get_args(KindName)
+            and isinstance(column.support, Support)
+            and all(isinstance(part, tuple) for part in (column.labels, column.pooled, column.levels, column.atoms))
+            for column in schema.columns
+        ),
+        "the kinds of the table's columns",
+    )
+    if len(schema.columns) != n_features or len(schema.model_names()) != p:
         raise FileFormatError("the number of columns in the manifest differs from that of the model")
+    _check(all(0 <= j < n_features for group in schema.groups for j in group), "its one-hot groups")
     if "feature_names_in_" in state:
         _check(state["feature_names_in_"].shape == (n_features,), "the names of the table's columns")
-    if "_whole" in state:
-        _check(state["_whole"].shape == (p,) and state["_whole"].dtype == bool, "which columns hold whole numbers")
     if "indicator_" in state:
         _check(state["indicator_"].n_features_in_ == n_features, "the indicator of missing cells")
+
+
+def _with_schema(state: dict[str, Any]) -> dict[str, Any]:
+    """The attributes of format 1 with a schema: it had numbers, 0 and 1, and categories."""
+    kept = {key: value for key, value in state.items() if key not in OF_FORMAT_1}
+    has_values, labels, n_features = state["_has_values"], state.get("_labels", {}), state["n_features_in_"]
+    _check(has_values.shape == (n_features,) and all(isinstance(value, list) for value in labels.values()), "its table")
+    names = list(state.get("feature_names_in_", [f"x{j}" for j in range(n_features)]))
+    grouped = [group.columns for group in state["layout_"].groups if not group.one_cell]
+    columns, starts, place = [], {}, 0
+    for j, name in enumerate(names):
+        kind: KindName = "continuous" if has_values[j] else "empty"
+        if has_values[j] and j in labels:
+            columns.append(ColumnKind(name, "nominal", "categories", labels=tuple(labels[j]), holds="label"))
+        else:
+            binary = place in state["layout_"].binary and bool(has_values[j])
+            one_hot = bool(has_values[j]) and any(place in group for group in grouped)
+            columns.append(ColumnKind(name, "binary" if binary else "one-hot" if one_hot else kind, "an older format"))
+        starts[place] = j
+        place += columns[-1].width
+    groups = tuple(tuple(starts[start] for start in group) for group in grouped)
+    return {**kept, "_schema": Schema(tuple(columns), groups)}
 
 
 def _check_rest(state: dict[str, Any]) -> None:
@@ -125,10 +157,6 @@ def _check_rest(state: dict[str, Any]) -> None:
         _check(bool(np.isfinite([state["y_center_"], state["y_scale_"]]).all() and state["y_scale_"] > 0), "its target")
     output = state.get("_sklearn_output_config", {})
     _check(set(output) <= {"transform"} and set(output.values()) <= {*_CONTAINERS, None}, "its output's container")
-
-
-def _model_names(has_values: np.ndarray, labels: dict[int, list[Any]]) -> list[str]:
-    return Kinds(np.arange(len(has_values)).astype(object), has_values, labels).model_names()
 
 
 def _check(holds: bool, what: str) -> None:

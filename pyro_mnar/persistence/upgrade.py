@@ -7,16 +7,14 @@ from pyro_mnar.errors import FileFormatError
 from pyro_mnar.estimators.settings import TrainingSettings
 
 #: Parameters of an imputer of tables that one of images does not have.
-_OF_TABLES = (
-    *("decoder", "categorical", "binary", "log_columns", "discrete_output", "round_integers"),
-    *("keep_empty_features", "add_indicator"),
-)
+_OF_TABLES = (*("decoder", "log_columns", "discrete_output", "keep_empty_features", "add_indicator"),)
 
 
 def upgraded(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """A manifest as this version writes it.
 
-    Format 1 had the settings of training among the estimator's parameters, and images in ``MNARImputer``.
+    Format 1 had the settings of training among the estimator's parameters, images in ``MNARImputer``, and lists of
+    columns in ``categorical`` and ``binary`` where ``types`` is now.
 
     Parameters
     ----------
@@ -48,6 +46,10 @@ def _parameters(flat: Mapping[str, Any], images: bool) -> dict[str, Any]:
         raise FileFormatError("the model has likelihood='truncated', which only version 0.1 of pyro_mnar has")
     if not images:
         parameters.pop("pixel_noise", None)
+    parameters.pop("round_integers", None)
+    types = _types(parameters.pop("categorical", None), parameters.pop("binary", "auto"))
+    if types and not images:
+        parameters["types"] = {"map": types}
     for name in _OF_TABLES if images else ():
         parameters.pop(name, None)
     names = TrainingSettings().get_params(deep=False)
@@ -56,3 +58,19 @@ def _parameters(flat: Mapping[str, Any], images: bool) -> dict[str, Any]:
         # It mattered in the fit alone: the scales are in the fitted columns.
         settings["start"] = "neutral"
     return {**parameters, "training": {"record": "TrainingSettings", "fields": settings}}
+
+
+def _types(categorical: Any, binary: Any) -> list[list[Any]]:
+    """The entries of ``types`` that say the same, as a manifest has them."""
+    groups = _items(categorical) or []
+    found: list[list[Any]] = [
+        [f"group {k}", {"record": "OneHot", "fields": {"columns": group}}] for k, group in enumerate(groups)
+    ]
+    return [*found, *([column, "binary"] for column in _items(binary) or [])]
+
+
+def _items(packed: Any) -> list[Any] | None:
+    """The items of a list or tuple in a manifest; None of anything else."""
+    if isinstance(packed, dict):
+        packed = packed.get("tuple")
+    return packed if isinstance(packed, list) else None

@@ -14,6 +14,9 @@ from sklearn.impute import MissingIndicator
 from torch import Tensor
 
 from pyro_mnar.data.columns import Atoms, ColumnInfo, FloatArray, Group, Layout, Levels, Support
+from pyro_mnar.data.kinds.column import ColumnKind
+from pyro_mnar.data.kinds.declared import KINDS, OneHot
+from pyro_mnar.data.kinds.schema import Schema
 from pyro_mnar.data.transforms import Identity, Log, Logit, Tabulated, WithAtoms, YeoJohnson
 from pyro_mnar.errors import FileFormatError, InvalidInputError
 from pyro_mnar.estimators.settings import TrainingSettings
@@ -28,6 +31,7 @@ RECORDS: dict[str, type] = {
     for cls in (
         *(ColumnInfo, Support, Group, Levels, Atoms, Layout, History, TrainingSettings, Finding),
         *(Identity, Log, YeoJohnson, Logit, Tabulated, WithAtoms),
+        *(Schema, ColumnKind, OneHot, *KINDS.values()),
     )
 }
 MECHANISMS: dict[str, type[Mechanism]] = {

@@ -268,7 +268,7 @@ class TestTypes:
     def test_types_index_and_column_order(self) -> None:
         frame = self.frame()
         completed = small_imputer().fit_transform(frame)
-        expected = frame.dtypes.astype(str).to_dict() | {"Int64 with a hole": "Float64", "object": "float64"}
+        expected = frame.dtypes.astype(str).to_dict() | {"object": "float64"}
         assert completed.dtypes.astype(str).to_dict() == expected
         assert completed.index.equals(frame.index)
         assert list(completed.columns) == list(frame.columns)
@@ -277,9 +277,11 @@ class TestTypes:
             seen = frame[column].notna()
             assert (completed[column][seen] == frame[column][seen]).all()
 
-    def test_rounding_keeps_integers(self) -> None:
-        completed = small_imputer(round_integers=True).fit_transform(self.frame())
+    def test_whole_numbers_stay_whole(self) -> None:
+        completed = small_imputer().fit_transform(self.frame())
         assert completed["Int64 with a hole"].dtype == "Int64"
+        declared = small_imputer(types={"Int64 with a hole": "continuous"}).fit_transform(self.frame())
+        assert declared["Int64 with a hole"].dtype == "Float64"
         filled = self.frame()["float64"].isna()
         assert (completed["float64"][filled] % 1 != 0).any()
         assert (completed["object"] % 1 == 0).all()
@@ -313,7 +315,7 @@ class TestTypes:
                 "float": pl.Series(X[:, 0]).fill_nan(None),
                 "float32": pl.Series(X[:, 1].astype("float32")),
                 "integer": pl.Series(np.arange(40) + 2**53),
-                "integer with a hole": pl.Series([None, *range(39)], dtype=pl.Int32),
+                "integer with a hole": pl.Series([None, *(np.arange(39) ** 2)], dtype=pl.Int32),
                 "boolean": pl.Series(np.arange(40) % 3 == 0),
             }
         )
@@ -321,12 +323,12 @@ class TestTypes:
         completed = small_imputer().fit_transform(frame)
         assert isinstance(completed, pl.DataFrame)
         assert completed.columns == frame.columns
-        assert completed.dtypes == [pl.Float64, pl.Float32, pl.Int64, pl.Float64, pl.Boolean]
+        assert completed.dtypes == [pl.Float64, pl.Float32, pl.Int64, pl.Int32, pl.Boolean]
         assert completed.null_count().sum_horizontal().item() == 0
         assert completed["integer"].equals(frame["integer"])
         assert frame.equals(before)
-        rounded = small_imputer(round_integers=True).fit_transform(frame)
-        assert rounded.dtypes == [pl.Float64, pl.Float32, pl.Int64, pl.Int32, pl.Boolean]
+        declared = small_imputer(types={"integer with a hole": "continuous"}).fit_transform(frame)
+        assert declared.dtypes == [pl.Float64, pl.Float32, pl.Int64, pl.Float64, pl.Boolean]
 
     @pytest.mark.parametrize("add_indicator", [False, True])
     @pytest.mark.parametrize("container", ["pandas", "polars"])

@@ -47,7 +47,7 @@ def edited(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         *parents, last = path.split("/")
         place = manifest
         for key in parents:
-            place = place[key]
+            place = place[int(key) if isinstance(place, list) else key]
         if value is ...:
             del place[last]
         else:
@@ -108,14 +108,17 @@ EDITS = {
     ),
     "unknown state": (edited("state/transform", 1), r"unknown keys \['transform'\]"),
     "missing state": (edited("state/columns_", ...), r"lacks \['columns_'\]"),
-    "state that its answers need": (edited("state/_whole", ...), r"lacks \['_whole'\]"),
+    "state that its answers need": (edited("state/_schema", ...), r"lacks \['_schema'\]"),
     "state of a wrong type": (edited("state/n_iter_", "2"), "n_iter_ in the manifest is a str"),
     "wrong number of columns": (edited("state/n_features_in_", 5), "number of columns"),
     "other names": (edited("columns", ["a", "b", "c", "z"]), "differ in number"),
-    "an array that is not there": (edited("state/_has_values", {"array": "nothing"}), "no value of this format"),
+    "an array that is not there": (
+        edited("state/columns_/fields/scale", {"array": "nothing"}),
+        "no value of this format",
+    ),
     "an array that is not named": (
-        edited("state/_whole", {"array": "state._has_values"}),
-        r"\['state._whole'\], which the manif",
+        edited("state/columns_/fields/scale", {"array": "state.columns_.center"}),
+        r"\['state.columns_.scale'\], which the manif",
     ),
     "wider layers": (edited("parameters/hidden_units", {"tuple": [5]}), "do not fit the model"),
     "enormous layers": (
@@ -140,17 +143,20 @@ EDITS = {
         ),
         MORE,
     ),
-    "very many values": (edited("state/_labels", {"map": [[0, [0] * 600_000]]}), "values; more than 500000"),
+    "very many values": (edited("state/_schema/fields/columns", {"tuple": [0] * 600_000}), "values; more than 500000"),
     "a million features": (edited("state/n_features_in_", HUGE), "number of columns"),
     "an indicator of very many columns": (
-        edited("state/indicator_", {"indicator": [{"array": "state._has_values"}, HUGE]}),
+        edited("state/indicator_", {"indicator": [{"array": "state.columns_.center"}, HUGE]}),
         "that of 1000000000 columns",
     ),
     "an enormous seed": (edited("state/_seed", 10**30), "inconsistent in its seed"),
     "an output of another kind": (edited("state/_sklearn_output_config", {"map": [["transform", "x"]]}), "container"),
     "an output of no name": (edited("state/_sklearn_output_config", {"map": [["predict", "pandas"]]}), "container"),
-    "keys that cannot be looked up": (edited("state/_labels", {"map": [[[1], 2]]}), "unhashable"),
+    "keys that cannot be looked up": (edited("parameters/types", {"map": [[[1], 2]]}), "unhashable"),
     "no history": (edited("state/n_iter_", 7), "its history"),
+    "a kind of no name": (edited("state/_schema/fields/columns/tuple/0/fields/kind", "x"), "kinds of the table"),
+    "no kinds": (edited("state/_schema/fields/columns", {"tuple": []}), "number of columns"),
+    "a group beyond the table": (edited("state/_schema/fields/groups", {"tuple": [{"tuple": [9]}]}), "one-hot groups"),
     "kinds that overlap": (
         edited(
             "state/layout_/fields",
@@ -194,7 +200,6 @@ def test_a_parameter_that_is_newer_than_the_file_has_its_default(changed: Path) 
         (lambda t: t.update({"joint.likelihood.loc.weight": torch.zeros(4, 4).bfloat16()}), "BF16, which is not used"),
         (lambda t: t.pop("joint.active"), "joint.active"),
         (lambda t: t.update({"state.columns_.center": torch.zeros(3).double()}), "differ in number"),
-        (lambda t: t.update({"state._has_values": torch.zeros(4)}), "number of columns"),
     ],
 )
 def test_signed_weights_of_another_model(change: Callable[[Any], Any], message: str, changed: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from pyro_mnar.kinds import Bounded, OneHot, Ordinal
 from torch import nn
 
 from pyro_mnar.errors import FileFormatError
@@ -109,7 +110,7 @@ def test_binary_columns_and_groups(tmp_path: Path) -> None:
     frame = FRAME.assign(e=[0.0, 1.0] * 20, u=[1.0, 0.0, 0.0, 0.0] * 10, v=[0.0, 1.0, 1.0, 1.0] * 10)
     frame.loc[3:9, "e"] = np.nan
     frame.loc[5:8, ["u", "v"]] = np.nan
-    fitted = small_imputer(categorical=[["u", "v"]], discrete_output="probability").fit(frame)
+    fitted = small_imputer(types={"uv": OneHot(["u", "v"])}, discrete_output="probability").fit(frame)
     save(fitted, tmp_path / "model")
     loaded = load(tmp_path / "model")
     assert loaded.layout_ == fitted.layout_
@@ -123,6 +124,31 @@ def test_labels_logarithms_and_a_start(tmp_path: Path) -> None:
     loaded = load(tmp_path / "model")
     pd.testing.assert_frame_equal(loaded.transform(frame), fitted.transform(frame), check_exact=True)
     pd.testing.assert_frame_equal(loaded.mechanism_report(), fitted.mechanism_report(), check_exact=True)
+
+
+def test_every_kind_of_column(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "spend": np.where(np.arange(120) % 3 == 0, 0.0, np.exp(generator.normal(size=120))),
+            "children": generator.poisson(1.0, 120),
+            "answer": generator.integers(1, 6, 120),
+            "share": generator.beta(2, 2, 120),
+            "skewed": np.sinh(2 + generator.normal(size=120)),
+            "city": generator.choice(["Oslo", "Lima", "Rome"], 120),
+            "code": generator.choice([1, 2], 120),
+            "day": pd.Timestamp("2024-01-01") + pd.to_timedelta(generator.integers(0, 99, 120), "D"),
+            "name": [f"person {i}" for i in range(120)],
+        }
+    )
+    frame = frame.mask(generator.random(frame.shape) < 0.2)
+    types = {"share": Bounded(0, 1), "answer": Ordinal([1, 2, 3, 4, 5]), "spend": "semicontinuous"}
+    fitted = small_imputer(types=types, mechanism="ignorable").fit(frame)
+    save(fitted, tmp_path / "model")
+    loaded = load(tmp_path / "model")
+    assert loaded.types == types and loaded.layout_ == fitted.layout_
+    pd.testing.assert_frame_equal(loaded.schema_, fitted.schema_)
+    pd.testing.assert_frame_equal(loaded.transform(frame), fitted.transform(frame), check_exact=True)
 
 
 def test_images(tmp_path: Path) -> None:
@@ -140,7 +166,6 @@ def test_further_parameters_and_attributes(tmp_path: Path) -> None:
         missing_values=pd.NA,
         add_indicator=True,
         keep_empty_features=True,
-        round_integers=True,
         latent_dim=np.int64(2),
         random_state=np.random.RandomState(3),
         validation_fraction=0.2,

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyro_mnar import MNARClassifier, MNARImageImputer, MNARImputer, MNARRegressor
+from pyro_mnar.data.kinds.schema import Cells
 from pyro_mnar.estimators.settings import with_training
 
 SMALL: dict[str, Any] = {"max_iter": 2, "n_draws": 3, "n_draws_posterior": 20, "hidden_units": (4,), "random_state": 0}
@@ -54,11 +55,11 @@ def holed_class(cls: type) -> type:
 
     class Holed(cls):  # type: ignore[misc]
         def _read(self, X: Any, reset: bool) -> Any:
-            values = super()._read(X, reset)
+            values, missing = super()._read(X, reset)
             lost = holes(values)
             if reset:
                 lost &= ~(lost | np.isnan(values)).all(0)
-            return np.where(lost, np.nan, values)
+            return Cells(np.where(lost, np.nan, values), lost | missing)
 
     Holed.__name__ = Holed.__qualname__ = f"Holed{cls.__name__}"
     globals()[Holed.__name__] = Holed  # where pickle looks it up

@@ -1,6 +1,7 @@
 """Kinds as a user declares them: ``types={"age": "count", "score": Bounded(0, 100)}``."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -161,6 +162,44 @@ def as_kind(given: object, column: object) -> Kind:
     raise InvalidInputError(
         f"'types' gives column {column!r} the kind {given!r}; give one of {sorted(KINDS)}, or an instance such as "
         "pyro_mnar.kinds.Bounded(0, 100)"
+    )
+
+
+def read_kind(text: str) -> Kind:
+    """A kind as it is written on a command line: a short name, with what it needs in brackets.
+
+    Parameters
+    ----------
+    text : str
+        Such as "count", "bounded(0, 100)", "semicontinuous(0)" or "ordinal(low|middle|high)".
+
+    Raises
+    ------
+    InvalidInputError
+        It cannot be read.
+
+    Examples
+    --------
+    >>> read_kind("bounded(0, 100)"), read_kind("ordinal(low|high)"), read_kind("count")
+    (Bounded(low=0.0, high=100.0), Ordinal(levels=['low', 'high']), Count())
+    """
+    found = re.fullmatch(r"\s*([a-z]+)\s*(?:\((.*)\))?\s*", text)
+    name, inside = (found.group(1), found.group(2)) if found else ("", None)
+    try:
+        if name in KINDS and inside is None:
+            return as_kind(name, text)
+        if name == "bounded" and inside is not None:
+            low, high = (float(end) for end in inside.split(","))
+            return Bounded(low, high)
+        if name == "semicontinuous" and inside is not None:
+            return Semicontinuous([float(place) for place in inside.split(",")])
+        if name == "ordinal" and inside is not None:
+            return Ordinal([level.strip() for level in inside.split("|")])
+    except ValueError:
+        pass
+    raise InvalidInputError(
+        f"the kind {text!r} cannot be read; give one of {sorted(KINDS)}, with what it needs: 'bounded(0, 100)', "
+        "'semicontinuous(0)', 'ordinal(low|middle|high)'"
     )
 
 

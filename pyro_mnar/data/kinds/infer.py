@@ -16,10 +16,15 @@ from pyro_mnar.errors import InvalidTypeError
 LARGEST_COUNT = 40
 #: Most values of a column that counts as discrete, and the observed cells from which that is said.
 MOST_VALUES, ENOUGH = 20, 100
-#: Highest level of what is taken for a rating, and the observed cells from which that is said.
-HIGHEST_RATING, ENOUGH_RATINGS = 10, 50
+#: Highest level of what is taken for a scale, the observed cells from which that is said, and how often, relative to
+#: the others, the highest level must be observed where the lowest is 0: counts thin out.
+HIGHEST_LEVEL, ENOUGH_LEVELS, OFTEN = 31, 50, 0.5
+#: Highest level of a scale from 1 on, of which the highest level may be rare.
+HIGHEST_RATING = 20
 #: Share of the observed cells that makes a pile, how many times those at a neighbour, and other values beside it.
 PILE_SHARE, PILE_RATIO, BESIDE_PILE = 0.05, 4.0, 15
+#: The same for smaller piles that stand out more.
+SMALL_SHARE, SMALL_RATIO, LEAST_SMALL = 0.02, 10.0, 20
 #: Levels of a nominal column that are told apart, and the share of the observed cells under which one is rare.
 MOST_LEVELS, RARE_SHARE, FEW_LEVELS = 50, 0.005, 10
 #: Observed cells from which text, or counted rows, are called an identifier.
@@ -148,8 +153,8 @@ def _of_numbers(raw: RawColumn, values: FloatArray, counts: npt.NDArray[np.int64
         return ColumnKind(name, "binary", "two values", Support(0.0, 1.0, True), labels)
     if whole and counts_rows(raw):
         return ColumnKind(name, "identifier", "whole numbers that count the rows; passed through")
-    if whole and low == 1 and 3 <= high == n_values <= HIGHEST_RATING and n_seen >= ENOUGH_RATINGS:
-        why = f"whole numbers from 1 to {high:g}, each of them seen"
+    if whole and _is_scale(values, counts):
+        why = f"whole numbers from {low:g} to {high:g}, each of them observed"
         return ColumnKind(name, "ordinal", why, Support(low, high, True), levels=tuple(values.tolist()))
     if whole and low >= 0 and high <= LARGEST_COUNT:
         levels = count_levels(low, high) if n_seen >= MOST_VALUES else ()
@@ -177,6 +182,15 @@ def _of_amounts(raw: RawColumn, values: FloatArray, counts: npt.NDArray[np.int64
         return ColumnKind(name, "count", "whole numbers from 0 on, many of them", Support(0.0, whole=True))
     why = "numbers" + (", none negative" if low >= 0 else "") + (", all whole" if whole else "")
     return ColumnKind(name, "continuous", why, Support(lowest, highest, whole))
+
+
+def _is_scale(values: FloatArray, counts: npt.NDArray[np.int64]) -> bool:
+    """Whether whole numbers from 0 or 1 on, without a gap, are levels with a highest one, and no counts."""
+    low, high, n = values[0], values[-1], len(values)
+    if counts.sum() < ENOUGH_LEVELS or n < 3 or high - low + 1 != n or high > HIGHEST_LEVEL:
+        return False
+    often = bool(counts[-1] >= OFTEN * counts.sum() / n)
+    return (low == 1 and (high <= HIGHEST_RATING or often)) or (low == 0 and often)
 
 
 def count_levels(low: float, high: float) -> tuple[float, ...]:
@@ -217,7 +231,8 @@ def find_piles(values: FloatArray, counts: npt.NDArray[np.int64]) -> list[int]:
     found = []
     for place in sorted({0, last, *np.flatnonzero(values == 0).tolist()}):
         beside = np.concatenate([counts[max(0, place - 5) : place], counts[place + 1 : place + 6]])
-        if counts[place] >= max(5, PILE_SHARE * total) and counts[place] >= PILE_RATIO * beside.max():
+        large = counts[place] >= max(5, PILE_SHARE * total, PILE_RATIO * beside.max())
+        if large or counts[place] >= max(LEAST_SMALL, SMALL_SHARE * total, SMALL_RATIO * beside.max()):
             found.append(int(place))
     return found
 

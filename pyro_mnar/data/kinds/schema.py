@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,21 @@ from pyro_mnar.data.transforms import FloatArray, Identity, Tabulated, Transform
 from pyro_mnar.errors import DataWarning, InvalidInputError, InvalidTypeError
 
 
+class Cells(NamedTuple):
+    """A table as the model reads it.
+
+    Attributes
+    ----------
+    values : ndarray
+        Shape (n, p_table): numbers, codes of labels, days of dates; NaN where the model sees nothing.
+    missing : ndarray
+        bool, the same shape: cells that are missing in the table. A level that is new, and a name, are not.
+    """
+
+    values: FloatArray
+    missing: BoolArray
+
+
 @dataclass(frozen=True)
 class Schema:
     """What the columns of a table are.
@@ -51,6 +66,16 @@ class Schema:
         """Which columns the model has, bool, shape (p_table,)."""
         return np.array([column.modelled for column in self.columns], dtype=bool)
 
+    @property
+    def has_values(self) -> BoolArray:
+        """Which columns had an observed value in training, bool, shape (p_table,)."""
+        return np.array([column.kind != "empty" for column in self.columns], dtype=bool)
+
+    def renamed(self, names: Sequence[Any]) -> "Schema":
+        """The same schema under other names of the columns."""
+        columns = tuple(replace(column, name=name) for column, name in zip(self.columns, names, strict=True))
+        return replace(self, columns=columns)
+
     def model_names(self) -> list[str]:
         """Names of the model's columns, those of a nominal column as ``column=level``."""
         found: list[str] = []
@@ -66,8 +91,27 @@ class Schema:
         widths = np.cumsum([0, *(column.width for column in self.columns)])
         return {j: int(widths[j]) for j, column in enumerate(self.columns) if column.modelled}
 
-    def read(self, raw: Sequence[RawColumn]) -> FloatArray:
-        """The table as numbers, shape (n, p_table), NaN where the model sees no value: codes for labels.
+    def positions(self, columns: Sequence[Any], parameter: str) -> list[int]:
+        """Positions among the model's columns of columns given by name, or by position in the table.
+
+        Raises
+        ------
+        InvalidInputError
+            Unknown columns, and columns that the model does not have, or has as several.
+        """
+        if isinstance(columns, str):
+            raise InvalidInputError(f"{parameter!r} holds {columns!r}; give a list of column names or positions")
+        names, starts, found = [column.name for column in self.columns], self.starts(), []
+        for column in columns:
+            place = find_column(column, names, parameter)
+            if self.columns[place].width != 1:
+                kind = self.columns[place].kind
+                raise InvalidInputError(f"column {names[place]!r} of {parameter!r} is of the kind {kind}; leave it out")
+            found.append(starts[place])
+        return sorted(found)
+
+    def read(self, raw: Sequence[RawColumn]) -> Cells:
+        """The table as numbers, with what is missing.
 
         Raises
         ------
@@ -75,7 +119,16 @@ class Schema:
             A column of another type than when the schema was found.
         """
         columns = [_coded(column, kind) for column, kind in zip(raw, self.columns, strict=True)]
-        return np.column_stack(columns)
+        return Cells(np.column_stack(columns), np.column_stack([column.missing for column in raw]))
+
+    def filled(self, missing: BoolArray) -> BoolArray:
+        """The missing cells that get a value: those of columns that the model has, and of empty ones."""
+        return missing & (self.modelled | ~self.has_values)
+
+    def numbers(self, table: Cells) -> FloatArray:
+        """The cells that are computed with as the numbers they are, NaN elsewhere, shape (n, p_table)."""
+        plain = [column.modelled and column.holds == "number" and not column.labels for column in self.columns]
+        return np.where(np.array(plain, dtype=bool) & ~table.missing, table.values, np.nan)
 
     def expand(self, table: FloatArray) -> FloatArray:
         """The model's columns, shape (n, p), from those of the table, (n, p_table); codes of levels become one-hot."""
@@ -189,7 +242,7 @@ def find_schema(raw: Sequence[RawColumn], types: Types = None) -> Schema:
 
     Examples
     --------
-    >>> x = np.arange(60) % 4 + 0.0
+    >>> x = np.array([0.0, 1.0, 1.0, 2.0, 0.0, 1.0, 5.0])
     >>> find_schema([RawColumn("n", "number", x, np.isnan(x))]).columns[0].kind
     'count'
     """
@@ -249,7 +302,8 @@ def _member(raw: RawColumn) -> ColumnKind:
 def _coded(raw: RawColumn, kind: ColumnKind) -> FloatArray:
     """A column as numbers; NaN for what the model does not see."""
     if not kind.modelled:
-        return np.full(len(raw.values), np.nan)
+        numbers = raw.holds in ("number", "boolean")
+        return raw.values.astype(np.float64) if numbers else np.full(len(raw.values), np.nan)
     if not kind.labels:
         if raw.holds == "label" and not raw.missing.all():
             raise InvalidTypeError(

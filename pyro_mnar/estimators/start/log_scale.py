@@ -20,18 +20,19 @@ from pyro_mnar.model.mechanisms import Ignorable, Mechanism, SelfMasking
 MAJORITY = 0.75
 
 
-def check_positive(table: FloatArray, columns: Sequence[int], discrete: Sequence[int], names: Sequence[str]) -> None:
+def check_positive(table: FloatArray, columns: Sequence[int], continuous: Sequence[int], names: Sequence[str]) -> None:
     """See that columns have logarithms.
 
     Raises
     ------
     InvalidInputError
-        A column that holds categories, or a value that is not positive; the message names it.
+        A column that is not continuous, or a value that is not positive; the message names it.
     """
     for j in columns:
-        if j in discrete or np.nanmin(table[:, j]) <= 0:
+        if j not in continuous or np.nanmin(table[:, j]) <= 0:
             raise InvalidInputError(
-                f"column {names[j]!r} of 'log_columns' holds values that are not positive numbers; leave it out"
+                f"column {names[j]!r} of 'log_columns' holds values that are not positive numbers with any value "
+                "between them; leave it out"
             )
 
 

@@ -97,7 +97,7 @@ def start_from_tails(
     mechanism = set_up(given, columns)
     known = np.asarray(mechanism.sign.cpu().numpy(), dtype=np.float64)
     directions = likely_directions(table, continuous, known)
-    center, scale = columns.center.copy(), columns.scale.copy()
+    center, scale, supports = columns.center.copy(), columns.scale.copy(), list(columns.supports)
     slope, threshold = np.zeros(len(center)), np.zeros(len(center))
     held = mechanism.slope_is_fixed.expand(len(center)).tolist()
     for j in continuous:
@@ -106,6 +106,9 @@ def start_from_tails(
         if tail is not None and tail.found:
             center[j], scale[j], slope[j] = tail.center, tail.scale, tail.slope
             threshold[j] = (tail.threshold - tail.center) / tail.scale
+            if tail.slope < 0 and supports and supports[j].lowest == 0:
+                # What was lost below may be negative, though nothing that is observed is.
+                supports[j] = supports[j]._replace(lowest=-np.inf)
     mechanism.lean(torch.as_tensor(directions))
     mechanism.start_at(*(torch.as_tensor(values) for values in (slope != 0, slope, threshold)))
-    return Start(columns._replace(center=center, scale=scale), mechanism)
+    return Start(columns._replace(center=center, scale=scale, supports=tuple(supports)), mechanism)

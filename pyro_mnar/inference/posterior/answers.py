@@ -10,7 +10,7 @@ from pyro.distributions import Categorical, TorchDistribution
 from torch import Tensor
 
 from pyro_mnar.data.arguments import chosen_rows, fits_in_memory, probabilities, whole_number
-from pyro_mnar.data.columns import ColumnInfo, FloatArray, original
+from pyro_mnar.data.columns import ColumnInfo, FloatArray, original, possible
 from pyro_mnar.errors import UnreliableWeightsWarning, UnsupportedModelError
 from pyro_mnar.inference.importance import log_mean
 from pyro_mnar.inference.posterior.averages import average, average_original, nonlinear
@@ -412,7 +412,7 @@ class Posterior:
         return torch.where(table.isnan(), values, table)
 
     def _original(self, values: FloatArray) -> FloatArray:
-        return self._with_observed(original(values, self.columns))
+        return self._with_observed(possible(original(values, self.columns), self.columns))
 
     def _with_observed(self, values: FloatArray) -> FloatArray:
         return values.copy() if self._table is None else np.where(np.isnan(self._table), values, self._table)

@@ -43,7 +43,7 @@ def joint_model(
     """
     start = time.perf_counter()
     made = MNARClassifier if task.classifies else MNARRegressor
-    estimator: Any = made(categorical=task.groups, **with_training(settings))
+    estimator: Any = made(types=task.types, **with_training(settings))
     with warnings.catch_warnings():
         # In these tables a few hundred draws are few for some rows; the averages are what the study measures.
         warnings.simplefilter("ignore", UnreliableWeightsWarning)
@@ -89,7 +89,7 @@ def two_stage(task: Task, settings: dict[str, Any]) -> dict[str, Metrics]:
     test part of the same number; their predictions are averaged.
     """
     start = time.perf_counter()
-    imputer = MNARImputer(categorical=task.groups, discrete_output="probability", **with_training(settings))
+    imputer = MNARImputer(types=task.types, discrete_output="probability", **with_training(settings))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnreliableWeightsWarning)
         imputer.fit(task.train)

@@ -10,6 +10,7 @@ from scipy.optimize import brentq
 from scipy.special import expit
 from sklearn.model_selection import train_test_split
 
+from pyro_mnar.data.kinds.declared import Kind, OneHot
 from pyro_mnar.studies.sources import uci as datasets
 
 FloatArray = npt.NDArray[np.float64]
@@ -48,6 +49,11 @@ class Task:
     y_train: npt.NDArray[np.int64]
     y_test: npt.NDArray[np.int64]
     groups: list[list[str]]
+
+    @property
+    def types(self) -> dict[str, Kind]:
+        """The kinds that the joint models are told."""
+        return {f"group {k}": OneHot(group) for k, group in enumerate(self.groups)}
 
     @property
     def classifies(self) -> bool:
