@@ -35,6 +35,7 @@ from pyro_mnar.estimators.explained import Explained
 from pyro_mnar.estimators.parameters import check_parameters, check_size, checked_device, drawn_seed
 from pyro_mnar.estimators.settings import TrainingSettings
 from pyro_mnar.estimators.start.log_scale import check_positive, find_log_columns
+from pyro_mnar.estimators.start.nested import start_nested
 from pyro_mnar.estimators.start.plan import passes, set_up, start_from_tails
 from pyro_mnar.inference.posterior import Posterior
 from pyro_mnar.inference.progress import training_bar
@@ -48,8 +49,6 @@ from pyro_mnar.model.likelihoods import GaussianLikelihood, Likelihood, MixedLik
 from pyro_mnar.model.mechanisms import Mechanism
 from pyro_mnar.model.networks import decoder_network
 
-#: Steps of training where ``max_iter`` is None.
-STEPS = 3000
 # torch initialises layers from its global generator: it is forked, seeded and put back, one thread at a time.
 _INITIALISATION = threading.Lock()
 
@@ -105,6 +104,8 @@ class JointEstimator(Explained, BaseEstimator):
 
     #: What None stands for in the estimator's TrainingSettings.
     _training_defaults: ClassVar[dict[str, Any]]
+    #: Steps of training where ``max_iter`` is None.
+    _steps: ClassVar[int] = 500
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "mechanism": [str, Mechanism],
@@ -274,7 +275,7 @@ class JointEstimator(Explained, BaseEstimator):
         training = self.training_used
         assert training.learning_rate and training.final_rate and training.n_draws and training.gradient
         return FitSettings(
-            max_iter=passes(STEPS, n_rows, training.batch_size) if self.max_iter is None else self.max_iter,
+            max_iter=passes(self._steps, n_rows, training.batch_size) if self.max_iter is None else self.max_iter,
             batch_size=training.batch_size,
             n_draws=training.n_draws,
             learning_rate=training.learning_rate,
@@ -296,6 +297,9 @@ class JointEstimator(Explained, BaseEstimator):
             layout, columns = self._schema.describe(table, scales)
         if self.training_used.start == "cliff" and self.training_used.collapse is not False:
             mechanism = mechanisms.by_name(self.mechanism)
+            if isinstance(mechanism, mechanisms.Nested):
+                start, self.findings_ = start_nested(table, layout, columns, mechanism, self._seed)
+                return Described(layout, start.columns, start.mechanism)
             on_scale = transformed(table, columns.transforms)
             start = start_from_tails(on_scale, columns, mechanism, layout.continuous)
             if start is not None:
@@ -309,7 +313,9 @@ class JointEstimator(Explained, BaseEstimator):
     def _start(self, described: Described, table: FloatArray, data: Batch, settings: FitSettings) -> None:
         """Bring the new pair to where training starts."""
         if described.mechanism is not None:
-            self.joint_.mechanism.load_state_dict(described.mechanism.state_dict())
+            # What belongs to the code is new in every pair.
+            new = self.joint_.mechanism.state_dict()
+            self.joint_.mechanism.load_state_dict({**new, **described.mechanism.state_dict()})
 
     def _scales(self, table: FloatArray, layout: Layout) -> dict[int, Transform]:
         """Transforms of continuous columns, where something else decides than the shape of the observed values.
@@ -348,6 +354,7 @@ class JointEstimator(Explained, BaseEstimator):
         p, training = len(columns.names), self.training_used
         latent_dim = max(1, p - 1) if self.latent_dim is None else self.latent_dim
         mechanism = set_up(mechanisms.by_name(self.mechanism), columns)
+        mechanism.setup_code(latent_dim)
         return Joint(
             *self._parts(p, latent_dim, tuple(self.hidden_units)),
             mechanism,

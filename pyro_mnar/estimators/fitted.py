@@ -6,6 +6,7 @@ from typing import Any
 import numpy.typing as npt
 
 from pyro_mnar.data.columns import ColumnInfo, FloatArray
+from pyro_mnar.estimators.start.nested import Finding
 from pyro_mnar.inference.posterior import Posterior
 from pyro_mnar.model.joint import Joint
 
@@ -23,6 +24,8 @@ class Fitted(ABC):
 
     joint_: Joint
     columns_: ColumnInfo
+    # What each column shows of hiding its own values; only the nested mechanism asks.
+    findings_: tuple[Finding, ...] = ()
     _seed: int
 
     @abstractmethod

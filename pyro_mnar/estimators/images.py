@@ -101,6 +101,8 @@ class MNARImageImputer(Imputer):
     (20, 8, 8)
     """
 
+    _training_defaults: ClassVar[dict[str, Any]] = {**Imputer._training_defaults, "learning_rate": 1e-3}
+    _steps: ClassVar[int] = 3000
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **Imputer._parameter_constraints,
         "pixel_range": [tuple, list],

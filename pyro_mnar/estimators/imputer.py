@@ -36,7 +36,7 @@ class Imputer(TransformerMixin, JointEstimator):
     add_indicator: bool = False
 
     _training_defaults: ClassVar[dict[str, Any]] = {
-        "learning_rate": 1e-3,
+        "learning_rate": 3e-3,
         "final_rate": 0.05,
         "n_draws": 5,
         "gradient": "dreg",
@@ -214,8 +214,11 @@ class MNARImputer(Imputer):
     Parameters
     ----------
     mechanism : str or Mechanism
-        "self-masking", "linear", "nonlinear", "ignorable", or an instance such as ``SelfMasking(direction="high")``.
-        Data alone cannot choose the mechanism: give what is known, and vary what is not.
+        "auto", "self-masking", "linear", "nonlinear", "ignorable", or an instance such as
+        ``SelfMasking(direction="high")``. "auto" takes a column for missing because of its own values only where the
+        table shows it (``mechanism_report`` says why, or why not); what is known of directions goes into
+        ``Nested(direction={"income": "high"})``. Data alone cannot choose the mechanism: give what is known, and vary
+        what is not.
     strategy : {"mean", "median", "sample"}
         What missing cells hold: the mean of x_mis given x_obs and s (best under squared error), the median (absolute
         error), or one random draw, which alone keeps the spread of the values.
@@ -242,7 +245,7 @@ class MNARImputer(Imputer):
     hidden_units : sequence of int
         Widths of encoder and decoder.
     max_iter : int or None
-        Passes over the data; None takes as many as make 3,000 steps.
+        Passes over the data; None takes as many as make 500 steps.
     n_draws_posterior : int
         Importance draws K per row when asking.
     training : TrainingSettings or None
@@ -301,7 +304,7 @@ class MNARImputer(Imputer):
 
     def __init__(
         self,
-        mechanism: str | Mechanism = "self-masking",
+        mechanism: str | Mechanism = "auto",
         *,
         strategy: Literal["mean", "median", "sample"] = "mean",
         types: Types = None,
