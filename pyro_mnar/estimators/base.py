@@ -298,8 +298,8 @@ class JointEstimator(Explained, BaseEstimator):
         if self.training_used.start == "cliff" and self.training_used.collapse is not False:
             mechanism = mechanisms.by_name(self.mechanism)
             if isinstance(mechanism, mechanisms.Nested):
-                start, self.findings_ = start_nested(table, layout, columns, mechanism, self._seed)
-                return Described(layout, start.columns, start.mechanism)
+                nested, self.findings_ = start_nested(table, layout, columns, mechanism, self._seed)
+                return Described(layout, nested.columns, nested.mechanism)
             on_scale = transformed(table, columns.transforms)
             start = start_from_tails(on_scale, columns, mechanism, layout.continuous)
             if start is not None:

@@ -38,9 +38,7 @@ class Explained(Fitted):
             Before ``fit``.
         """
         check_is_fitted(self)
-        return MechanismReport(
-            mechanism_table(self.joint_, self.columns_, self._rows_to_average(X), self.findings_)
-        )
+        return MechanismReport(mechanism_table(self.joint_, self.columns_, self._rows_to_average(X), self.findings_))
 
     def mechanism_sensitivity(self, X: npt.ArrayLike | None = None) -> pd.DataFrame:
         r"""Mean of d logit P(s_j = 0 | x) / d x_l: how each column's value (l) moves each column's missingness (j).
