@@ -21,7 +21,16 @@ from sklearn.ensemble import ExtraTreesRegressor
 
 from pyro_mnar.data.columns import FloatArray
 from pyro_mnar.estimators.start.index_models import hidden_evidence, mask_evidence
-from pyro_mnar.estimators.start.lost_tail import CLEAR_SLOPE, NO_SPREAD, LostTail, cliff_tail, lost_at_random, lost_tail
+from pyro_mnar.estimators.start.lost_tail import (
+    CLEAR_SLOPE,
+    NO_SPREAD,
+    LostTail,
+    cliff_tail,
+    end_density,
+    ends_in_pile,
+    lost_at_random,
+    lost_tail,
+)
 
 BoolArray = NDArray[np.bool_]
 Kind = Literal["cliff", "soft", "none"]
@@ -39,6 +48,10 @@ _LEAST_MASK = 20.0
 _LEAST_SKILL = 0.02
 #: Share of the mask's evidence that a cut at the last value must not cost.
 _REFUTED = -0.5
+#: The same where complete columns explain at least so much of the mask.
+_CONFIRMED, _ALL = 0.7, 0.98
+#: Log odds that a cut loses where less than this share of the mask's evidence agrees with it.
+_DOUBT, _HALF_HIDDEN = 1.5, 0.65
 #: Density of values at an end, relative to that before it, from which the end may be a cut.
 _DENSE = 0.7
 #: Log odds that nothing outweighs.
@@ -121,12 +134,30 @@ class _Shape(NamedTuple):
     """A column on the scale on which a normal law, whole or without a tail, explains it best.
 
     ``steep`` is +1 or -1 where the best explanation is a cliff on that side; ``ends`` are the sides that may be cuts.
+    Plain values are divided by ``unit``, since squares of 1e300 or 1e-300 would leave the range of floats.
     """
 
     values: FloatArray
     log_scale: bool
     steep: int
     ends: tuple[int, ...]
+    unit: float
+
+    def lost_beyond(self, sign: int) -> LostTail | None:
+        """The tail that explains the column best on this side, in its units."""
+        return self._in_units(lost_tail(self.values, sign > 0))
+
+    def cut_off(self, sign: int) -> LostTail | None:
+        """The tail beyond a cut at the last observed value, in the column's units."""
+        return (self.lost_beyond(sign) if self.steep == sign else None) or self._in_units(
+            cliff_tail(self.values, sign > 0)
+        )
+
+    def _in_units(self, tail: LostTail | None) -> LostTail | None:
+        if tail is None or self.log_scale:
+            return tail
+        center, scale, threshold = (self.unit * part for part in (tail.center, tail.scale, tail.threshold))
+        return tail._replace(center=center, scale=scale, threshold=threshold)
 
 
 class _Side(NamedTuple):
@@ -196,7 +227,7 @@ def _can_be_judged(column: FloatArray, missing: BoolArray) -> bool:
     seen = column[~np.isnan(column)]
     if missing.sum() < _LEAST_MISSING or (~missing).sum() < _LEAST_SEEN:
         return False
-    return bool(np.ptp(seen) > NO_SPREAD * np.abs(seen).max())
+    return float(np.ptp(seen)) > NO_SPREAD * float(np.abs(seen).max())
 
 
 # The column by itself
@@ -204,15 +235,18 @@ def _can_be_judged(column: FloatArray, missing: BoolArray) -> bool:
 
 def _shape(column: FloatArray) -> _Shape:
     """Where a column may have been cut, and the scale on which to say so."""
+    unit = float(np.nanmax(np.abs(column)))
+    logs = np.log(column) if np.nanmin(column) > 0 else None
+    column = column / unit
     seen = column[~np.isnan(column)]
-    ends = tuple(sign for sign in (1, -1) if not _is_pile(sign * seen))
+    ends = tuple(sign for sign in (1, -1) if not ends_in_pile(sign * seen))
     scales = [(column, 0.0, False)]
-    if seen.min() > 0 and seen.max() / seen.min() > 1 + 1e-6:
-        scales.append((np.log(column), -float(np.log(seen).sum()), True))
-    density = {(is_log, sign): _end_density(sign * values) for values, _, is_log in scales for sign in (1, -1)}
+    if logs is not None and seen.max() / seen.min() > 1 + 1e-6:
+        scales.append((logs, -float(np.log(seen).sum()), True))
+    density = {(is_log, sign): end_density(sign * values) for values, _, is_log in scales for sign in (1, -1)}
     if len(np.unique(seen)) < _LEAST_LEVELS or max(density.values()) < _DENSE / 2:
-        return _Shape(column, False, 0, ())
-    best, shape = -np.inf, _Shape(column, False, 0, ())
+        return _Shape(column, False, 0, (), unit)
+    best, shape = -np.inf, _Shape(column, False, 0, (), unit)
     for values, jacobian, is_log in scales:
         at_random = _at_random(values) + jacobian
         fits = [(at_random, 0)]
@@ -224,22 +258,8 @@ def _shape(column: FloatArray) -> _Shape:
         explained, steep = max(fits)
         if explained > best:
             cuts = tuple(sign for sign in ends if sign == steep or density[is_log, sign] >= _DENSE)
-            best, shape = explained, _Shape(values, is_log, steep, cuts)
+            best, shape = explained, _Shape(values, is_log, steep, cuts, unit)
     return shape
-
-
-def _end_density(values: FloatArray) -> float:
-    """How dense values are in their upper 5 and 10 %, relative to the 5 and 10 % before: 0.2 in a normal tail."""
-    fifth, tenth, twentieth, end = np.nanquantile(values, [0.8, 0.9, 0.95, 1.0])
-    tiny = 1e-9 * (1 + abs(end - fifth))
-    last_5, last_10 = end - twentieth + tiny, end - tenth + tiny
-    return float(min((twentieth - tenth + tiny) / last_5, (tenth - fifth + tiny) / last_10))
-
-
-def _is_pile(values: FloatArray) -> bool:
-    """Whether the largest value stands for many: a natural end (zeros of an amount, a cap)."""
-    counts = np.unique(values, return_counts=True)[1]
-    return len(counts) < 2 or bool(counts[-1] >= 2 * counts[-6:-1].max())
 
 
 def _at_random(column: FloatArray) -> float:
@@ -311,10 +331,13 @@ def _out_of_bag(forest: ExtraTreesRegressor, u: FloatArray) -> FloatArray:
 
 def _cliff_odds(support: Support, steep: bool) -> float:
     """Log odds of a cut; weights from a logistic regression on the tables on which the rule was developed."""
-    if not support.hidden > _REFUTED:
+    # Where complete columns explain all of the mask, loss at random given them has the first call.
+    if not support.hidden > (_REFUTED if support.complete < _ALL else _CONFIRMED):
         return -_CERTAIN
-    through = np.clip(support.through, 0, 1)
-    return float(2.12 * min(support.hidden, 1) + 2.39 * through + 2.67 * (2 * support.auc - 1) + 1.92 * steep - 3.13)
+    through, doubt = np.clip(support.through, 0, 1), _DOUBT * (support.hidden < _HALF_HIDDEN)
+    return float(
+        2.12 * min(support.hidden, 1) + 2.39 * through + 2.67 * (2 * support.auc - 1) + 1.92 * steep - 3.13 - doubt
+    )
 
 
 def _soft_odds(support: Support) -> float:
@@ -351,21 +374,18 @@ def _shift(others: list[dict[int, float]], sign: int) -> float:
 
 def _verdict(shape: _Shape, sides: dict[int, _Side], shifts: dict[int, float], known: int) -> Evidence:
     if known:
-        tail = lost_tail(shape.values, known > 0)
+        tail = shape.lost_beyond(known)
         kind: Kind = "cliff" if tail is not None and tail.found and abs(tail.slope) >= CLEAR_SLOPE else "soft"
         return Evidence(known, kind, np.inf, tail, shape.log_scale, sides[known].support, "its direction was given")
     sign = max(sides, key=lambda s: sides[s].best + shifts[s])
     cliff, soft, support = sides[sign].cliff + shifts[sign], sides[sign].soft + shifts[sign], sides[sign].support
     word, strength = "high" if sign > 0 else "low", max(cliff, soft)
     if cliff >= CLIFF_BELIEVED:
-        tail = lost_tail(shape.values, sign > 0) if shape.steep == sign else None
         reason = (
             f"its {word} values end abruptly, and the other columns place its missing cells beyond that end "
             f"({_percent(support.hidden)} of what they say about the mask agrees with it)"
         )
-        return Evidence(
-            sign, "cliff", strength, tail or cliff_tail(shape.values, sign > 0), shape.log_scale, support, reason
-        )
+        return Evidence(sign, "cliff", strength, shape.cut_off(sign), shape.log_scale, support, reason)
     if soft >= SOFT_BELIEVED:
         reason = (
             f"it misses {word} values: {_percent(support.through)} of what the other columns say about its mask goes "

@@ -100,7 +100,7 @@ def lost_tail(column: FloatArray, high: bool) -> LostTail | None:
     # Squares of 1e300 or 1e-300 would leave the range of floats.
     unit = float(np.abs(seen).max()) or 1.0
     seen = seen / unit
-    sign, middle, spread = (1.0 if high else -1.0), seen.mean(), seen.std()
+    sign, middle, spread = (1.0 if high else -1.0), float(seen.mean()), float(seen.std())
     if spread <= NO_SPREAD:
         return None
     z = sign * (seen - middle) / spread
@@ -127,7 +127,7 @@ def cliff_tail(column: FloatArray, high: bool) -> LostTail:
     True
     """
     seen = column[~np.isnan(column)]
-    sign, middle, spread = (1.0 if high else -1.0), seen.mean(), seen.std()
+    sign, middle, spread = (1.0 if high else -1.0), float(seen.mean()), float(seen.std())
     z, n_missing = sign * (seen - middle) / spread, len(column) - len(seen)
     mean, sd = _beyond_cliff(z, n_missing)
     explained = float(norm.logpdf(z, mean, sd).sum()) + n_missing * float(log_ndtr((mean - z.max()) / sd))
@@ -144,6 +144,35 @@ def piles_up(seen: FloatArray, high: bool) -> bool:
     if high:
         counts = counts[::-1]
     return len(counts) > 1 and bool(counts[0] >= max(5, 2 * counts[1:].max()))
+
+
+def end_density(values: FloatArray) -> float:
+    """How dense values are in their upper 5 and 10 %, relative to the 5 and 10 % before: 0.2 in a normal tail.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=5000)
+    >>> end_density(x) < 0.4, end_density(x[x < 0]) > 0.7
+    (True, True)
+    """
+    fifth, tenth, twentieth, end = np.nanquantile(values, [0.8, 0.9, 0.95, 1.0])
+    tiny = 1e-9 * (1 + abs(end - fifth))
+    last_5, last_10 = end - twentieth + tiny, end - tenth + tiny
+    return float(min((twentieth - tenth + tiny) / last_5, (tenth - fifth + tiny) / last_10))
+
+
+def ends_in_pile(values: FloatArray) -> bool:
+    """Whether the largest value stands for many: a natural end (zeros of an amount, a cap).
+
+    It is compared with the next five, since one value in five may be rounder than the others.
+
+    Examples
+    --------
+    >>> ends_in_pile(np.array([1, 2, 2, 3, 9, 9, 9, 9.0])), ends_in_pile(np.array([1, 2, 2, 3, 3, 3.0]))
+    (True, False)
+    """
+    counts = np.unique(values, return_counts=True)[1]
+    return len(counts) < 2 or bool(counts[-1] >= 2 * counts[-6:-1].max())
 
 
 def _ends_abruptly(values: FloatArray, n_missing: int) -> bool:
