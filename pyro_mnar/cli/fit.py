@@ -28,7 +28,7 @@ from pyro_mnar.errors import InvalidInputError
 def fit(
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder for the model: a manifest and its weights.")],
-    mechanism: WhyMissing = MechanismName.SELF_MASKING,
+    mechanism: WhyMissing = MechanismName.AUTO,
     direction: Directions = None,
     exclude: Excluded = None,
     types: Kinds = None,

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 def impute(
     data: Data,
     out: CompletedTable,
-    mechanism: WhyMissing = MechanismName.SELF_MASKING,
+    mechanism: WhyMissing = MechanismName.AUTO,
     direction: Directions = None,
     exclude: Excluded = None,
     types: Kinds = None,
@@ -109,14 +109,17 @@ def build_mechanism(name: MechanismName, directions: list[str] | tuple[()], colu
     """
     if not directions:
         return str(name)
-    if name is not MechanismName.SELF_MASKING:
-        raise InvalidInputError(f"--direction belongs to the mechanism self-masking, not to {name}; leave one of them")
+    if name not in (MechanismName.AUTO, MechanismName.SELF_MASKING):
+        raise InvalidInputError(
+            f"--direction belongs to the mechanisms auto and self-masking, not to {name}; leave one of them"
+        )
 
-    from pyro_mnar.model.mechanisms import SelfMasking
+    from pyro_mnar.model.mechanisms import Nested, SelfMasking
     from pyro_mnar.model.self_masking import direction_signs
 
+    made = Nested if name is MechanismName.AUTO else SelfMasking
     if len(directions) == 1 and directions[0] in ("high", "low"):
-        return SelfMasking(direction=_high_or_low(directions[0], directions[0]))
+        return made(direction=_high_or_low(directions[0], directions[0]))
     by_column: dict[str, Direction] = {}
     for text in directions:
         column, _, value = text.rpartition("=")
@@ -124,7 +127,7 @@ def build_mechanism(name: MechanismName, directions: list[str] | tuple[()], colu
             raise InvalidInputError(f"--direction names the column {column!r} twice; give it once")
         by_column[column] = _high_or_low(value, text)
     direction_signs(by_column, columns)
-    return SelfMasking(direction=by_column)
+    return made(direction=by_column)
 
 
 def _high_or_low(value: str, text: str) -> "Direction":

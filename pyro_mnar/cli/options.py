@@ -10,6 +10,7 @@ import typer
 class MechanismName(StrEnum):
     """The short names of the mechanisms."""
 
+    AUTO = "auto"
     SELF_MASKING = "self-masking"
     LINEAR = "linear"
     NONLINEAR = "nonlinear"
@@ -30,14 +31,15 @@ SavedModel = Annotated[Path, typer.Argument(help="Folder that 'pyro-mnar fit' or
 WhyMissing = Annotated[
     MechanismName,
     typer.Option(
-        help="Why cells are missing. self-masking: because of their own value; linear, nonlinear: of all values of "
-        "the row; ignorable: not because of missing values (MAR)."
+        help="Why cells are missing. auto: because of their own value in the columns where the table shows it, else of "
+        "what the row has in common; self-masking: because of their own value; linear, nonlinear: of all values of the "
+        "row; ignorable: not because of missing values (MAR)."
     ),
 ]
 Directions = Annotated[
     list[str] | None,
     typer.Option(
-        help="What is known of self-masking: 'income=high' (high incomes go missing), repeated for other columns; "
+        help="What is known: 'income=high' (high incomes go missing), repeated for other columns; "
         "or 'high' or 'low' for all columns.",
         metavar="COLUMN=high|low",
     ),

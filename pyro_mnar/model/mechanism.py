@@ -16,7 +16,13 @@ class Mechanism(nn.Module, ABC):
         """Make the parameters for a table's ``columns``; called once on a copy, before training. Does nothing here."""
 
     def setup_code(self, latent_dim: int) -> None:
-        """Make the parameters that belong to a code of dimension L; called after :meth:`setup`. Does nothing here."""
+        """Make the parameters that belong to a code z; called after :meth:`setup`. Does nothing here.
+
+        Parameters
+        ----------
+        latent_dim : int
+            Dimension L of z.
+        """
 
     @abstractmethod
     def forward(self, x: Tensor) -> Bernoulli:

@@ -188,7 +188,7 @@ class Nested(Mechanism):
 
     @torch.no_grad()
     def start_at(self, where: Tensor, slope: Tensor, threshold: Tensor) -> None:
-        """Give some columns a slope of their own; arguments as for :meth:`SelfMasking.start_at`."""
+        """Give some columns a slope of their own; arguments, shape (p,), as for :meth:`SelfMasking.start_at`."""
         self.own.start_at(where, slope, threshold)
         self.believed |= where.to(self.believed.device)
 
@@ -202,7 +202,7 @@ class Nested(Mechanism):
         return Curve(slope, intercept, link, ~self.believed)
 
     def forward(self, x: Tensor) -> Bernoulli:
-        """p(s | x, z = 0): see :class:`Mechanism`."""
+        """p(s | x, z = 0), for standardised rows x (..., p): see :class:`Mechanism`."""
         return self.curve().bernoulli(x)
 
     def given_code(self, x: Tensor, z: Tensor) -> Bernoulli:

@@ -120,7 +120,7 @@ def test_a_marker_makes_holes_too() -> None:
 
 
 def test_new_tables_are_looked_at_too() -> None:
-    imputer = small_imputer().fit(pd.DataFrame(columns(np.arange(N))))
+    imputer = small_imputer(types={"id": "continuous"}).fit(pd.DataFrame(columns(np.arange(N))))
     for act in (imputer.transform, imputer.multiple_impute):
         with pytest.raises(InvalidInputError, match="column 'id' holds"):
             act(REFUSED["nullable"]())
@@ -135,5 +135,5 @@ def test_numbers_that_a_float_holds_pass() -> None:
         np.arange(2.0 * N, dtype=np.longdouble).reshape(N, 2) / 8,
         np.array([[1, None], [0.1, True]], dtype=object),
     ):
-        values = np.asarray(small_imputer().fit(X)._read(X, False))
-        check_exact(X, values)
+        imputer = small_imputer(types="continuous").fit(X)
+        check_exact(X, imputer._schema.numbers(imputer._read(X, False)))

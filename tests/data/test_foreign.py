@@ -88,13 +88,12 @@ def test_a_tensor_is_a_table() -> None:
     np.testing.assert_array_equal(small_imputer().fit_transform(torch.tensor(X)), small_imputer().fit_transform(X))
 
 
-@pytest.mark.parametrize("round_integers", [False, True])
-def test_whole_numbers_of_128_bits(round_integers: bool) -> None:
+def test_whole_numbers_of_128_bits() -> None:
     frame = pl.DataFrame(
         {"a": pl.Series([1, None, 3, 4, 5] * 8, dtype=pl.Int128), "b": pl.Series([1.0, 2.0, 3.0, None, 6.0] * 8)}
     )
-    completed = small_imputer(round_integers=round_integers).fit_transform(frame)
-    assert completed["a"].dtype == (pl.Int128 if round_integers else pl.Float64)
+    completed = small_imputer().fit_transform(frame)
+    assert completed["a"].dtype == pl.Int128
     assert completed["a"][0] == 1 and completed["a"].null_count() == 0
 
 
@@ -109,7 +108,7 @@ def test_an_indicator_of_a_name_that_is_taken(names: list[str]) -> None:
 
 
 def test_a_category_of_a_name_that_is_taken() -> None:
-    X = pd.DataFrame({"city": pd.Categorical(["Oslo", "Lima", None] * 10), "city=Oslo": np.arange(30.0)})
+    X = pd.DataFrame({"city": pd.Categorical(["Oslo", "Lima", "Bonn", None] * 10), "city=Oslo": np.arange(40.0) / 7})
     with pytest.raises(InvalidInputError, match="two columns of the model have the name 'city=Oslo'"):
         small_imputer().fit(X)
 

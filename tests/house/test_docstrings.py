@@ -115,7 +115,7 @@ def test_the_face_is_there() -> None:
         "pyro_mnar.estimators.imputer.MNARImputer.transform",
         "pyro_mnar.estimators.supervised.MNARClassifier.predict_proba",
         "pyro_mnar.persistence.folder.load",
-        "pyro_mnar.model.mechanisms.SelfMasking",
+        "pyro_mnar.model.mechanisms.Linear",
     } <= names
 
 

@@ -5,6 +5,7 @@ user tells the direction, from a gentle slope of its own; every other column has
 about as far as it was observed.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,11 +16,14 @@ from pyro_mnar.data.columns import ColumnInfo, Layout, Support
 from pyro_mnar.data.transforms import FloatArray, Identity, Transform
 from pyro_mnar.estimators.start.cliff_scale import scale_of_cliff
 from pyro_mnar.estimators.start.evidence import find_evidence
+from pyro_mnar.estimators.start.lost_tail import ends_in_pile
 from pyro_mnar.estimators.start.plan import Start, set_up
 from pyro_mnar.model.mechanisms import Nested
 
 #: Probits per standard deviation at which a slope without a cliff starts.
 SOFT_SLOPE = 1.0
+#: Share of the incomplete columns that must be cut, and of those that must agree on the side, for the others to follow.
+QUORUM, MAJORITY = 0.6, 0.75
 #: Shares of the observed range beyond its ends to which imputed values may lie: without evidence, and softly missing.
 REACH_AT_RANDOM, REACH_SOFT = 0.1, 0.5
 
@@ -77,12 +81,15 @@ def start_nested(
     known = mechanism.own.sign.cpu().numpy().astype(np.float64)
     ordered = [*(column.column for column in layout.levels), *(column.column for column in layout.atoms)]
     evidence = find_evidence(table, [*layout.continuous, *ordered], known, seed)
+    findings = _with_quorum(
+        [Finding(e.direction, e.kind, float(e.strength), e.reason) for e in evidence], table, layout.continuous
+    )
     p = len(columns.names)
     transforms: list[Transform] = list(columns.transforms or (Identity(),) * p)
     supports = list(columns.supports or (Support(),) * p)
     center, scale = columns.center.copy(), columns.scale.copy()
     slope, threshold = np.zeros(p), np.zeros(p)
-    for j, found in enumerate(evidence):
+    for j, found in enumerate(findings):
         if found.kind == "cliff" and j in layout.continuous:
             transforms[j], tail = scale_of_cliff(table[:, j], found.direction > 0)
             center[j], scale[j], slope[j] = tail.center, tail.scale, tail.slope
@@ -97,8 +104,25 @@ def start_nested(
             threshold[j] = -float(ndtri(rate)) * np.hypot(1.0, slope[j]) / slope[j]
     mechanism.start_at(*(torch.as_tensor(values) for values in (slope != 0, slope, threshold)))
     described = columns._replace(center=center, scale=scale, transforms=tuple(transforms), supports=tuple(supports))
-    findings = tuple(Finding(e.direction, e.kind, float(e.strength), e.reason) for e in evidence)
-    return Start(described, mechanism), findings
+    return Start(described, mechanism), tuple(findings)
+
+
+def _with_quorum(findings: list[Finding], table: FloatArray, continuous: Sequence[int]) -> list[Finding]:
+    """The findings, where most columns of a table are cut on one side: the others that may be are then cut there too."""
+    incomplete = [j for j in continuous if np.isnan(table[:, j]).any() and not np.isnan(table[:, j]).all()]
+    cut = [j for j in incomplete if findings[j].kind == "cliff"]
+    side = int(np.sign(sum(findings[j].direction for j in cut)))
+    agree = sum(findings[j].direction == side for j in cut)
+    if len(cut) < max(2, QUORUM * len(incomplete)) or agree < MAJORITY * len(cut):
+        return findings
+    word = "high" if side > 0 else "low"
+    reason = f"{len(cut)} of the {len(incomplete)} incomplete columns end abruptly, and their missing values are {word}"
+    result = list(findings)
+    for j in incomplete:
+        column = table[:, j]
+        if findings[j].direction in (0, side) and not ends_in_pile(side * column[~np.isnan(column)]):
+            result[j] = findings[j] if findings[j].kind == "cliff" else Finding(side, "cliff", 0.0, reason)
+    return result
 
 
 def _within(support: Support, column: FloatArray, share: float) -> Support:

@@ -155,7 +155,7 @@ class MixedLikelihood(Likelihood):
         if layout.atoms:
             self.atoms = AtomLikelihood(n_hidden, layout.atoms, min_scale)
         self.sizes = [len(layout.binary), *(len(group.columns) for group in layout.groups)]
-        self.logits = nn.Linear(n_hidden, sum(self.sizes))
+        self.logits = nn.Linear(n_hidden, sum(self.sizes)) if sum(self.sizes) else None
         kinds = {
             "continuous": layout.continuous,
             "binary": layout.binary,
@@ -169,7 +169,8 @@ class MixedLikelihood(Likelihood):
 
     def numbers(self, hidden: Tensor) -> tuple[Tensor, ...]:
         """See :class:`Likelihood`."""
-        return tuple(number for part in self._parts() for number in part.numbers(hidden)) + (self.logits(hidden),)
+        found = [number for part in self._parts() for number in part.numbers(hidden)]
+        return (*found, hidden[..., :0] if self.logits is None else self.logits(hidden))
 
     def rows(self, *numbers: Tensor) -> MixedRows:
         """See :class:`Likelihood`."""
