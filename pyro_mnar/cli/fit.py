@@ -71,5 +71,8 @@ def fit(
     imputer.fit(rows)
     imputer.set_params(verbose=False, training=None)
     save(imputer, out, overwrite=force)
-    print_table(imputer.mechanism_report(), "Why cells are missing, as learned (original units)")
+    print_table(
+        imputer.mechanism_report().drop(columns="evidence", errors="ignore"),
+        "Why cells are missing, as learned (original units)",
+    )
     say(f"Fitted to {len(rows)} rows in {time.perf_counter() - started:.0f} s and saved: {out}")

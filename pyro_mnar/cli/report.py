@@ -31,7 +31,7 @@ def report(
         f"{type(estimator).__name__} of {len(estimator.columns_.names)} columns, {estimator.n_iter_} passes over the "
         f"data; bound {bounds[-1]:.3f} nats per row ({which}, standardised scale)"
     )
-    print_table(found, "Why cells are missing, as learned (original units)")
+    print_table(found.drop(columns="evidence", errors="ignore"), "Why cells are missing, as learned (original units)")
     if out is not None:
         with replacing(out) as temporary:
             found.to_csv(temporary, index=False)

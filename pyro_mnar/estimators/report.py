@@ -83,7 +83,7 @@ def mechanism_table(
         flat = curve.flat.cpu().numpy() & has_term
         table.loc[flat, ["slope", "slope_per_sd", "threshold"]] = np.nan
         table.loc[flat, "direction"] = ""
-        table["evidence"] = [finding.kind if has_term[j] else "" for j, finding in enumerate(findings)]
+        table["evidence"] = [finding.kind if has_term[j] else "complete" for j, finding in enumerate(findings)]
         table["words"] = [
             _with_reason(columns.names[j], words, findings[j], columns.missing_rate[j], bool(flat[j]))
             if has_term[j]

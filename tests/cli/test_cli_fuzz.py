@@ -114,10 +114,11 @@ def check_completed(raw: bytes, found: bytes, options: list[str], context: Any) 
     assert len(before) == len(after) and before[0] == after[0], context
     excluded = options[options.index("--exclude") + 1] if "--exclude" in options else None
     known = {"?"} if "?" in options else set()
+    labels = [set(column) for column in zip(*before[1:], strict=True)]
     for old, new in zip(before[1:], after[1:], strict=True):
-        for name, a, b in zip(before[0], old, new, strict=True):
+        for name, a, b, known_labels in zip(before[0], old, new, labels, strict=True):
             if a.strip() in {"", "NA", "NaN", "null", "None", "<NA>", "n/a", "NULL"} | known and name != excluded:
-                assert a == b or np.isfinite(float(b)), context
+                assert a == b or b in known_labels or np.isfinite(float(b)), context
             else:
                 assert a == b, context
 

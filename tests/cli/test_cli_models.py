@@ -99,7 +99,7 @@ FAULTS = {
     "a report over its model": (("report", "model", "--out", "./model/manifest.json", "--force"), "which is read"),
     "the table as model": (("fit", "survey.csv", "--out", "./survey.csv", "--force"), "a path of its own"),
     "a checkpoint in the model": ((*FIT, "--force", "--checkpoint-dir", "./model"), "a path of its own"),
-    "text": (("transform", "model", "text.csv", "--out", "o.csv"), "column 'age' holds 'old' in line 2"),
+    "text": (("transform", "model", "text.csv", "--out", "o.csv"), "column 'age' holds text, such as 'old'"),
     "changed": (("report", "broken"), "does not have the checksum"),
 }
 

@@ -114,7 +114,7 @@ def with_region(n: int = 120, seed: int = 0) -> pd.DataFrame:
 
 def test_a_categorical_column_is_one_variable() -> None:
     frame = with_region()
-    imputer = small_imputer(max_iter=60, learning_rate=1e-2, batch_size=32).fit(frame)
+    imputer = small_imputer(mechanism="self-masking", max_iter=60, learning_rate=1e-2, batch_size=32).fit(frame)
     assert imputer.columns_.names == ("income", "region=north", "region=south", "region=west")
     assert imputer.layout_ == Layout((0,), (), (Group((1, 2, 3), True),))
     assert imputer.joint_.active.tolist() == [False, True, False, False]

@@ -118,7 +118,7 @@ EDITS = {
     ),
     "an array that is not named": (
         edited("state/columns_/fields/scale", {"array": "state.columns_.center"}),
-        r"\['state.columns_.scale'\], which the manif",
+        r"\['state.columns_.scale'\], which the manif|inconsistent in its columns",
     ),
     "wider layers": (edited("parameters/hidden_units", {"tuple": [5]}), "do not fit the model"),
     "enormous layers": (

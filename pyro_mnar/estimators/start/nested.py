@@ -108,7 +108,7 @@ def start_nested(
 
 
 def _with_quorum(findings: list[Finding], table: FloatArray, continuous: Sequence[int]) -> list[Finding]:
-    """The findings, where most columns of a table are cut on one side: the others that may be are then cut there too."""
+    """The findings, where most columns are cut on one side: the others that may be are then cut there too."""
     incomplete = [j for j in continuous if np.isnan(table[:, j]).any() and not np.isnan(table[:, j]).all()]
     cut = [j for j in incomplete if findings[j].kind == "cliff"]
     side = int(np.sign(sum(findings[j].direction for j in cut)))
