@@ -78,6 +78,7 @@ def best_scale(seen: FloatArray, with_log: bool = True) -> Transform:
     return best[1]
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def fit_yeo_johnson(seen: FloatArray, powers: tuple[float, float] = POWERS) -> YeoJohnson:
     """Yeo and Johnson's transform of values about their median, with the likeliest power.
 
@@ -179,6 +180,8 @@ def _logit(rest: FloatArray, kind: ColumnKind) -> Transform:
     return Logit(low - margins[0], high + margins[1])
 
 
+# A power of 1e140 may be no number: such a scale explains nothing.
+@np.errstate(over="ignore", invalid="ignore")
 def _explained(seen: FloatArray, g: Transform) -> float:
     """Log likelihood of the values if a normal explains them on the scale of g, nats, up to a constant."""
     y = g.forward(seen)
