@@ -117,10 +117,5 @@ def printable(text: object) -> str:
     ----------
     text : object
         What a user named, or its name.
-
-    Examples
-    --------
-    >>> printable("[2Jincome")
-    '\x1b[2Jincome'
     """
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in str(text))

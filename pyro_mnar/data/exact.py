@@ -42,10 +42,7 @@ def check_exact(X: Any, table: FloatArray) -> None:
 
     Examples
     --------
-    >>> check_exact(np.array([[2**53 + 1, 2]]), np.array([[2.0**53, 2.0]]))
-    Traceback (most recent call last):
-    ...
-    pyro_mnar.errors.InvalidInputError: column 'x0' holds 9007199254740993 in row 0, which no float64 holds, so ...
+    >>> check_exact(np.array([[1, 2]]), np.array([[1.0, 2.0]]))
     """
     frame = isinstance(X, pd.DataFrame)
     if frame or is_polars(X):

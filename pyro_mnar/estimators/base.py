@@ -282,12 +282,21 @@ class JointEstimator(Explained, BaseEstimator):
             mechanism_learning_rate=training.mechanism_learning_rate,
             final_rate=training.final_rate,
             head_weight_decay=head_weight_decay,
-            gradient=training.gradient,
+            gradient="standard" if self._choices_are_drawn() and self._gradient_is_free() else training.gradient,
             validation_fraction=training.validation_fraction,
             tol=training.tol,
             n_iter_no_change=training.n_iter_no_change,
             seed=self._seed,
         )
+
+    def _choices_are_drawn(self) -> bool:
+        """Whether missing cells are drawn in training and some are no numbers on a line, which "dreg" has no form for."""
+        layout, joint = self.layout_, self.joint_
+        drawn = joint.has_mask_term and not joint.collapsed
+        return drawn and bool(layout.discrete or layout.levels or layout.atoms)
+
+    def _gradient_is_free(self) -> bool:
+        return self.training is None or self.training.gradient is None
 
     def _describe(self, table: FloatArray) -> Described:
         """Kinds, scales and the mechanism's start of the model's columns, shape (n, p), NaN = missing."""

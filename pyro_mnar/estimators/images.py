@@ -96,7 +96,7 @@ class MNARImageImputer(Imputer):
     --------
     >>> images = np.random.default_rng(0).uniform(size=(20, 8, 8))
     >>> images[images > 0.7] = np.nan
-    >>> imputer = MNARImageImputer(hidden_units=(4,), latent_dim=2, max_iter=1, random_state=0)
+    >>> imputer = MNARImageImputer(hidden_units=(4,), latent_dim=2, max_iter=1, n_draws_posterior=50)
     >>> imputer.fit_transform(images).shape
     (20, 8, 8)
     """

@@ -159,7 +159,9 @@ def test_wrong_declarations_come_before_training(given: pd.DataFrame, types: Any
 
 
 def test_a_kind_may_be_declared_against_what_is_found(given: pd.DataFrame) -> None:
-    imputer = small_imputer(types={"satisfaction": Nominal(), "percent": "continuous"}).fit(given)
+    imputer = small_imputer(mechanism="ignorable", types={"satisfaction": Nominal(), "percent": "continuous"}).fit(
+        given
+    )
     assert "satisfaction=3" in imputer.columns_.names and imputer.columns_.supports[0].highest == np.inf
     assert imputer.transform(given)["satisfaction"].isin([1, 2, 3, 4, 5]).all()
 
