@@ -290,7 +290,7 @@ class JointEstimator(Explained, BaseEstimator):
         )
 
     def _choices_are_drawn(self) -> bool:
-        """Whether missing cells are drawn in training and some are no numbers on a line, which "dreg" has no form for."""
+        """Whether missing cells are drawn in training and some are choices, for which "dreg" has no form."""
         layout, joint = self.layout_, self.joint_
         drawn = joint.has_mask_term and not joint.collapsed
         return drawn and bool(layout.discrete or layout.levels or layout.atoms)

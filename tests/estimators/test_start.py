@@ -200,7 +200,7 @@ def test_log_columns_keep_the_units_and_the_observed_cells() -> None:
     z = generator.normal(size=(400, 1))
     x = np.exp(z + 0.5 * generator.normal(size=(400, 3)))
     table = np.column_stack([cut(x[:, 0]), x[:, 1:]])
-    imputer = MNARImputer(**with_training(SHORT)).fit(table)
+    imputer = MNARImputer("self-masking", **with_training(SHORT)).fit(table)
     assert 0 in imputer.columns_.logged
     seen = ~np.isnan(table)
     completed = imputer.transform(table)
