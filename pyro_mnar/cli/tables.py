@@ -80,10 +80,9 @@ class TextTable:
         if not is_text and seen and all(_DAY.fullmatch(cell) for cell in seen):
             return pd.Series([self._day(cell, i, j) for i, cell in enumerate(cells)], dtype="datetime64[s]")
         numbers = [math.nan if cell is None else _number(cell) for cell in cells]
-        finite = sum(math.isfinite(number) for number in numbers)
-        if is_text or (seen and finite < len(seen) / 2):
+        if is_text or (seen and sum(not math.isnan(number) for number in numbers) < len(seen) / 2):
             return pd.Series(cells, dtype=object)
-        if finite < len(seen):
+        if sum(math.isfinite(number) for number in numbers) < len(seen):
             i = next(i for i, cell in enumerate(cells) if cell is not None and not math.isfinite(numbers[i]))
             raise InvalidInputError(
                 f"column {self.names[j]!r} holds {cells[i]!r} in line {self.lines[i]}, which is not a finite number as "

@@ -34,7 +34,8 @@ class TrainingSettings(BaseEstimator):
     n_draws : int or None
         Importance draws K per row in training; None: 5 and 20.
     gradient : {"standard", "dreg"} or None
-        See :class:`~pyro_mnar.inference.importance.ImportanceBound`; None: "dreg" and "standard".
+        See :class:`~pyro_mnar.inference.importance.ImportanceBound`; None: "dreg" ("standard" where
+        cells of levels have to be drawn) and "standard".
     start : {"cliff", "neutral"} or None
         Where a self-masking mechanism starts; None: "cliff" and "neutral". "cliff": each column from the normal
         distribution that, having lost values on one side, best explains the values that are left and the number of

@@ -148,7 +148,69 @@ def test_ends_of_lines_and_a_byte_order_mark_are_kept(folder: Path, run, end: by
     assert lines[2].endswith(b",3.50") and float(lines[2].split(b",")[0]) > 0
 
 
+def customers(folder: Path) -> pd.DataFrame:
+    """Write a table of text, days, counts and amounts with holes, and give it."""
+    generator = np.random.default_rng(0)
+    n = 120
+    frame = pd.DataFrame(
+        {
+            "name": [f"p{k:03d}" for k in range(n)],
+            "city": generator.choice(["Lima", "Oslo", "Rome"], n),
+            "visits": generator.poisson(1.5, n).astype(str),
+            "spend": np.where(generator.random(n) < 0.5, 0, generator.exponential(30, n).round(2)).astype(str),
+            "since": (pd.Timestamp("2024-01-01") + pd.to_timedelta(generator.integers(0, 300, n), "D")).astype(str),
+            "answer": generator.choice(["no", "some", "much"], n),
+            "zip": generator.choice(["0150", "0250", "0350"], n),
+        }
+    )
+    frame = frame.mask(generator.random(frame.shape) < 0.15, "")
+    frame.to_csv(folder / "customers.csv", index=False)
+    return frame
+
+
+TYPES = ("--types", "answer=ordinal(no|some|much)", "--types", "zip=nominal")
+
+
+def test_text_days_and_counts_need_no_preparation(folder: Path, run) -> None:
+    given = customers(folder)
+    result = run("impute", "customers.csv", "--out", "completed.csv", "--mechanism", "ignorable", *TYPES, *QUICK)
+    assert result.exit_code == 0, result.stderr
+    completed = pd.read_csv(folder / "completed.csv", dtype=str, keep_default_na=False)
+    seen = given != ""
+    assert completed.where(seen, "").equals(given)
+    # A name is not made up, everything else is there.
+    assert completed["name"].equals(given["name"]) and (completed.drop(columns="name") != "").all(axis=None)
+    assert (
+        completed["city"].isin(["Lima", "Oslo", "Rome"]).all() and completed["zip"].isin(["0150", "0250", "0350"]).all()
+    )
+    assert completed["answer"].isin(["no", "some", "much"]).all()
+    assert (
+        completed["visits"].str.fullmatch(r"\d+").all() and completed["since"].str.fullmatch(r"\d{4}-\d\d-\d\d").all()
+    )
+    assert (completed["spend"].astype(float) >= 0).all()
+    n_filled = int((~seen).drop(columns="name").sum().sum())
+    assert f"Imputed {n_filled} cells in 6 of 7 columns" in result.stdout
+
+
+def test_a_saved_model_reads_other_rows_as_it_read_its_own(folder: Path, run) -> None:
+    given = customers(folder)
+    fitted = run("fit", "customers.csv", "--out", "model", "--mechanism", "ignorable", *TYPES, "--max-iter", "2")
+    assert fitted.exit_code == 0, fitted.stderr
+    # Three rows whose codes alone do not show that they are labels.
+    given.iloc[:3].assign(zip=["0150", "", "0250"]).to_csv(folder / "three.csv", index=False)
+    result = run("transform", "model", "three.csv", "--out", "o.csv", "--n-draws", "20")
+    assert result.exit_code == 0, result.stderr
+    completed = pd.read_csv(folder / "o.csv", dtype=str, keep_default_na=False)
+    assert completed["zip"].isin(["0150", "0250", "0350"]).all() and completed["zip"][0] == "0150"
+
+
 FAULTS = {
+    "text among numbers": (("impute", "mark.csv", "--out", "o.csv"), "column 'b' holds '?' in line 3"),
+    "no day": (("impute", "days.csv", "--out", "o.csv"), "column 'a' holds '2024-13-01' in line 3, which is no day"),
+    "kind of an unknown column": ((*SURVEY, "--types", "agee=count"), "unknown column 'agee'"),
+    "no kind": ((*SURVEY, "--types", "age=cuont"), "the kind 'cuont' cannot be read; give one of"),
+    "kind twice": ((*SURVEY, "--types", "age=count", "--types", "age=count"), "'age' twice"),
+    "impossible kind": ((*SURVEY, "--types", "income=bounded(0, 1)"), "declares column 'income' as Bounded"),
     "empty file": (("impute", "empty.csv", "--out", "o.csv"), "empty.csv is empty"),
     "header only": (("impute", "header.csv", "--out", "o.csv"), "no rows"),
     "missing file": (("impute", "nowhere.csv", "--out", "o.csv"), "nowhere.csv: No such file"),
@@ -184,6 +246,8 @@ def test_a_fault_gives_one_clear_line_and_leaves_nothing_behind(folder: Path, ru
     (folder / "quote.csv").write_text('a,b\n1,"\n')
     (folder / "twice.csv").write_text("a,a\n1,\n")
     (folder / "infinite.csv").write_text("a,b\n1,2\ninf,\n3,4\n")
+    (folder / "mark.csv").write_text("a,b\n1,2\n,?\n3,4\n")
+    (folder / "days.csv").write_text("a,b\n2024-12-01,2\n2024-13-01,\n")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     result = run(*arguments)
     assert result.exit_code == 1

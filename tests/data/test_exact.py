@@ -120,7 +120,7 @@ def test_a_marker_makes_holes_too() -> None:
 
 
 def test_new_tables_are_looked_at_too() -> None:
-    imputer = small_imputer(types={"id": "continuous"}).fit(pd.DataFrame(columns(np.arange(N))))
+    imputer = small_imputer(types={"id": "continuous"}).fit(pd.DataFrame(columns(3 * np.arange(N))))
     for act in (imputer.transform, imputer.multiple_impute):
         with pytest.raises(InvalidInputError, match="column 'id' holds"):
             act(REFUSED["nullable"]())

@@ -117,8 +117,8 @@ EDITS = {
         "no value of this format",
     ),
     "an array that is not named": (
-        edited("state/columns_/fields/scale", {"array": "state.columns_.center"}),
-        r"\['state.columns_.scale'\], which the manif|inconsistent in its columns",
+        edited("state/columns_/fields/center", {"array": "state.columns_.scale"}),
+        r"\['state.columns_.center'\], which the manif",
     ),
     "wider layers": (edited("parameters/hidden_units", {"tuple": [5]}), "do not fit the model"),
     "enormous layers": (

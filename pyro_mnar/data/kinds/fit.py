@@ -184,8 +184,9 @@ def _logit(rest: FloatArray, kind: ColumnKind) -> Transform:
 @np.errstate(over="ignore", invalid="ignore")
 def _explained(seen: FloatArray, g: Transform) -> float:
     """Log likelihood of the values if a normal explains them on the scale of g, nats, up to a constant."""
-    y = g.forward(seen)
-    spread = float(y.std())
+    with np.errstate(over="ignore", invalid="ignore"):
+        y = g.forward(seen)
+        spread = float(y.std())
     if not np.isfinite(spread) or spread <= 0:
         return -np.inf
     return -len(seen) * float(np.log(spread)) + float(g.log_derivative(seen).sum())

@@ -53,6 +53,7 @@ class UCIRow:
 # What the published methods are run with: the package's training, on columns standardised by their complete values as
 # in the publication. Nobody could do so with a table of his own; the package's default is not given it.
 _COMMON: Settings = {
+    "types": "continuous",
     "decoder": "mlp",
     "start": "unscaled",
     "log_columns": None,
@@ -107,6 +108,7 @@ DEFAULT_ABLATION: dict[str, Settings] = {
 
 # Settings of the authors' code: their rates, likelihood, link and averaging of decoder means.
 PARITY: Settings = {
+    "types": "continuous",
     "mechanism": "self-masking",
     "direction": "high",
     "link": "logistic",

@@ -1,0 +1,239 @@
+"""Tables as people have them, through the estimators: possible values, own types, and errors like those of the best."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from pyro_mnar.kinds import Bounded, Nominal, Ordinal, Semicontinuous
+from sklearn.experimental import enable_iterative_imputer  # noqa: F401
+from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
+
+from pyro_mnar import MNARClassifier, MNARImputer, MNARRegressor
+from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.model.mechanisms import SelfMasking
+from tests.support.estimators import SMALL, small_classifier, small_imputer, small_regressor
+
+CITIES = ["Lima", "Oslo", "Rome"]
+
+
+def people(n: int = 600, seed: int = 0) -> pd.DataFrame:
+    """A complete table of a new user: related columns of many kinds."""
+    generator = np.random.default_rng(seed)
+    z = generator.normal(size=n)
+
+    def noisy(share: float = 0.6) -> np.ndarray:
+        return np.sqrt(1 - share**2) * z + share * generator.normal(size=n)
+
+    answers = np.clip(np.rint(3 + 1.2 * noisy()), 1, 5).astype(int)
+    return pd.DataFrame(
+        {
+            "percent": 100 / (1 + np.exp(-1 - 2 * noisy())),
+            "spend": np.where(noisy() < 0.25, 0.0, np.exp(3 + noisy())),
+            "satisfaction": answers,
+            "share": 0.02 * np.exp(0.8 * noisy()),
+            "constant": 7,
+            "code": np.where(noisy() > 0, 2, 1),
+            "children": generator.poisson(np.exp(0.5 * z)),
+            "income": np.exp(10 + 0.6 * noisy()),
+            "city": np.array(CITIES)[np.clip(np.rint(1 + noisy()), 0, 2).astype(int)],
+            "education": pd.Categorical.from_codes(
+                np.clip(np.rint(1 + noisy()), 0, 2).astype(int), ["low", "middle", "high"], ordered=True
+            ),
+            "member": noisy() > 0.3,
+            "since": pd.Timestamp("2020-01-01") + pd.to_timedelta(np.rint(500 + 100 * noisy()), "D"),
+        }
+    )
+
+
+def holed(complete: pd.DataFrame, share: float = 0.2, seed: int = 1) -> pd.DataFrame:
+    """The table with cells missing completely at random, in types that know missing cells."""
+    lost = np.random.default_rng(seed).random(complete.shape) < share
+    nullable = {"satisfaction": "Int64", "constant": "Int64", "code": "Int64", "children": "Int64", "member": "boolean"}
+    return complete.astype(nullable).mask(lost)
+
+
+def assert_possible(completed: pd.DataFrame, given: pd.DataFrame) -> None:
+    assert completed.dtypes.to_dict() == given.dtypes.to_dict()
+    assert completed.notna().all(axis=None)
+    for name in given:
+        seen = given[name].notna()
+        assert (completed[name][seen] == given[name][seen]).all(), name
+    assert completed["percent"].between(0, 100).all() and (completed[["spend", "share", "income"]] >= 0).all(axis=None)
+    assert completed["satisfaction"].isin([1, 2, 3, 4, 5]).all() and completed["code"].isin([1, 2]).all()
+    assert (completed["children"] >= 0).all() and (completed["constant"] == 7).all()
+    assert completed["city"].isin(CITIES).all()
+    assert (completed["since"] == completed["since"].dt.normalize()).all()
+
+
+@pytest.fixture(scope="module")
+def given() -> pd.DataFrame:
+    return holed(people(200))
+
+
+@pytest.mark.parametrize("mechanism", ["ignorable", "self-masking", "linear"])
+@pytest.mark.parametrize("strategy", ["mean", "median", "sample"])
+def test_every_imputed_cell_is_possible(given: pd.DataFrame, mechanism: str, strategy: str) -> None:
+    imputer = small_imputer(mechanism=mechanism, strategy=strategy).fit(given)
+    assert_possible(imputer.transform(given), given)
+    if strategy == "sample":
+        for table in imputer.multiple_impute(given, 3):
+            assert_possible(table, given)
+
+
+@pytest.mark.parametrize("make", [small_classifier, small_regressor])
+def test_so_too_with_a_target(given: pd.DataFrame, make: Any) -> None:
+    y = np.arange(len(given)) % 2
+    estimator = make().fit(given, y)
+    assert_possible(estimator.transform(given), given)
+    assert np.isfinite(np.asarray(estimator.score(given, y)))
+
+
+def test_draws_of_the_posterior_are_possible(given: pd.DataFrame) -> None:
+    imputer = small_imputer(mechanism="ignorable").fit(given)
+    names = list(imputer.columns_.names)
+    draws = imputer.posterior(given).sample(5)
+    assert np.isin(draws[..., names.index("satisfaction")], [1, 2, 3, 4, 5]).all()
+    assert np.isin(draws[..., names.index("education")], [0, 1, 2]).all()
+    spend = draws[..., names.index("spend")]
+    assert (spend >= 0).all() and 0.1 < np.mean(spend == 0) < 0.9
+
+
+def test_what_was_found_is_told(given: pd.DataFrame) -> None:
+    schema = small_imputer(mechanism="ignorable").fit(given).schema_.set_index("column")
+    assert schema["kind"].to_dict() == {
+        "percent": "bounded",
+        "spend": "semicontinuous",
+        "satisfaction": "ordinal",
+        "share": "continuous",
+        "constant": "constant",
+        "code": "binary",
+        "children": "count",
+        "income": "continuous",
+        "city": "nominal",
+        "education": "ordinal",
+        "member": "binary",
+        "since": "date",
+    }
+    assert schema.loc["income", "transform"] == "log" and schema.loc["city", "support"] == "Lima, Oslo, Rome"
+
+
+def test_polars_and_what_is_declared(given: pd.DataFrame) -> None:
+    letters = [None if pd.isna(cell) else cell for cell in given["city"]]
+    frame = pl.DataFrame(
+        {
+            "spend": pl.Series(given["spend"].to_numpy()).fill_nan(None),
+            "city": pl.Series(letters, dtype=pl.Enum([*CITIES, "Ulm"])),
+            "answer": [["no", "some", "much"][int(k)] if k == k else None for k in given["percent"] // 34],
+            "note": [f"person {i}" if i % 5 else None for i in range(len(given))],
+        }
+    )
+    types = {"answer": Ordinal(["no", "some", "much"]), "spend": Semicontinuous(at=0)}
+    imputer = small_imputer(mechanism="ignorable", types=types).fit(frame)
+    completed = imputer.transform(frame)
+    assert completed.dtypes == frame.dtypes
+    assert completed.drop("note").null_count().sum_horizontal().item() == 0
+    # A name is not made up.
+    assert completed["note"].equals(frame["note"])
+    assert set(completed["answer"]) == {"no", "some", "much"} and set(completed["city"]) == set(CITIES)
+    assert (completed["spend"] >= 0).all()
+    assert list(imputer.get_feature_names_out()) == frame.columns
+
+
+@pytest.mark.parametrize(
+    ("types", "message"),
+    [
+        ({"incom": "count"}, "unknown column 'incom'"),
+        ({"income": Bounded(0, 1)}, r"declares column 'income' as Bounded\(low=0, high=1\), but it holds"),
+        ({"city": "count"}, "holds text, such as"),
+        ({"city": "colour"}, "the kind 'colour'; give one of"),
+        ("number", "'types' parameter"),
+    ],
+)
+def test_wrong_declarations_come_before_training(given: pd.DataFrame, types: Any, message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        small_imputer(types=types, max_iter=10**9).fit(given)
+
+
+def test_a_kind_may_be_declared_against_what_is_found(given: pd.DataFrame) -> None:
+    imputer = small_imputer(types={"satisfaction": Nominal(), "percent": "continuous"}).fit(given)
+    assert "satisfaction=3" in imputer.columns_.names and imputer.columns_.supports[0].highest > 100
+    assert imputer.transform(given)["satisfaction"].isin([1, 2, 3, 4, 5]).all()
+
+
+def test_a_pile_of_zeros_and_lost_high_values_stay_in_the_support() -> None:
+    complete = people()
+    lost = complete["spend"] > complete["spend"].quantile(0.8)
+    given = complete[["spend", "income", "percent"]].assign(spend=complete["spend"].mask(lost))
+    imputer = MNARImputer(
+        SelfMasking(direction={"spend": "high"}), **{**SMALL_FIT, "max_iter": 40}, random_state=0
+    ).fit(given)
+    imputed = imputer.transform(given)["spend"][lost]
+    assert (imputed >= 0).all() and imputed.mean() > given["spend"].mean()
+
+
+SMALL_FIT = {key: SMALL[key] for key in ("hidden_units", "n_draws_posterior")}
+
+
+def errors(completed: pd.DataFrame, complete: pd.DataFrame, lost: pd.DataFrame) -> dict[str, float]:
+    """Root mean squared error of numbers, share of wrong levels of others, over the cells that were lost."""
+    found = {}
+    for name in complete:
+        truth, imputed = complete[name][lost[name]], completed[name][lost[name]]
+        numeric = pd.api.types.is_numeric_dtype(truth) and not pd.api.types.is_bool_dtype(truth) and name != "code"
+        if numeric:
+            found[name] = float(np.sqrt(np.mean((imputed.astype(float) - truth.astype(float)) ** 2)))
+        elif name == "since":
+            found[name] = float(np.sqrt(np.mean(((imputed - truth).dt.total_seconds() / 86_400) ** 2)))
+        else:
+            found[name] = float(np.mean(imputed.astype(object) != truth.astype(object)))
+    return found
+
+
+def simple_errors(given: pd.DataFrame, complete: pd.DataFrame, lost: pd.DataFrame) -> dict[str, float]:
+    """The least error of each column among mean or mode, neighbours, and chained equations on codes."""
+    labels = {
+        "city": CITIES,
+        "education": ["low", "middle", "high"],
+    }
+    codes = pd.DataFrame(index=given.index)
+    for name in given:
+        if name in labels:
+            codes[name] = given[name].map({label: k for k, label in enumerate(labels[name])}).astype(float)
+        elif name == "since":
+            codes[name] = (given[name] - pd.Timestamp("2020-01-01")).dt.days.astype(float)
+        else:
+            codes[name] = given[name].astype(float)
+    best: dict[str, float] = {}
+    for imputer in (SimpleImputer(), SimpleImputer(strategy="most_frequent"), KNNImputer(), IterativeImputer()):
+        filled = pd.DataFrame(imputer.fit_transform(codes), columns=codes.columns)
+        for name, options in labels.items():
+            filled[name] = np.array(options)[np.clip(np.rint(filled[name]), 0, len(options) - 1).astype(int)]
+        filled["since"] = pd.Timestamp("2020-01-01") + pd.to_timedelta(filled["since"], "D")
+        filled["member"] = filled["member"] > 0.5
+        filled["code"] = np.clip(np.rint(filled["code"]), 1, 2).astype(int)
+        for name, error in errors(filled, complete, lost).items():
+            best[name] = min(error, best.get(name, np.inf))
+    return best
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_table_of_a_new_user() -> None:
+    complete = people(800)
+    given = holed(complete)
+    lost = given.isna()
+    imputer = MNARImputer("ignorable", random_state=0)
+    completed = imputer.fit_transform(given)
+    assert_possible(completed, given)
+    found, simple = errors(completed, complete, lost), simple_errors(given, complete, lost)
+    worse = {name: (error, simple[name]) for name, error in found.items() if error > 1.1 * simple[name] + 1e-12}
+    assert not worse
+
+
+def test_estimators_take_the_same_declarations() -> None:
+    for cls in (MNARImputer, MNARClassifier, MNARRegressor):
+        assert cls(types={"a": "count"}).get_params()["types"] == {"a": "count"}
