@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import datetime
+import warnings
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 from pyro_mnar.kinds import Bounded, Nominal, Ordinal, Semicontinuous
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 
 from pyro_mnar import MNARClassifier, MNARImputer, MNARRegressor
-from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.errors import DataWarning, InvalidInputError
 from pyro_mnar.model.mechanisms import SelfMasking
 from tests.support.estimators import SMALL, small_classifier, small_imputer, small_regressor
 
@@ -237,3 +242,54 @@ def test_the_table_of_a_new_user() -> None:
 def test_estimators_take_the_same_declarations() -> None:
     for cls in (MNARImputer, MNARClassifier, MNARRegressor):
         assert cls(types={"a": "count"}).get_params()["types"] == {"a": "count"}
+
+
+@st.composite
+def mixed_tables(draw: Any) -> pd.DataFrame:
+    """Small tables of columns of any kind, each with holes and observed cells."""
+    n = draw(st.integers(8, 30))
+    cells = [
+        st.floats(-1e6, 1e6, allow_nan=False),
+        st.floats(0, 1),
+        st.integers(0, 12),
+        st.booleans(),
+        st.sampled_from(["no", "yes"]),
+        st.sampled_from(["a", "b", "c", "d"]),
+        st.sampled_from([1, 2]),
+        st.sampled_from([0.0, 0.0, 0.0, 3.5, 1e5]),
+        st.dates(datetime.date(1900, 1, 1), datetime.date(2100, 1, 1)).map(pd.Timestamp),
+    ]
+    columns = {}
+    for j in range(draw(st.integers(1, 4))):
+        kind = draw(st.sampled_from(cells))
+        values = draw(st.lists(st.one_of(kind, kind, st.none()), min_size=n, max_size=n))
+        columns[f"c{j}"] = pd.Series(values)
+    return pd.DataFrame(columns)
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
+@hypothesis.given(
+    mixed_tables(), st.sampled_from(["mean", "median", "sample"]), st.sampled_from(["auto", "ignorable", "linear"])
+)
+def test_random_mixed_tables(frame: pd.DataFrame, strategy: Any, mechanism: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        imputer = small_imputer(mechanism=mechanism, strategy=strategy, max_iter=1, keep_empty_features=True)
+        try:
+            completed = imputer.fit_transform(frame)
+        except InvalidInputError:
+            assert frame.isna().all(axis=None)
+            return
+    for column in imputer._schema.columns:
+        before, after = frame[column.name], completed[column.name]
+        seen = before.notna()
+        assert (after[seen] == before[seen]).all()
+        if not column.modelled:
+            continue
+        assert after.notna().all() and (after.dtype == before.dtype or before.dtype == object)
+        if column.labels or column.kind in ("discrete", "constant", "ordinal"):
+            assert set(after) <= set(before[seen]) | set(column.levels)
+        elif column.holds == "number":
+            numbers = after.astype(float)
+            assert numbers.between(column.support.lowest, column.support.highest).all(), column
+            assert not column.support.whole or (numbers == np.rint(numbers)).all()

@@ -184,9 +184,8 @@ def _logit(rest: FloatArray, kind: ColumnKind) -> Transform:
 @np.errstate(over="ignore", invalid="ignore")
 def _explained(seen: FloatArray, g: Transform) -> float:
     """Log likelihood of the values if a normal explains them on the scale of g, nats, up to a constant."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        y = g.forward(seen)
-        spread = float(y.std())
+    y = g.forward(seen)
+    spread = float(y.std())
     if not np.isfinite(spread) or spread <= 0:
         return -np.inf
     return -len(seen) * float(np.log(spread)) + float(g.log_derivative(seen).sum())
