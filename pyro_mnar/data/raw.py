@@ -179,6 +179,9 @@ def _read_pandas(column: "pd.Series[Any]", name: object) -> RawColumn:
         )
     if types.is_object_dtype(dtype):
         return _read_objects(column.to_numpy(), name)
+    if str(dtype).startswith(("dictionary", "date32", "date64")):
+        # Arrow's categories and days.
+        return _read_objects(column.to_numpy(dtype=object), name)
     if types.is_bool_dtype(dtype):
         return RawColumn(name, "boolean", column.to_numpy(dtype=np.float64, na_value=np.nan), missing)
     if types.is_numeric_dtype(dtype) and not types.is_complex_dtype(dtype):
@@ -190,8 +193,6 @@ def _read_pandas(column: "pd.Series[Any]", name: object) -> RawColumn:
         return _days(name, local.to_numpy(dtype="datetime64[us]"), "date")
     if types.is_timedelta64_dtype(dtype) or getattr(dtype, "kind", "") == "m":
         return _days(name, column.to_numpy(dtype="timedelta64[us]"), "duration")
-    if str(dtype).startswith("date"):
-        return _read_objects(column.to_numpy(dtype=object), name)
     raise _not_a_kind(name, str(dtype))
 
 

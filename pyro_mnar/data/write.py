@@ -134,6 +134,9 @@ def _write_pandas(column: "pd.Series[Any]", values: FloatArray, filled: BoolArra
         objects = _objects(column.to_numpy(), values, filled, new, kind)
         # As a series with its type: pandas would take an array of text for a column of strings.
         return pd.Series(objects, index=column.index, dtype=objects.dtype)
+    if str(dtype).startswith(("dictionary", "date32", "date64")):
+        cells = column.to_numpy(dtype=object)
+        return pd.array(_objects(cells, values, filled, new, kind).tolist(), dtype=dtype)
     if kind.holds in ("date", "duration"):
         return _dated(column, filled, new, kind)
     completed = column.array.copy()
@@ -209,7 +212,8 @@ def _dated(column: "pd.Series[Any]", filled: BoolArray, days: FloatArray, kind: 
         new = _localised(new, zone) if zone is not None else new
     completed = column.copy()
     dtype: Any = column.dtype
-    completed[filled] = new.as_unit(getattr(dtype, "unit", None) or np.datetime_data(dtype)[0])
+    unit = getattr(dtype, "unit", None) or getattr(getattr(dtype, "pyarrow_dtype", None), "unit", None)
+    completed[filled] = new.as_unit(unit or np.datetime_data(dtype)[0])
     return completed.array
 
 

@@ -215,3 +215,28 @@ def test_units_of_dates_are_kept(unit: str) -> None:
     stamps = pd.Series(pd.date_range("1700-01-01", periods=N, freq="37D")).astype(f"datetime64[{unit}]")
     completed, _ = round_trip(pd.DataFrame({"t": stamps.mask(holes(N))}))
     assert completed["t"].dtype == stamps.dtype and completed["t"].notna().all()
+
+
+def test_columns_of_arrow_come_back_as_such() -> None:
+    arrow = pytest.importorskip("pyarrow")
+    frame = people()
+    text, days = frame["text"].to_list(), [None if pd.isna(day) else day for day in frame["day"]]
+    clean = [None if not isinstance(cell, str) else cell for cell in text]
+    columns = {
+        "whole": ([None if pd.isna(cell) else int(cell) for cell in frame["Int64"]], arrow.int16()),
+        "number": ([None if pd.isna(cell) else cell for cell in frame["float"]], arrow.float64()),
+        "flag": ([None if pd.isna(cell) else bool(cell) for cell in frame["boolean"]], arrow.bool_()),
+        "text": (clean, arrow.string()),
+        "category": (clean, arrow.dictionary(arrow.int32(), arrow.string())),
+        "time": (days, arrow.timestamp("us")),
+        "zone": ([day and day.tz_localize("Europe/Berlin") for day in days], arrow.timestamp("us", "Europe/Berlin")),
+        "day": ([day and day.date() for day in days], arrow.date32()),
+        "span": ([None if pd.isna(span) else span for span in frame["span"]], arrow.duration("s")),
+    }
+    given_frame = pd.DataFrame({name: pd.array(v, dtype=pd.ArrowDtype(t)) for name, (v, t) in columns.items()})
+    completed, _ = round_trip(given_frame)
+    assert completed.dtypes.to_dict() == given_frame.dtypes.to_dict()
+    assert completed.notna().all(axis=None)
+    for name in columns:
+        seen = given_frame[name].notna()
+        assert (completed[name][seen] == given_frame[name][seen]).all(), name
