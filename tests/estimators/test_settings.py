@@ -80,8 +80,8 @@ def test_settings_are_those_of_the_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     MNARImputer(random_state=0, training=TrainingSettings(n_draws=7, final_rate=1.0, tol=0.5)).fit(table())
     MNARRegressor(random_state=0).fit(table(), np.arange(40.0))
     assert [(s.n_draws, s.learning_rate, s.final_rate, s.gradient, s.tol) for s in used] == [
-        (5, 1e-3, 0.05, "dreg", 1e-3),
-        (7, 1e-3, 1.0, "dreg", 0.5),
+        (5, 3e-3, 0.05, "dreg", 1e-3),
+        (7, 3e-3, 1.0, "dreg", 0.5),
         (20, 3e-3, 0.01, "standard", 1e-3),
     ]
 
