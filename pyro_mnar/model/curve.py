@@ -66,6 +66,11 @@ class Curve(NamedTuple):
         """Log P(s_j = 0 | x_j), shape of ``x``."""
         return self._log_cdf(self.slope * x + self.intercept)
 
+    def log_missing_at(self, values: Tensor) -> Tensor:
+        """Log P(s_j = 0 | value) for each of V values that a column can have, (p, V): shape (p, V), or (K, n, p, V)."""
+        slope, intercept = (v if v.ndim == 0 else v.unsqueeze(-1) for v in (self.slope, self.intercept))
+        return Curve(slope, intercept, self.link).log_missing(values)
+
     def log_observed(self, x: Tensor) -> Tensor:
         """Log P(s_j = 1 | x_j), shape of ``x``."""
         return self._log_cdf(-(self.slope * x + self.intercept))

@@ -20,10 +20,9 @@ from torch.distributions import constraints
 
 from pyro_mnar.errors import UnsupportedModelError
 from pyro_mnar.model.batch import Batch
-from pyro_mnar.model.curve import Curve
 from pyro_mnar.model.encoders import Encoder
 from pyro_mnar.model.heads import Head
-from pyro_mnar.model.likelihoods import Likelihood, RowDistribution
+from pyro_mnar.model.likelihoods import Likelihood, MaskedRows, RowDistribution
 from pyro_mnar.model.mechanisms import Ignorable, Mechanism
 from pyro_mnar.model.networks import in_slices
 from pyro_mnar.numerics.distributions import StandardNormal, WithChoices
@@ -124,7 +123,7 @@ class Joint(nn.Module):
             given = self.given_code(z, batch)
             pyro.sample("x_obs", given.rows.observed_part(batch.observed), obs=batch.x)
             if self.collapsed:
-                mask = given.rows.mask_term(self._curve(z), batch.x, batch.observed, self.active)
+                mask = given.rows.mask_term(self._masked(z, batch))
                 pyro.sample("s", mask, obs=batch.observed)
             if given.x_mis is not None:
                 x = self.completed(pyro.sample("x_mis", given.x_mis), batch)
@@ -221,7 +220,7 @@ class Joint(nn.Module):
     def missing_given_code(self, z: Tensor, rows: RowDistribution, batch: Batch, n_inner: int = 1) -> TorchDistribution:
         """p(x_mis | z, x_obs), conditioned on s too where that has a closed form; event (p,), or (M, p) for M > 1."""
         if self.collapsed:
-            part = rows.missing_given_mask(self._curve(z), batch.x, batch.observed, self.active, self.generator)
+            part = rows.missing_given_mask(self._masked(z, batch), self.generator)
         else:
             part = rows.missing_part(batch.x, batch.observed, self.generator)
         return part if n_inner == 1 else InnerDraws(part, n_inner)
@@ -235,10 +234,10 @@ class Joint(nn.Module):
             z = like.new_zeros(1, 1, self.latent_dim)
             return self.mechanism.curve(z) is not None and self.rows_given_code(z).has_mask_term
 
-    def _curve(self, z: Tensor) -> Curve:
+    def _masked(self, z: Tensor, batch: Batch) -> MaskedRows:
         curve = self.mechanism.curve(z)
         assert curve is not None
-        return curve
+        return MaskedRows(curve, batch.x, batch.observed, self.active)
 
 
 class RowPlate(IndepMessenger):

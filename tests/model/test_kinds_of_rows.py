@@ -11,7 +11,7 @@ from scipy.stats import norm
 
 from pyro_mnar.data.columns import Atoms, Group, Layout, Levels
 from pyro_mnar.model.curve import Curve
-from pyro_mnar.model.likelihoods import AtomRows, GaussianRows, LevelRows, MixedLikelihood
+from pyro_mnar.model.likelihoods import AtomRows, GaussianRows, LevelRows, MaskedRows, MixedLikelihood
 from pyro_mnar.model.likelihoods.levels import LevelTable
 from pyro_mnar.model.mechanisms import Nested
 from tests.support.pairs import info
@@ -80,8 +80,9 @@ def test_level_probabilities_keep_their_digits_and_gradients_far_out() -> None:
 def test_mask_term_and_conditional_mean_of_levels_against_enumeration(link: str, per_code: bool) -> None:
     rows, curve = level_rows(), curve_of(link, per_code)
     x = torch.where(SEEN, torch.tensor([0.0, 2.0], dtype=torch.float64), 0.0)
-    mask = rows.mask_term(curve, x, SEEN, ACTIVE).log_prob(SEEN)
-    mean = rows.missing_given_mask(curve, x, SEEN, ACTIVE).mean
+    masked = MaskedRows(curve, x, SEEN, ACTIVE)
+    mask = rows.mask_term(masked).log_prob(SEEN)
+    mean = rows.missing_given_mask(masked).mean
     for k in range(K):
         for i in range(N):
             expected = 0.0
@@ -100,8 +101,9 @@ def test_mask_term_and_conditional_mean_of_levels_against_enumeration(link: str,
 def test_mask_term_and_conditional_mean_of_atoms_against_quadrature(link: str, per_code: bool) -> None:
     rows, curve = atom_rows(), curve_of(link, per_code)
     x = torch.where(SEEN, torch.tensor([-1.3, 0.9], dtype=torch.float64), 0.0)
-    mask = rows.mask_term(curve, x, SEEN, ACTIVE).log_prob(SEEN)
-    mean = rows.missing_given_mask(curve, x, SEEN, ACTIVE).mean
+    masked = MaskedRows(curve, x, SEEN, ACTIVE)
+    mask = rows.mask_term(masked).log_prob(SEEN)
+    mean = rows.missing_given_mask(masked).mean
     share = rows.log_share.exp().numpy()
     for k in range(K):
         for i in range(N):
@@ -139,7 +141,8 @@ def test_an_observed_atom_has_a_probability_and_other_values_a_density() -> None
 @pytest.mark.parametrize("make", [level_rows, atom_rows])
 def test_draws_given_the_mask_follow_their_distribution(make: type) -> None:
     rows, curve = make(), curve_of("probit", True)
-    part = rows.missing_given_mask(curve, torch.zeros(N, 2).double(), SEEN, ACTIVE, torch.Generator().manual_seed(0))
+    masked = MaskedRows(curve, torch.zeros(N, 2).double(), SEEN, ACTIVE)
+    part = rows.missing_given_mask(masked, torch.Generator().manual_seed(0))
     draws = part.rsample(torch.Size([20_000]))
     hidden = (~SEEN).expand(K, N, 2)
     error = draws.std(0) / 20_000**0.5 + 1e-9

@@ -9,7 +9,7 @@ import torch
 
 from pyro_mnar.data.columns import Group, Layout
 from pyro_mnar.model.curve import Curve
-from pyro_mnar.model.likelihoods import BernoulliRows, CategoricalRows, MixedLikelihood, MixedRows
+from pyro_mnar.model.likelihoods import BernoulliRows, CategoricalRows, MaskedRows, MixedLikelihood, MixedRows
 from pyro_mnar.model.likelihoods.categorical import log_allowed
 from pyro_mnar.model.likelihoods.mixed import Block
 
@@ -85,11 +85,12 @@ def test_mask_term_is_the_sum_over_all_values(link: str, one_cell: bool, active:
     curve, has_term = curve_of(link, shared), torch.tensor(active) == 1
     shown = torch.where(seen, ROWS, 0.0)
     log_x, log_xs, mean = enumerated(rows, curve, seen, has_term, one_cell)
+    masked = MaskedRows(curve, shown, seen, has_term)
     seen_part = rows.observed_part(seen).log_prob(shown)
     torch.testing.assert_close(seen_part, log_x, rtol=0, atol=1e-10)
-    mask = rows.mask_term(curve, shown, seen, has_term).log_prob(seen)
+    mask = rows.mask_term(masked).log_prob(seen)
     torch.testing.assert_close(seen_part + mask, log_xs, rtol=0, atol=1e-10)
-    tilted = rows.missing_given_mask(curve, shown, seen, has_term).mean
+    tilted = rows.missing_given_mask(masked).mean
     torch.testing.assert_close(torch.where(seen, mean, tilted), mean, rtol=0, atol=1e-10)
 
 

@@ -7,7 +7,7 @@ of it: each kind of column brings its own closed form, in a file of its own.
 """
 
 from pyro_mnar.model.likelihoods.atoms import AtomLikelihood, AtomRows
-from pyro_mnar.model.likelihoods.base import Likelihood, RowDistribution
+from pyro_mnar.model.likelihoods.base import Likelihood, MaskedRows, RowDistribution
 from pyro_mnar.model.likelihoods.bernoulli import BernoulliRows
 from pyro_mnar.model.likelihoods.categorical import CategoricalRows
 from pyro_mnar.model.likelihoods.gaussian import GaussianLikelihood, GaussianRows
@@ -25,6 +25,7 @@ __all__ = [
     "LevelLikelihood",
     "LevelRows",
     "Likelihood",
+    "MaskedRows",
     "MixedLikelihood",
     "MixedRows",
     "RowDistribution",

@@ -14,7 +14,7 @@ from torch.distributions import constraints
 
 from pyro_mnar.data.columns import Atoms
 from pyro_mnar.model.curve import Curve
-from pyro_mnar.model.likelihoods.base import CellRows, Likelihood
+from pyro_mnar.model.likelihoods.base import CellRows, Likelihood, MaskedRows
 from pyro_mnar.model.likelihoods.gaussian import GaussianLikelihood, GaussianRows, TiltedGaussian
 from pyro_mnar.numerics.distributions import DiagonalNormal, WithChoices
 from pyro_mnar.numerics.random_streams import uniform
@@ -115,33 +115,20 @@ class AtomRows(AtomChoice, CellRows):
     def log_missing(self, curve: Curve, cells: Tensor) -> Tensor:
         """See :class:`CellRows`."""
         log_share = self.log_share.flatten(-3, -2).index_select(-2, cells)
-        at_atoms = _at_atoms(curve, self.atoms[cells % self.event_shape[0]])
+        at_atoms = curve.log_missing_at(self.atoms[cells % self.event_shape[0]])
         rest = self.rest.log_missing(curve, cells)
         return (log_share + _together(rest, at_atoms)).logsumexp(-1)
 
-    def missing_given_mask(
-        self,
-        curve: Curve,
-        x: Tensor,
-        observed: Tensor,
-        active: Tensor,
-        generator: torch.Generator | None = None,
-        one_cell: bool = False,
-    ) -> AtomChoice:
+    def missing_given_mask(self, masked: MaskedRows, generator: torch.Generator | None = None) -> AtomChoice:
         """See :class:`RowDistribution`."""
-        rest = self.rest.missing_given_mask(curve, x, observed, active, generator)
-        everywhere = torch.arange(observed.numel(), device=x.device)
+        curve, observed, active = masked.curve, masked.observed, masked.active
+        rest = self.rest.missing_given_mask(masked, generator)
+        everywhere = torch.arange(observed.numel(), device=observed.device)
         log_rest = self.rest.log_missing(curve.of_cells(everywhere, observed.shape[-1]), everywhere)
         log_rest = log_rest.expand((*self.batch_shape[:-1], observed.numel())).reshape(self.rest.loc.shape)
-        tilt = _together(log_rest, _at_atoms(curve, self.atoms))
+        tilt = _together(log_rest, curve.log_missing_at(self.atoms))
         tilt = tilt.masked_fill(~active.unsqueeze(-1), 0.0)
         return AtomChoice((self.log_share + tilt).log_softmax(-1), self.atoms, rest, ~observed, generator)
-
-
-def _at_atoms(curve: Curve, atoms: Tensor) -> Tensor:
-    """Log P(s = 0 | atom), for each entry of the curve and each of its column's atoms, shape (..., q, A)."""
-    slope, intercept = (v if v.ndim == 0 else v.unsqueeze(-1) for v in curve[:2])
-    return Curve(slope, intercept, curve.link).log_missing(atoms)
 
 
 def _together(rest: Tensor, at_atoms: Tensor) -> Tensor:

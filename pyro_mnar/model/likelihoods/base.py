@@ -1,7 +1,7 @@
 """What every likelihood p(x | z) offers, and the mask term of cells that are independent given z."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from pyro.distributions import TorchDistribution
@@ -10,6 +10,33 @@ from torch.distributions import constraints
 
 from pyro_mnar.errors import UnsupportedModelError
 from pyro_mnar.model.curve import Curve, take
+
+
+class MaskedRows(NamedTuple):
+    """Rows with holes and the mechanism by which each cell goes missing: what a mask term is asked about.
+
+    Attributes
+    ----------
+    curve : Curve
+        The mechanism.
+    x, observed : Tensor
+        The rows, shape (n, p).
+    active : Tensor
+        bool, shape (p,): the columns that have a mask term.
+    one_cell : bool
+        The columns are a one-hot group that stands for one cell of the table.
+    """
+
+    curve: Curve
+    x: Tensor
+    observed: Tensor
+    active: Tensor
+    one_cell: bool = False
+
+    def block(self, columns: Tensor, one_cell: bool) -> "MaskedRows":
+        """These columns of the rows."""
+        at = (self.x[..., columns], self.observed[..., columns], self.active[columns])
+        return MaskedRows(self.curve.at(columns), *at, one_cell)
 
 
 class RowDistribution(TorchDistribution, ABC):
@@ -33,21 +60,8 @@ class RowDistribution(TorchDistribution, ABC):
         """Whether x_mis can be integrated out of the mask term of a self-masking mechanism: see :meth:`mask_term`."""
         return False
 
-    def mask_term(
-        self, curve: Curve, x: Tensor, observed: Tensor, active: Tensor, one_cell: bool = False
-    ) -> TorchDistribution:
-        """p(s | z, x_obs), batch (K, n), event (p,), for the mask that says which cells of ``x`` are observed.
-
-        Parameters
-        ----------
-        curve : Curve
-            The mechanism.
-        x, observed : Tensor
-            The rows, shape (n, p).
-        active : Tensor
-            bool, shape (p,): the columns that have a mask term.
-        one_cell : bool
-            The columns are a one-hot group that stands for one cell of the table.
+    def mask_term(self, masked: MaskedRows) -> TorchDistribution:
+        """p(s | z, x_obs), batch (K, n), event (p,), for the mask that says which cells of the rows are observed.
 
         Raises
         ------
@@ -56,18 +70,10 @@ class RowDistribution(TorchDistribution, ABC):
         """
         raise UnsupportedModelError(f"{type(self).__name__} has no closed form of the mask term; use collapse='auto'")
 
-    def missing_given_mask(
-        self,
-        curve: Curve,
-        x: Tensor,
-        observed: Tensor,
-        active: Tensor,
-        generator: torch.Generator | None = None,
-        one_cell: bool = False,
-    ) -> TorchDistribution:
+    def missing_given_mask(self, masked: MaskedRows, generator: torch.Generator | None = None) -> TorchDistribution:
         """p(x_mis | z, s, x_obs), batch (K, n), event (p,); values in observed cells mean nothing.
 
-        Parameters and errors as for :meth:`mask_term`; ``generator`` is the source of the draws.
+        Errors as for :meth:`mask_term`; ``generator`` is the source of the draws.
         """
         raise UnsupportedModelError(f"{type(self).__name__} has no closed form of the mask term; use collapse='auto'")
 
@@ -92,11 +98,9 @@ class CellRows(RowDistribution):
             Their positions in the flattened rows, shape (m,).
         """
 
-    def mask_term(
-        self, curve: Curve, x: Tensor, observed: Tensor, active: Tensor, one_cell: bool = False
-    ) -> "CellMask":
+    def mask_term(self, masked: MaskedRows) -> "CellMask":
         """See :class:`RowDistribution`."""
-        return CellMask(self, curve, x, observed, active)
+        return CellMask(self, masked)
 
 
 class MaskTerm(TorchDistribution, ABC):
@@ -123,13 +127,13 @@ class CellMask(MaskTerm):
     ----------
     rows : CellRows
         p(x | z), batch (K, n).
-    curve, x, observed, active
-        As for :meth:`RowDistribution.mask_term`.
+    masked : MaskedRows
+        The rows and their mechanism.
     """
 
-    def __init__(self, rows: CellRows, curve: Curve, x: Tensor, observed: Tensor, active: Tensor) -> None:
-        self.rows, self.curve, self.x, self.active = rows, curve, x, active
-        super().__init__(rows, observed)
+    def __init__(self, rows: CellRows, masked: MaskedRows) -> None:
+        self.rows, self.curve, self.x, self.active = rows, masked.curve, masked.x, masked.active
+        super().__init__(rows, masked.observed)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log p(s | z, x_obs), shape (K, n), in nats."""

@@ -8,7 +8,7 @@ from torch.distributions import constraints
 from torch.nn.functional import logsigmoid
 
 from pyro_mnar.model.curve import Curve, take
-from pyro_mnar.model.likelihoods.base import CellRows
+from pyro_mnar.model.likelihoods.base import CellRows, MaskedRows
 from pyro_mnar.numerics.distributions import WithChoices
 from pyro_mnar.numerics.random_streams import uniform
 
@@ -82,19 +82,11 @@ class BernoulliRows(BernoulliChoice, CellRows):
         at_zero, at_one = log_missing_at_values(curve, logits)
         return torch.logaddexp(logsigmoid(-logits) + at_zero, logsigmoid(logits) + at_one)
 
-    def missing_given_mask(
-        self,
-        curve: Curve,
-        x: Tensor,
-        observed: Tensor,
-        active: Tensor,
-        generator: torch.Generator | None = None,
-        one_cell: bool = False,
-    ) -> BernoulliChoice:
+    def missing_given_mask(self, masked: MaskedRows, generator: torch.Generator | None = None) -> BernoulliChoice:
         """See :class:`RowDistribution`."""
-        at_zero, at_one = log_missing_at_values(curve, self.logits)
-        tilt = torch.where(active, at_one - at_zero, torch.zeros_like(at_one))
-        return BernoulliChoice(self.logits + tilt, ~observed, generator)
+        at_zero, at_one = log_missing_at_values(masked.curve, self.logits)
+        tilt = torch.where(masked.active, at_one - at_zero, torch.zeros_like(at_one))
+        return BernoulliChoice(self.logits + tilt, ~masked.observed, generator)
 
 
 def log_missing_at_values(curve: Curve, like: Tensor) -> tuple[Tensor, Tensor]:

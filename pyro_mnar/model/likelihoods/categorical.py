@@ -16,8 +16,7 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
 
-from pyro_mnar.model.curve import Curve
-from pyro_mnar.model.likelihoods.base import MaskTerm, RowDistribution
+from pyro_mnar.model.likelihoods.base import MaskedRows, MaskTerm, RowDistribution
 from pyro_mnar.numerics.distributions import WithChoices
 from pyro_mnar.numerics.random_streams import uniform
 
@@ -110,23 +109,13 @@ class CategoricalRows(CategoricalChoice, RowDistribution):
         """See :class:`RowDistribution`."""
         return True
 
-    def mask_term(
-        self, curve: Curve, x: Tensor, observed: Tensor, active: Tensor, one_cell: bool = False
-    ) -> "CategoricalMask":
+    def mask_term(self, masked: MaskedRows) -> "CategoricalMask":
         """See :class:`RowDistribution`."""
-        return CategoricalMask(self, curve, x, observed, active, one_cell)
+        return CategoricalMask(self, masked)
 
-    def missing_given_mask(
-        self,
-        curve: Curve,
-        x: Tensor,
-        observed: Tensor,
-        active: Tensor,
-        generator: torch.Generator | None = None,
-        one_cell: bool = False,
-    ) -> CategoricalChoice:
+    def missing_given_mask(self, masked: MaskedRows, generator: torch.Generator | None = None) -> CategoricalChoice:
         """See :class:`RowDistribution`."""
-        offset = log_allowed(x, observed) + category_log_mask(curve, x, observed, active, one_cell)
+        offset = log_allowed(masked.x, masked.observed) + category_log_mask(masked)
         return CategoricalChoice(self.log_probability, offset, generator)
 
 
@@ -139,19 +128,16 @@ class CategoricalMask(MaskTerm):
     ----------
     rows : CategoricalRows
         p(x | z), batch (K, n).
-    curve, x, observed, active
-        As for :meth:`RowDistribution.mask_term`.
-    one_cell : bool
-        The C columns stand for one cell of the table: one mask for all, P(s = 0 | c) from column c's curve at 1.
+    masked : MaskedRows
+        The rows and their mechanism. Where the C columns stand for one cell of the table there is one mask for all, and
+        P(s = 0 | c) is column c's curve at 1.
     """
 
-    def __init__(
-        self, rows: CategoricalRows, curve: Curve, x: Tensor, observed: Tensor, active: Tensor, one_cell: bool
-    ) -> None:
+    def __init__(self, rows: CategoricalRows, masked: MaskedRows) -> None:
         self.rows = rows
-        self.allowed = log_allowed(x, observed)
-        self.log_mask = category_log_mask(curve, x, observed, active, one_cell)
-        super().__init__(rows, observed)
+        self.allowed = log_allowed(masked.x, masked.observed)
+        self.log_mask = category_log_mask(masked)
+        super().__init__(rows, masked.observed)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log p(s | z, x_obs), shape (K, n), in nats."""
@@ -172,8 +158,9 @@ def log_allowed(x: Tensor, observed: Tensor) -> Tensor:
     return torch.where(allowed, 0.0, -torch.inf).to(x.dtype)
 
 
-def category_log_mask(curve: Curve, x: Tensor, observed: Tensor, active: Tensor, one_cell: bool) -> Tensor:
+def category_log_mask(masked: MaskedRows) -> Tensor:
     """Log prod_j P(s_j | x_j(c)) over the active columns, for each category c, shape (n, C) or (K, n, C)."""
+    curve, x, observed, active, one_cell = masked
     zero, one = x.new_zeros(x.shape[-1]), x.new_ones(x.shape[-1])
     at_one = torch.where(observed, curve.log_observed(one), curve.log_missing(one))
     if one_cell:

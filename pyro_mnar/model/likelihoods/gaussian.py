@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 
 from pyro_mnar.model.curve import Curve, take
-from pyro_mnar.model.likelihoods.base import CellRows, Likelihood, at_cells, at_columns
+from pyro_mnar.model.likelihoods.base import CellRows, Likelihood, MaskedRows, at_cells, at_columns
 from pyro_mnar.numerics.distributions import DiagonalNormal, WithChoices
 from pyro_mnar.numerics.masked_normal import TiltedNormal, log_missing
 from pyro_mnar.numerics.random_streams import normal, uniform
@@ -31,19 +31,14 @@ class GaussianRows(DiagonalNormal, CellRows):
         return log_missing(loc, at_cells(self.scale, cells, self.loc.shape), slope, threshold, curve.link)
 
     def missing_given_mask(
-        self,
-        curve: Curve,
-        x: Tensor,
-        observed: Tensor,
-        active: Tensor,
-        generator: torch.Generator | None = None,
-        one_cell: bool = False,
+        self, masked: MaskedRows, generator: torch.Generator | None = None
     ) -> "DiagonalNormal | TiltedGaussian":
         """See :class:`RowDistribution`."""
+        curve, active = masked.curve, masked.active
         tilted = (active if curve.flat is None else active & ~curve.flat).nonzero()[:, 0]
         if len(tilted) == 0:
-            return self.missing_part(x, observed, generator)
-        return TiltedGaussian(self, curve, observed, tilted, generator)
+            return self.missing_part(masked.x, masked.observed, generator)
+        return TiltedGaussian(self, curve, masked.observed, tilted, generator)
 
 
 class TiltedGaussian(WithChoices):

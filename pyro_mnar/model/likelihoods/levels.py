@@ -18,7 +18,7 @@ from torch.nn.functional import logsigmoid, softplus
 
 from pyro_mnar.data.columns import Levels
 from pyro_mnar.model.curve import Curve
-from pyro_mnar.model.likelihoods.base import CellRows, Likelihood
+from pyro_mnar.model.likelihoods.base import CellRows, Likelihood, MaskedRows
 from pyro_mnar.numerics.distributions import WithChoices
 from pyro_mnar.numerics.random_streams import uniform
 
@@ -136,26 +136,12 @@ class LevelRows(LevelChoice, CellRows):
     def log_missing(self, curve: Curve, cells: Tensor) -> Tensor:
         """See :class:`CellRows`."""
         log_p = self.log_probability.flatten(-3, -2).index_select(-2, cells)
-        return (log_p + _at_scores(curve, self.table.at(cells % self.event_shape[0]).scores)).logsumexp(-1)
+        return (log_p + curve.log_missing_at(self.table.at(cells % self.event_shape[0]).scores)).logsumexp(-1)
 
-    def missing_given_mask(
-        self,
-        curve: Curve,
-        x: Tensor,
-        observed: Tensor,
-        active: Tensor,
-        generator: torch.Generator | None = None,
-        one_cell: bool = False,
-    ) -> LevelChoice:
+    def missing_given_mask(self, masked: MaskedRows, generator: torch.Generator | None = None) -> LevelChoice:
         """See :class:`RowDistribution`."""
-        tilt = _at_scores(curve, self.table.scores).masked_fill(~active.unsqueeze(-1), 0.0)
-        return LevelChoice((self.log_probability + tilt).log_softmax(-1), self.table, ~observed, generator)
-
-
-def _at_scores(curve: Curve, scores: Tensor) -> Tensor:
-    """Log P(s = 0 | level), one for each entry of the curve and each of its column's levels, shape (..., q, C)."""
-    slope, intercept = (v if v.ndim == 0 else v.unsqueeze(-1) for v in curve[:2])
-    return Curve(slope, intercept, curve.link).log_missing(scores)
+        tilt = masked.curve.log_missing_at(self.table.scores).masked_fill(~masked.active.unsqueeze(-1), 0.0)
+        return LevelChoice((self.log_probability + tilt).log_softmax(-1), self.table, ~masked.observed, generator)
 
 
 class LevelLikelihood(Likelihood):

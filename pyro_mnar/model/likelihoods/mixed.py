@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 
 from pyro_mnar.data.columns import Layout
-from pyro_mnar.model.curve import Curve
 from pyro_mnar.model.likelihoods.atoms import AtomLikelihood
-from pyro_mnar.model.likelihoods.base import Likelihood, RowDistribution
+from pyro_mnar.model.likelihoods.base import Likelihood, MaskedRows, RowDistribution
 from pyro_mnar.model.likelihoods.bernoulli import BernoulliRows
 from pyro_mnar.model.likelihoods.categorical import CategoricalRows
 from pyro_mnar.model.likelihoods.gaussian import GaussianLikelihood
@@ -94,28 +93,14 @@ class MixedRows(Blocks, RowDistribution):
             [b.rows.missing_part(x[..., b.columns], observed[..., b.columns], generator) for b in self.blocks],
         )
 
-    def mask_term(self, curve: Curve, x: Tensor, observed: Tensor, active: Tensor, one_cell: bool = False) -> Blocks:
+    def mask_term(self, masked: MaskedRows) -> Blocks:
         """See :class:`RowDistribution`."""
-        parts = []
-        for b in self.blocks:
-            at = (curve.at(b.columns), x[..., b.columns], observed[..., b.columns], active[b.columns])
-            parts.append(b.rows.mask_term(*at, one_cell=b.one_cell))
+        parts = [b.rows.mask_term(masked.block(b.columns, b.one_cell)) for b in self.blocks]
         return Blocks(self.columns, parts)
 
-    def missing_given_mask(
-        self,
-        curve: Curve,
-        x: Tensor,
-        observed: Tensor,
-        active: Tensor,
-        generator: torch.Generator | None = None,
-        one_cell: bool = False,
-    ) -> Blocks:
+    def missing_given_mask(self, masked: MaskedRows, generator: torch.Generator | None = None) -> Blocks:
         """See :class:`RowDistribution`."""
-        parts = []
-        for b in self.blocks:
-            at = (curve.at(b.columns), x[..., b.columns], observed[..., b.columns], active[b.columns])
-            parts.append(b.rows.missing_given_mask(*at, generator=generator, one_cell=b.one_cell))
+        parts = [b.rows.missing_given_mask(masked.block(b.columns, b.one_cell), generator) for b in self.blocks]
         return Blocks(self.columns, parts)
 
 
