@@ -28,7 +28,7 @@ class Group(NamedTuple):
 
 
 class Levels(NamedTuple):
-    """A column of ordered levels: a normal that is cut, P(level k | z) = Phi((cut_k - m) / s) - Phi((cut_k-1 - m) / s).
+    """A column of ordered levels, which cut a distribution given z: P(level k | z) is its share between two cuts.
 
     Attributes
     ----------

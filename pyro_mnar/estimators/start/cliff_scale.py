@@ -9,7 +9,7 @@ logarithm multiplies its error, and the plain scale has too short a tail. The sq
 import numpy as np
 
 from pyro_mnar.data.transforms import LARGEST_LOG, FloatArray, Identity, Log, Transform, YeoJohnson
-from pyro_mnar.estimators.start.lost_tail import LostTail, cliff_tail, lost_at_random
+from pyro_mnar.estimators.start.lost_tail import LostTail, cliff_tail, normal_at_random
 
 #: Standard deviation of the logarithms above which a lost upper tail is not extrapolated on their scale.
 WIDE_LOG = 0.5
@@ -40,7 +40,9 @@ def scale_of_cliff(column: FloatArray, high: bool) -> tuple[Transform, LostTail]
         return Identity(), plain
     logs = np.log(column)
     logged = cliff_tail(logs, high)
-    advantage = _explained(logs, logged) - float(np.log(seen).sum()) - _explained(column, plain)
+    # Of the logarithms, in the measure of the plain values.
+    by_logs = normal_at_random(logs) + logged.gain - float(np.log(seen).sum())
+    advantage = by_logs - (normal_at_random(column) + plain.gain)
     if advantage <= 0:
         return Identity(), plain
     if high and logged.scale > WIDE_LOG:
@@ -49,9 +51,3 @@ def scale_of_cliff(column: FloatArray, high: bool) -> tuple[Transform, LostTail]
         root = YeoJohnson(0.5, unit, unit)
         return root, cliff_tail(root.forward(column), high)
     return Log(-LARGEST_LOG, float(min(logged.center + REACH * logged.scale, LARGEST_LOG / 2))), logged
-
-
-def _explained(column: FloatArray, tail: LostTail) -> float:
-    """Log likelihood of a column and its missing cells under a tail, nats, on the column's scale."""
-    seen = column[~np.isnan(column)]
-    return lost_at_random(len(seen), len(column) - len(seen)) - len(seen) * float(np.log(seen.std())) + tail.gain

@@ -24,12 +24,10 @@ from pyro_mnar.estimators.start.index_models import hidden_evidence, mask_eviden
 from pyro_mnar.estimators.start.lost_tail import (
     CLEAR_SLOPE,
     NO_SPREAD,
-    LostTail,
-    cliff_tail,
     end_density,
     ends_in_pile,
-    lost_at_random,
     lost_tail,
+    normal_at_random,
 )
 
 BoolArray = NDArray[np.bool_]
@@ -103,10 +101,6 @@ class Evidence(NamedTuple):
         Whether it was found by an abrupt end with support, or by support alone.
     strength : float
         Log odds that values hide themselves on that side; for direction 0, on the likelier side.
-    tail : LostTail or None
-        What a cliff cut off, in the units of the column or, with ``log_scale``, of its logarithm.
-    log_scale : bool
-        Whether ``tail`` is that of the logarithm.
     support : Support or None
         None for columns that were not judged.
     reason : str
@@ -116,8 +110,6 @@ class Evidence(NamedTuple):
     direction: int
     kind: Kind
     strength: float
-    tail: LostTail | None
-    log_scale: bool
     support: Support | None
     reason: str
 
@@ -131,33 +123,15 @@ class _Rows(NamedTuple):
 
 
 class _Shape(NamedTuple):
-    """A column on the scale on which a normal law, whole or without a tail, explains it best.
+    """A column on the scale on which a normal, whole or without a tail, explains it best.
 
     ``steep`` is +1 or -1 where the best explanation is a cliff on that side; ``ends`` are the sides that may be cuts.
-    Plain values are divided by ``unit``, since squares of 1e300 or 1e-300 would leave the range of floats.
+    Plain values are divided by the largest, since squares of 1e300 or 1e-300 would leave the range of floats.
     """
 
     values: FloatArray
-    log_scale: bool
     steep: int
     ends: tuple[int, ...]
-    unit: float
-
-    def lost_beyond(self, sign: int) -> LostTail | None:
-        """The tail that explains the column best on this side, in its units."""
-        return self._in_units(lost_tail(self.values, sign > 0))
-
-    def cut_off(self, sign: int) -> LostTail | None:
-        """The tail beyond a cut at the last observed value, in the column's units."""
-        return (self.lost_beyond(sign) if self.steep == sign else None) or self._in_units(
-            cliff_tail(self.values, sign > 0)
-        )
-
-    def _in_units(self, tail: LostTail | None) -> LostTail | None:
-        if tail is None or self.log_scale:
-            return tail
-        center, scale, threshold = (self.unit * part for part in (tail.center, tail.scale, tail.threshold))
-        return tail._replace(center=center, scale=scale, threshold=threshold)
 
 
 class _Side(NamedTuple):
@@ -210,7 +184,7 @@ def find_evidence(table: FloatArray, numeric: Sequence[int], known: FloatArray, 
     return [
         _verdict(shapes[j], sides[j], shifts[j], int(known[j]))
         if j in sides
-        else Evidence(int(known[j]), "none", 0.0, None, False, None, "there is nothing to judge it by")
+        else Evidence(int(known[j]), "none", 0.0, None, "there is nothing to judge it by")
         for j in range(table.shape[1])
     ]
 
@@ -235,9 +209,8 @@ def _can_be_judged(column: FloatArray, missing: BoolArray) -> bool:
 
 def _shape(column: FloatArray) -> _Shape:
     """Where a column may have been cut, and the scale on which to say so."""
-    unit = float(np.nanmax(np.abs(column)))
     logs = np.log(column) if np.nanmin(column) > 0 else None
-    column = column / unit
+    column = column / float(np.nanmax(np.abs(column)))
     seen = column[~np.isnan(column)]
     ends = tuple(sign for sign in (1, -1) if not ends_in_pile(sign * seen))
     scales = [(column, 0.0, False)]
@@ -245,10 +218,10 @@ def _shape(column: FloatArray) -> _Shape:
         scales.append((logs, -float(np.log(seen).sum()), True))
     density = {(is_log, sign): end_density(sign * values) for values, _, is_log in scales for sign in (1, -1)}
     if len(np.unique(seen)) < _LEAST_LEVELS or max(density.values()) < _DENSE / 2:
-        return _Shape(column, False, 0, (), unit)
-    best, shape = -np.inf, _Shape(column, False, 0, (), unit)
+        return _Shape(column, 0, ())
+    best, shape = -np.inf, _Shape(column, 0, ())
     for values, jacobian, is_log in scales:
-        at_random = _at_random(values) + jacobian
+        at_random = normal_at_random(values) + jacobian
         fits = [(at_random, 0)]
         for sign in ends:
             tail = lost_tail(values, sign > 0)
@@ -258,14 +231,8 @@ def _shape(column: FloatArray) -> _Shape:
         explained, steep = max(fits)
         if explained > best:
             cuts = tuple(sign for sign in ends if sign == steep or density[is_log, sign] >= _DENSE)
-            best, shape = explained, _Shape(values, is_log, steep, cuts, unit)
+            best, shape = explained, _Shape(values, steep, cuts)
     return shape
-
-
-def _at_random(column: FloatArray) -> float:
-    """Log likelihood of a normal column that lost values at random, nats."""
-    seen = column[~np.isnan(column)]
-    return lost_at_random(len(seen), len(column) - len(seen)) - len(seen) * float(np.log(seen.std()))
 
 
 # What the others say
@@ -374,9 +341,9 @@ def _shift(others: list[dict[int, float]], sign: int) -> float:
 
 def _verdict(shape: _Shape, sides: dict[int, _Side], shifts: dict[int, float], known: int) -> Evidence:
     if known:
-        tail = shape.lost_beyond(known)
+        tail = lost_tail(shape.values, known > 0)
         kind: Kind = "cliff" if tail is not None and tail.found and abs(tail.slope) >= CLEAR_SLOPE else "soft"
-        return Evidence(known, kind, np.inf, tail, shape.log_scale, sides[known].support, "its direction was given")
+        return Evidence(known, kind, np.inf, sides[known].support, "its direction was given")
     sign = max(sides, key=lambda s: sides[s].best + shifts[s])
     cliff, soft, support = sides[sign].cliff + shifts[sign], sides[sign].soft + shifts[sign], sides[sign].support
     word, strength = "high" if sign > 0 else "low", max(cliff, soft)
@@ -385,14 +352,14 @@ def _verdict(shape: _Shape, sides: dict[int, _Side], shifts: dict[int, float], k
             f"its {word} values end abruptly, and the other columns place its missing cells beyond that end "
             f"({_percent(support.hidden)} of what they say about the mask agrees with it)"
         )
-        return Evidence(sign, "cliff", strength, shape.cut_off(sign), shape.log_scale, support, reason)
+        return Evidence(sign, "cliff", strength, support, reason)
     if soft >= SOFT_BELIEVED:
         reason = (
             f"it misses {word} values: {_percent(support.through)} of what the other columns say about its mask goes "
             f"through the value that they predict"
         )
-        return Evidence(sign, "soft", strength, None, shape.log_scale, support, reason)
-    return Evidence(0, "none", strength, None, shape.log_scale, support, _why_not(shape, sign, support))
+        return Evidence(sign, "soft", strength, support, reason)
+    return Evidence(0, "none", strength, support, _why_not(shape, sign, support))
 
 
 def _percent(share: float) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from pyro_mnar.data.columns import FloatArray
 from pyro_mnar.errors import InvalidInputError
-from pyro_mnar.estimators.start.lost_tail import CLEAR_SLOPE, NO_SPREAD, LostTail, lost_at_random, lost_tail
+from pyro_mnar.estimators.start.lost_tail import CLEAR_SLOPE, NO_SPREAD, LostTail, lost_tail, normal_at_random
 from pyro_mnar.model.mechanisms import Ignorable, Mechanism, SelfMasking
 
 #: Share of the columns with a cliff that must agree for the others to follow.
@@ -174,8 +174,8 @@ def _scales(column: FloatArray) -> list[_Scale]:
 
 
 def _at_random(column: FloatArray) -> float:
-    """Log likelihood of a normal column that lost values at random, nats."""
+    """Log likelihood of a normal column that lost values at random, nats; 0 where there is no spread to judge by."""
     seen = column[~np.isnan(column)]
     if len(seen) < 2 or seen.std() <= NO_SPREAD:
         return 0.0
-    return lost_at_random(len(seen), len(column) - len(seen)) - len(seen) * float(np.log(seen.std()))
+    return normal_at_random(column)

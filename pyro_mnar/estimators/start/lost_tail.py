@@ -188,6 +188,12 @@ def _ends_abruptly(values: FloatArray, n_missing: int) -> bool:
     return False
 
 
+def normal_at_random(column: FloatArray) -> float:
+    """Log likelihood of a normal column that lost values at random, nats, on the column's scale; shape (n,)."""
+    seen = column[~np.isnan(column)]
+    return lost_at_random(len(seen), len(column) - len(seen)) - len(seen) * float(np.log(seen.std()))
+
+
 def lost_at_random(n: int, n_missing: int) -> float:
     """Log likelihood of n standardised normal values, and of losing the others at random, nats."""
     result = n * (float(norm.logpdf(0.0)) - 0.5)

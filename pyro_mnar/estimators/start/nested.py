@@ -80,9 +80,7 @@ def start_nested(
     mechanism = set_up(given, columns)
     known = mechanism.own.sign.cpu().numpy().astype(np.float64)
     ordered = [*(column.column for column in layout.levels), *(column.column for column in layout.atoms)]
-    # Only the order of magnitude: squares of 1e140 are no numbers.
-    unit = np.nanmax(np.abs(table), axis=0, initial=1.0)
-    evidence = find_evidence(table / unit, [*layout.continuous, *ordered], known, seed)
+    evidence = find_evidence(table, [*layout.continuous, *ordered], known, seed)
     findings = _with_quorum(
         [Finding(e.direction, e.kind, float(e.strength), e.reason) for e in evidence], table, layout.continuous
     )
