@@ -81,7 +81,7 @@ class Posterior:
         n_draws = whole_number("n_draws", n_draws)
         self.columns = columns
         self._table = table
-        self._sampler = Sampler(joint, batch, n_draws, seed, byte_budget, bool(nonlinear(columns)))
+        self._sampler = Sampler(joint, batch, n_draws, seed, byte_budget)
         # Found together, row by row: the means and how far they can be trusted.
         self._known = np.zeros(batch.n_rows, dtype=bool)
         self._means = np.zeros(batch.x.shape)
@@ -343,7 +343,8 @@ class Posterior:
     def _examine(self) -> None:
         noise = self._sampler.point_noise()
         kept = self._room_for_weights()
-        for draws in self._sampler.chunks("mean", self.batch, noise, ~self._known):
+        values: Values = "mean and draw" if nonlinear(self.columns) else "mean"
+        for draws in self._sampler.chunks(values, self.batch, noise, ~self._known):
             rows = draws.rows.cpu().numpy()
             if kept is not None:
                 kept[:, rows] = -math.inf

@@ -14,9 +14,9 @@ from pyro_mnar.model.joint import GivenCode, Joint
 from pyro_mnar.model.likelihoods import RowDistribution
 from pyro_mnar.numerics.random_streams import BlockNoise, uniform
 
-#: What stands in the missing cells of each draw: its exact mean given z where there is one (else the draw), a draw,
-#: the decoder's mean, or nothing (codes and weights only).
-Values = Literal["mean", "draw", "none"]
+#: What stands in the missing cells of each draw: its exact mean given z where there is one (else the draw), that and a
+#: draw beside it, a draw, or nothing (codes and weights only).
+Values = Literal["mean", "mean and draw", "draw", "none"]
 
 BYTE_BUDGET = 64 * 2**20
 _HALVINGS = 6
@@ -57,12 +57,8 @@ def draw_chunk(
     first_draw: int,
     draws_at_once: int,
     values: Values,
-    both: bool = False,
 ) -> WeightedDraws:
-    """Weighted draws of the rows ``rows`` of the table, ``batch`` holding these alone.
-
-    ``both`` asks for draws of x_mis beside its means.
-    """
+    """Weighted draws of the rows ``rows`` of the table, ``batch`` holding these alone."""
     given: GivenCode | None = None
 
     def guide(batch: Batch) -> None:
@@ -79,8 +75,7 @@ def draw_chunk(
             log_w = log_weights(model_trace, guide_trace, (count, batch.n_rows))
             z = model_trace.nodes["z"]["value"]
             assert given is not None
-            x = None if values == "none" else _completed(joint, batch, model_trace, given, values)
-            drawn = draw_missing(joint, batch, z, given.rows) if both and "x_mis" not in model_trace.nodes else None
+            x, drawn = _completed(joint, batch, model_trace, given, values)
         finally:
             joint.generator = None
         parts.append(WeightedDraws(rows, z, x, log_w, drawn))
@@ -109,15 +104,19 @@ def code_carries_weight(joint: Joint, batch: Batch) -> bool:
     return not target and (joint.collapsed or not joint.has_mask_term)
 
 
-def _completed(joint: Joint, batch: Batch, model_trace: poutine.Trace, given: GivenCode, values: Values) -> Tensor:
-    """What to average in missing cells; never the decoder's means, which ignore s."""
+def _completed(
+    joint: Joint, batch: Batch, model_trace: poutine.Trace, given: GivenCode, values: Values
+) -> tuple[Tensor | None, Tensor | None]:
+    """The completed rows to average, never by the decoder's means, which ignore s; and draws beside exact means."""
+    if values == "none":
+        return None, None
     if "x_mis" in model_trace.nodes:
-        x_mis = _among_inner_draws(joint, model_trace, values)
-    elif values == "draw":
-        return draw_missing(joint, batch, given.z, given.rows)
-    else:
-        x_mis = joint.missing_given_code(given.z, given.rows, batch).mean
-    return torch.where(batch.observed, batch.x, x_mis)
+        return torch.where(batch.observed, batch.x, _among_inner_draws(joint, model_trace, values)), None
+    if values == "draw":
+        return draw_missing(joint, batch, given.z, given.rows), None
+    part = joint.missing_given_code(given.z, given.rows, batch)
+    drawn = torch.where(batch.observed, batch.x, part.rsample()) if values == "mean and draw" else None
+    return torch.where(batch.observed, batch.x, part.mean), drawn
 
 
 def _among_inner_draws(joint: Joint, model_trace: poutine.Trace, values: Values) -> Tensor:
@@ -127,7 +126,7 @@ def _among_inner_draws(joint: Joint, model_trace: poutine.Trace, values: Values)
     if log_inner is None:
         return x_mis
     share = torch.softmax(log_inner, -1)
-    if values == "mean":
+    if values != "draw":
         return (share.unsqueeze(-1) * x_mis).sum(-2)
     level = uniform((*share.shape[:-1], 1), share, joint.generator)
     chosen = (share.cumsum(-1) < level).sum(-1, keepdim=True).clamp(max=share.shape[-1] - 1)

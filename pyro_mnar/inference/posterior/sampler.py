@@ -57,14 +57,11 @@ class Group:
 class Sampler:
     """Weighted draws of the rows of a batch, in float64; see :class:`~pyro_mnar.inference.posterior.Posterior`."""
 
-    def __init__(
-        self, joint: Joint, batch: Batch, n_draws: int, seed: int, byte_budget: int, both: bool = False
-    ) -> None:
+    def __init__(self, joint: Joint, batch: Batch, n_draws: int, seed: int, byte_budget: int) -> None:
         self.joint = copy.deepcopy(joint).double().eval()
         self.batch = batch.to(batch.x.device, torch.float64)
         self.seed = seed
         self.byte_budget = byte_budget
-        self.both = both
         self.check_draws(n_draws)
         self.groups = [self._all_rows(n_draws)]
 
@@ -187,8 +184,7 @@ class Sampler:
         at_once = max(1, min(group.n_draws, budget // cell))
         part = group.part(torch.arange(done, min(done + count, len(group.rows)), device=group.rows.device))
         at = (part.n_draws, part.first_draw, at_once)
-        both = self.both and values == "mean"
-        return draw_chunk(pair, batch.rows(part.rows), part.rows, part.proposal, noise, *at, values, both)
+        return draw_chunk(pair, batch.rows(part.rows), part.rows, part.proposal, noise, *at, values)
 
     def _proposal(self, rows: Tensor, settings: Refinement, n_inner: int, first_draw: int) -> StudentRows:
         pair = self._pair(n_inner)
