@@ -54,7 +54,7 @@ def fit(
         raise InvalidInputError("--exclude leaves no column to model; exclude fewer columns")
     chosen = build_mechanism(mechanism, direction or (), [str(name) for name in rows.columns])
 
-    from pyro_mnar.cli.show import print_table
+    from pyro_mnar.cli.show import print_mechanism
     from pyro_mnar.estimators import MNARImputer, TrainingSettings
     from pyro_mnar.persistence import check_place, save
     from pyro_mnar.studies.environment import available_cores, limit_threads
@@ -71,8 +71,5 @@ def fit(
     imputer.fit(rows)
     imputer.set_params(verbose=False, training=None)
     save(imputer, out, overwrite=force)
-    print_table(
-        imputer.mechanism_report().drop(columns="evidence", errors="ignore"),
-        "Why cells are missing, as learned (original units)",
-    )
+    print_mechanism(imputer.mechanism_report())
     say(f"Fitted to {len(rows)} rows in {time.perf_counter() - started:.0f} s and saved: {out}")

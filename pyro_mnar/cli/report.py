@@ -15,7 +15,7 @@ def report(
     force: Force = False,
 ) -> None:
     """Show a saved model: its class, its training, and the mechanism that it learned (original units)."""
-    from pyro_mnar.cli.show import print_table
+    from pyro_mnar.cli.show import print_mechanism
     from pyro_mnar.data.atomic import check_destination, replacing
 
     if out is not None:
@@ -31,7 +31,7 @@ def report(
         f"{type(estimator).__name__} of {len(estimator.columns_.names)} columns, {estimator.n_iter_} passes over the "
         f"data; bound {bounds[-1]:.3f} nats per row ({which}, standardised scale)"
     )
-    print_table(found.drop(columns="evidence", errors="ignore"), "Why cells are missing, as learned (original units)")
+    print_mechanism(found)
     if out is not None:
         with replacing(out) as temporary:
             found.to_csv(temporary, index=False)

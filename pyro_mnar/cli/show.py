@@ -26,6 +26,11 @@ def print_table(frame: pd.DataFrame, title: str) -> None:
     console.print(table)
 
 
+def print_mechanism(report: pd.DataFrame) -> None:
+    """A mechanism report as a table of numbers; the kind of evidence is part of its sentences."""
+    print_table(report.drop(columns="evidence", errors="ignore"), "Why cells are missing, as learned (original units)")
+
+
 def print_words(report: pd.DataFrame) -> None:
     """A mechanism report in words, a line for each column that has holes, or its numbers where it has no words."""
     holed = report[report["missing_rate"] > 0]
