@@ -35,7 +35,7 @@ from pyro_mnar.estimators.explained import Explained
 from pyro_mnar.estimators.parameters import check_parameters, check_size, checked_device, drawn_seed
 from pyro_mnar.estimators.settings import TrainingSettings
 from pyro_mnar.estimators.start.log_scale import check_positive, find_log_columns
-from pyro_mnar.estimators.start.nested import start_nested
+from pyro_mnar.estimators.start.nested import Finding, start_nested
 from pyro_mnar.estimators.start.plan import passes, set_up, start_from_tails
 from pyro_mnar.inference.posterior import Posterior
 from pyro_mnar.inference.progress import training_bar
@@ -64,11 +64,14 @@ class Described(NamedTuple):
         Names, and what to standardise with.
     mechanism : Mechanism or None
         In the state from which training starts; None: as it is made.
+    findings : tuple of Finding
+        What each column shows of hiding its own values; empty where nothing was looked for.
     """
 
     layout: Layout
     columns: ColumnInfo
     mechanism: Mechanism | None = None
+    findings: tuple[Finding, ...] = ()
 
 
 class Parts(NamedTuple):
@@ -254,7 +257,7 @@ class JointEstimator(Explained, BaseEstimator):
         self._seed = drawn_seed(self.random_state)
         check_size(self, table.shape)
         described = self._describe(table)
-        self.layout_, self.columns_ = described.layout, described.columns
+        self.layout_, self.columns_, self.findings_ = described.layout, described.columns, described.findings
         data = Batch(*self._batch(table)[:2], target).to(self.device, torch.float32)
         self.joint_ = self._new_joint(torch.as_tensor(self._can_be_missing(table)))
         settings = self._fit_settings(len(table), head_weight_decay)
@@ -272,7 +275,7 @@ class JointEstimator(Explained, BaseEstimator):
         return (self.training or TrainingSettings()).filled(self._training_defaults)
 
     def _fit_settings(self, n_rows: int, head_weight_decay: float) -> FitSettings:
-        training = self.training_used
+        training, chosen = self.training_used, None if self.training is None else self.training.gradient
         assert training.learning_rate and training.final_rate and training.n_draws and training.gradient
         return FitSettings(
             max_iter=passes(self._steps, n_rows, training.batch_size) if self.max_iter is None else self.max_iter,
@@ -282,7 +285,7 @@ class JointEstimator(Explained, BaseEstimator):
             mechanism_learning_rate=training.mechanism_learning_rate,
             final_rate=training.final_rate,
             head_weight_decay=head_weight_decay,
-            gradient="standard" if self._choices_are_drawn() and self._gradient_is_free() else training.gradient,
+            gradient=chosen or ("standard" if self._choices_are_drawn() else training.gradient),
             validation_fraction=training.validation_fraction,
             tol=training.tol,
             n_iter_no_change=training.n_iter_no_change,
@@ -295,9 +298,6 @@ class JointEstimator(Explained, BaseEstimator):
         drawn = joint.has_mask_term and not joint.collapsed
         return drawn and bool(layout.discrete or layout.levels or layout.atoms)
 
-    def _gradient_is_free(self) -> bool:
-        return self.training is None or self.training.gradient is None
-
     def _describe(self, table: FloatArray) -> Described:
         """Kinds, scales and the mechanism's start of the model's columns, shape (n, p), NaN = missing."""
         layout, columns = self._schema.describe(table)
@@ -307,8 +307,8 @@ class JointEstimator(Explained, BaseEstimator):
         if self.training_used.start == "cliff" and self.training_used.collapse is not False:
             mechanism = mechanisms.by_name(self.mechanism)
             if isinstance(mechanism, mechanisms.Nested):
-                nested, self.findings_ = start_nested(table, layout, columns, mechanism, self._seed)
-                return Described(layout, nested.columns, nested.mechanism)
+                nested, findings = start_nested(table, layout, columns, mechanism, self._seed)
+                return Described(layout, nested.columns, nested.mechanism, findings)
             on_scale = transformed(table, columns.transforms)
             start = start_from_tails(on_scale, columns, mechanism, layout.continuous)
             if start is not None:

@@ -118,10 +118,9 @@ class Imputer(TransformerMixin, JointEstimator):
             draws = self._posterior(modelled).refine().sample(m)
             complete = [self._completed(table, self._tidied(modelled, draw)) for draw in draws]
             return [self._given(X, table, values) for values in complete]
-        generator = np.random.default_rng(self._seed)
+        generator, n_rows = np.random.default_rng(self._seed), len(self._read(X, reset=False).values)
         tables = []
         for _ in range(m):
-            n_rows = len(self._read(X, reset=False).values)
             other = clone(self).set_params(random_state=int(generator.integers(2**31)))
             other.fit(_safe_indexing(X, generator.integers(n_rows, size=n_rows)))
             tables += other.multiple_impute(X, 1)

@@ -192,3 +192,10 @@ def test_multiple_imputation_leaves_observed_cells_bit_for_bit(kind: Any, refit:
         assert found[~np.isnan(X)].tobytes() == X[~np.isnan(X)].tobytes()
         assert np.isfinite(found).all()
     assert np.asarray(given).tobytes() == X.tobytes()
+
+
+def test_a_second_fit_keeps_no_finding_of_the_first() -> None:
+    X = table()
+    imputer = small_imputer().fit(X)
+    assert len(imputer.findings_) == X.shape[1]
+    assert imputer.set_params(mechanism="self-masking").fit(X).findings_ == ()
