@@ -90,14 +90,10 @@ def uci(
     workers: Workers = None,
 ) -> None:
     """Five UCI tables whose first columns lose all values above their means: every method, beside published numbers."""
-    from rich.console import Console
-
     from pyro_mnar.studies.uci.study import reproduce_uci
 
     written = reproduce_uci(out, quick=quick, seeds=seeds, parity=parity, data_home=data, workers=workers)
-    Console(stderr=True, markup=False).print(
-        f"Written to {out}: rows.jsonl, " + ", ".join(path.name for path in written)
-    )
+    _say_written(out, written)
 
 
 Part = Annotated[str | None, typer.Option(help="Only these, with commas between the names.")]
@@ -117,21 +113,11 @@ def field(
 
     Run in pieces with --tables, --masks, --methods and --seeds; tables and picture are made of all finished rows.
     """
-    from rich.console import Console
-
     from pyro_mnar.studies.field.study import reproduce_field
 
-    written = reproduce_field(
-        out,
-        quick=quick,
-        tables=_names(tables),
-        masks=_names(masks),
-        methods=_names(methods),
-        seeds=_numbers(seeds),
-        data_home=data,
-        workers=workers,
-    )
-    Console(stderr=True).print(f"Written to {out}: rows.jsonl, " + ", ".join(path.name for path in written))
+    part = {"tables": _names(tables), "masks": _names(masks), "methods": _names(methods)}
+    written = reproduce_field(out, quick=quick, seeds=_numbers(seeds), data_home=data, workers=workers, **part)
+    _say_written(out, written)
 
 
 def mixed(
@@ -148,21 +134,19 @@ def mixed(
 
     Run in pieces with --tables, --masks, --methods and --seeds; tables and picture are made of all finished rows.
     """
-    from rich.console import Console
-
     from pyro_mnar.studies.mixed.study import reproduce_mixed
 
-    written = reproduce_mixed(
-        out,
-        quick=quick,
-        tables=_names(tables),
-        masks=_names(masks),
-        methods=_names(methods),
-        seeds=_numbers(seeds),
-        data_home=data,
-        workers=workers,
+    part = {"tables": _names(tables), "masks": _names(masks), "methods": _names(methods)}
+    written = reproduce_mixed(out, quick=quick, seeds=_numbers(seeds), data_home=data, workers=workers, **part)
+    _say_written(out, written)
+
+
+def _say_written(out: Path, written: list[Path]) -> None:
+    from rich.console import Console
+
+    Console(stderr=True, markup=False).print(
+        f"Written to {out}: rows.jsonl, " + ", ".join(path.name for path in written)
     )
-    Console(stderr=True).print(f"Written to {out}: rows.jsonl, " + ", ".join(path.name for path in written))
 
 
 def _names(text: str | None) -> list[str] | None:

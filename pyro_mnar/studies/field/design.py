@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.studies.field.masks import MASKS, SEED_CURVES, SEED_MASK
 from pyro_mnar.studies.field.methods import BASELINES, has_miceforest
 from pyro_mnar.studies.field.tables import NAMES
+from pyro_mnar.studies.parts import chosen, part_of
 
 Settings = dict[str, Any]
 Name = TypeVar("Name", str, int)
@@ -95,7 +95,6 @@ def field_rows(
     InvalidInputError
         An unknown name, or a selection without rows.
     """
-    every = _quick_rows() if quick else _all_rows()
     kept = {
         "table": chosen("tables", tables, (*NAMES,)),
         "mask": chosen("masks", masks, (*MASKS, SEED_MASK)),
@@ -103,30 +102,7 @@ def field_rows(
     }
     if methods is None and not has_miceforest():
         kept["method"] = kept["method"] - {"miceforest"}
-    wanted = None if seeds is None else set(seeds)
-    rows = tuple(
-        row
-        for row in every
-        if all(getattr(row, name) in names for name, names in kept.items()) and (wanted is None or row.seed in wanted)
-    )
-    if not rows:
-        raise InvalidInputError("no row of the study is of these tables, masks, methods and seeds at once")
-    return rows
-
-
-def chosen(what: str, names: Iterable[str] | None, known: Sequence[str]) -> set[str]:
-    """The names to keep, all of them known.
-
-    Examples
-    --------
-    >>> sorted(chosen("masks", ["mar"], ("mcar", "mar"))), sorted(chosen("masks", None, ("mcar", "mar")))
-    (['mar'], ['mar', 'mcar'])
-    """
-    kept = set(known if names is None else names)
-    unknown = sorted(kept - set(known))
-    if unknown:
-        raise InvalidInputError(f"{what} holds {unknown[0]!r}; the names are {', '.join(known)}")
-    return kept
+    return part_of(_quick_rows() if quick else _all_rows(), kept, seeds)
 
 
 def _all_rows() -> list[FieldRow]:

@@ -54,6 +54,46 @@ def has_miceforest() -> bool:
     return importlib.util.find_spec("miceforest") is not None
 
 
+def draw_with_miceforest(
+    frame: pd.DataFrame, seed: int, strategy: Mapping[Any, str] | None = None
+) -> list[pd.DataFrame]:
+    """Completed tables by miceforest, on one thread.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Numbers, and categories that are levels, with holes.
+    seed : int
+        Of its trees and draws.
+    strategy : mapping or None
+        How it matches each column, by name; None leaves it to the package.
+
+    Raises
+    ------
+    StudyError
+        It is not installed.
+    """
+    if not has_miceforest():
+        raise StudyError("the method 'miceforest' needs its package: pip install 'pyro-mnar[bench]'")
+    import miceforest
+
+    # Names of columns may hold what LightGBM does not take.
+    names = {name: f"x{j}" for j, name in enumerate(frame)}
+    options = {} if strategy is None else {"mean_match_strategy": {names[name]: how for name, how in strategy.items()}}
+    kernel = miceforest.ImputationKernel(
+        frame.rename(columns=names), num_datasets=MICEFOREST_DRAWS, random_state=seed, **options
+    )
+    kernel.mice(5, num_threads=1)
+    back = {new: name for name, new in names.items()}
+    return [kernel.complete_data(i).rename(columns=back) for i in range(MICEFOREST_DRAWS)]
+
+
+def observed_scale(table: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Mean and standard deviation of each column's observed values (1 where they have none), shape (p,) each."""
+    spread = np.nanstd(table, axis=0)
+    return np.nanmean(table, axis=0), np.where(spread > 0, spread, 1.0)
+
+
 def baseline(name: str, holed: pd.DataFrame, seed: int) -> Imputed:
     """A method that is no model of this package.
 
@@ -69,8 +109,7 @@ def baseline(name: str, holed: pd.DataFrame, seed: int) -> Imputed:
         Of what is random in it.
     """
     table = holed.to_numpy()
-    centre, spread = np.nanmean(table, axis=0), np.nanstd(table, axis=0)
-    spread = np.where(spread > 0, spread, 1.0)
+    centre, spread = observed_scale(table)
     start = time.process_time()
     point, draw = BASELINES[name]((table - centre) / spread, seed)
     middle = time.process_time()
@@ -139,15 +178,8 @@ def _forest(table: FloatArray, seed: int) -> tuple[FloatArray, None]:
 
 def _miceforest(table: FloatArray, seed: int) -> tuple[FloatArray, Draw]:
     """Its completed tables are draws; their mean is its best guess under squared error."""
-    if not has_miceforest():
-        raise StudyError("the method 'miceforest' needs its package: pip install 'pyro-mnar[bench]'")
-    import miceforest
-
-    # Names of columns may hold what LightGBM does not take.
-    frame = pd.DataFrame(table, columns=[f"x{j}" for j in range(table.shape[1])])
-    kernel = miceforest.ImputationKernel(frame, num_datasets=MICEFOREST_DRAWS, random_state=seed)
-    kernel.mice(5, num_threads=1)
-    draws = np.stack([kernel.complete_data(i).to_numpy(dtype=float) for i in range(MICEFOREST_DRAWS)])
+    frame = pd.DataFrame(table)
+    draws = np.stack([drawn.to_numpy(dtype=float) for drawn in draw_with_miceforest(frame, seed)])
     return draws.mean(0), lambda: draws
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pyro_mnar.studies import sources
-from pyro_mnar.studies.sources.tables import public_table
+from pyro_mnar.studies.sources.tables import public_table, sample_rows
 
 #: By the study's name: the loader's.
 _PUBLISHED = {"banknote": "banknote", "concrete": "concrete", "red": "wine_red", "white": "wine_white"}
@@ -51,6 +51,4 @@ def complete_table(
     else:
         table = public_table(name, data_home).data.select_dtypes("number")
     rows = SAMPLES.get(name) if rows is None else rows
-    if rows is not None and rows < len(table):
-        table = table.iloc[np.sort(np.random.default_rng(0).permutation(len(table))[:rows])]
-    return table.astype(np.float64).reset_index(drop=True)
+    return sample_rows(table.astype(np.float64), rows)

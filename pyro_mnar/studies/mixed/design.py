@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pyro_mnar.errors import InvalidInputError
-from pyro_mnar.studies.field.design import chosen
 from pyro_mnar.studies.field.methods import has_miceforest
 from pyro_mnar.studies.mixed.masks import MASKS
 from pyro_mnar.studies.mixed.methods import BASELINES
 from pyro_mnar.studies.mixed.tables import TABLES
+from pyro_mnar.studies.parts import chosen, part_of
 
 Settings = dict[str, Any]
 
@@ -77,20 +76,14 @@ def mixed_rows(
     InvalidInputError
         An unknown name, or a selection without rows.
     """
-    kept_tables, kept_masks = chosen("tables", tables, (*TABLES,)), chosen("masks", masks, MASKS)
-    kept_methods = chosen("methods", methods, METHODS)
+    kept = {
+        "table": chosen("tables", tables, (*TABLES,)),
+        "mask": chosen("masks", masks, MASKS),
+        "method": chosen("methods", methods, METHODS),
+    }
     if methods is None and not has_miceforest():
-        kept_methods -= {"miceforest"}
-    wanted = set(SEEDS if seeds is None else seeds)
-    every = _quick_rows() if quick else _all_rows()
-    rows = tuple(
-        row
-        for row in every
-        if row.table in kept_tables and row.mask in kept_masks and row.method in kept_methods and row.seed in wanted
-    )
-    if not rows:
-        raise InvalidInputError("no row of the study is of these tables, masks, methods and seeds at once")
-    return rows
+        kept["method"] = kept["method"] - {"miceforest"}
+    return part_of(_quick_rows() if quick else _all_rows(), kept, seeds)
 
 
 def _all_rows() -> list[MixedRow]:

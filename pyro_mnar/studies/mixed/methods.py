@@ -12,9 +12,8 @@ from sklearn.experimental import enable_iterative_imputer  # noqa: F401 - makes 
 from sklearn.impute import IterativeImputer, KNNImputer
 
 from pyro_mnar.data.columns import FloatArray
-from pyro_mnar.errors import StudyError
 from pyro_mnar.estimators import MNARImputer
-from pyro_mnar.studies.field.methods import DRAWS, MICEFOREST_DRAWS, has_miceforest
+from pyro_mnar.studies.field.methods import DRAWS, draw_with_miceforest, observed_scale
 from pyro_mnar.studies.mixed.missforest import forest_chain
 from pyro_mnar.studies.mixed.tables import level_columns, number_columns
 
@@ -139,8 +138,7 @@ def _on_one_hot(
     """Let an imputer of numbers complete standardised numbers and a column of 0 and 1 per level, from ``first`` on."""
     names, levels = number_columns(holed), level_columns(holed)
     table = holed[names].to_numpy(dtype=float)
-    centre, spread = np.nanmean(table, axis=0), np.nanstd(table, axis=0)
-    spread = np.where(spread > 0, spread, 1.0)
+    centre, spread = observed_scale(table)
     parts = [(table - centre) / spread]
     for name in levels:
         codes = holed[name].cat.codes.to_numpy()
@@ -163,22 +161,11 @@ def _missforest(holed: pd.DataFrame, seed: int) -> Filled:
 
 
 def _miceforest(holed: pd.DataFrame, seed: int) -> Filled:
-    if not has_miceforest():
-        raise StudyError("the method 'miceforest' needs its package: pip install 'pyro-mnar[bench]'")
-    import miceforest
-
-    # Names of columns may hold what LightGBM does not take; whole numbers with holes are numbers.
-    names = {name: f"x{j}" for j, name in enumerate(holed)}
-    frame = holed.astype(dict.fromkeys(number_columns(holed), float)).rename(columns=names)
-    # Levels are drawn by their probabilities: matching them by log odds breaks off where a tree is certain.
-    strategy = {names[name]: "fast" for name in level_columns(holed)}
-    strategy |= {names[name]: "normal" for name in number_columns(holed)}
-    kernel = miceforest.ImputationKernel(
-        frame, num_datasets=MICEFOREST_DRAWS, mean_match_strategy=strategy, random_state=seed
-    )
-    kernel.mice(5, num_threads=1)
-    back = {new: name for name, new in names.items()}
-    tables = [kernel.complete_data(i).rename(columns=back) for i in range(MICEFOREST_DRAWS)]
+    # Whole numbers with holes are numbers. Levels are drawn by their probabilities: matching them by log odds breaks
+    # off where a tree is certain.
+    numbers, levels = number_columns(holed), level_columns(holed)
+    strategy = {**dict.fromkeys(levels, "fast"), **dict.fromkeys(numbers, "normal")}
+    tables = draw_with_miceforest(holed.astype(dict.fromkeys(numbers, float)), seed, strategy)
     return _from_tables(holed, tables, None, 0.0, 0.0)
 
 

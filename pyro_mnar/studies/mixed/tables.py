@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pyro_mnar.data.columns import FloatArray
-from pyro_mnar.studies.sources.tables import public_table
+from pyro_mnar.studies.sources.tables import public_table, sample_rows
 
 #: Rows of each table that are used, the same for all seeds.
 ROWS = 3_000
@@ -70,8 +70,7 @@ def complete_table(name: str, data_home: Path | None, rows: int | None = None) -
         Shape (n, p).
     """
     table, known = public_table(name, data_home).data.dropna(), TABLES[name]
-    rows = ROWS if rows is None else rows
-    table = table.iloc[np.sort(np.random.default_rng(0).permutation(len(table))[:rows])].reset_index(drop=True)
+    table = sample_rows(table, ROWS if rows is None else rows)
     text = [column for column in table if not pd.api.types.is_numeric_dtype(table[column])]
     for column in (*text, *known.levels, *known.ordered):
         levels = sorted(table[column].unique())

@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from pyro_mnar.errors import DatasetError, InvalidInputError
@@ -147,3 +148,15 @@ def _found(name: str, source: TableFile, data_home: Folder) -> Path:
     if path is None:
         raise DatasetError(f"{what} is neither at {candidates[0]} nor at {candidates[1]}: put it there")
     return checked(path, source.sha256, what)
+
+
+def sample_rows(table: pd.DataFrame, rows: int | None) -> pd.DataFrame:
+    """At most so many rows of a table, drawn at random once and in their order; None takes all. Rows count from 0.
+
+    Examples
+    --------
+    >>> len(sample_rows(pd.DataFrame({"a": range(9)}), 4)), len(sample_rows(pd.DataFrame({"a": range(9)}), None))
+    (4, 9)
+    """
+    chosen = np.sort(np.random.default_rng(0).permutation(len(table))[:rows])
+    return table.iloc[chosen].reset_index(drop=True)
