@@ -192,10 +192,12 @@ class Joint(nn.Module):
         s = self.mechanism.given_code(x, z)
         curve = self.mechanism.curve(z) if self.one_cell_groups else None
         if curve is not None:
-            # A group that is one cell of the table has the curve of the category that is present, at 1.
+            # A group that is one cell of the table has the curve of the category that is present, at 1; where the
+            # category does not matter, that of its first column.
             logits = s.logits.clone()
             for group in self.one_cell_groups:
-                logits[..., group[0]] = (x[..., group] * s.logits[..., group]).sum(-1)
+                if curve.flat is None or not bool(curve.flat[group].all()):
+                    logits[..., group[0]] = (x[..., group] * s.logits[..., group]).sum(-1)
             s = Bernoulli(logits=logits, validate_args=False)
         return MaskGivenRow(s, self.active, self.n_inner if n_inner is None else n_inner, x.dtype, self.one_cell_groups)
 

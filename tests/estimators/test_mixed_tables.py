@@ -227,14 +227,13 @@ def simple_errors(given: pd.DataFrame, complete: pd.DataFrame, lost: pd.DataFram
     return best
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_table_of_a_new_user() -> None:
+@pytest.mark.parametrize("mechanism", ["auto", pytest.param("ignorable", marks=pytest.mark.slow)])
+def test_the_table_of_a_new_user(mechanism: str) -> None:
     complete = people(800)
     given = holed(complete)
     lost = given.isna()
-    imputer = MNARImputer("ignorable", random_state=0)
-    completed = imputer.fit_transform(given)
+    completed = MNARImputer(mechanism, random_state=0).fit_transform(given)
     assert_possible(completed, given)
     found, simple = errors(completed, complete, lost), simple_errors(given, complete, lost)
     worse = {name: (error, simple[name]) for name, error in found.items() if error > 1.1 * simple[name] + 1e-12}

@@ -11,8 +11,10 @@ from scipy.stats import norm
 
 from pyro_mnar.data.columns import Atoms, Group, Layout, Levels
 from pyro_mnar.model.curve import Curve
-from pyro_mnar.model.likelihoods import AtomRows, GaussianRows, LevelRows, MaskedRows, MixedLikelihood
+from pyro_mnar.model.likelihoods import AtomRows, GaussianRows, LevelRows, MaskedRows, MixedLikelihood, MixedRows
+from pyro_mnar.model.likelihoods.categorical import CategoricalRows
 from pyro_mnar.model.likelihoods.levels import LevelTable
+from pyro_mnar.model.likelihoods.mixed import Block
 from pyro_mnar.model.mechanisms import Nested
 from tests.support.pairs import info
 
@@ -223,3 +225,21 @@ def test_nested_mechanism_starts_a_slope_where_the_evidence_is() -> None:
     curve = mechanism.curve()
     torch.testing.assert_close(curve.slope, torch.tensor([-3.0, 0.0]))
     assert curve.intercept[0].item() == pytest.approx(1.5)
+
+
+def test_a_cell_of_which_the_category_does_not_matter_goes_missing_by_the_code_alone() -> None:
+    mechanism = Nested()
+    mechanism.setup(info(3))
+    mechanism.setup_code(2)
+    with torch.no_grad():
+        mechanism.own.offset_parameter.copy_(torch.tensor([-0.5, 0.3, 2.0]))
+        mechanism.loading.copy_(torch.tensor([[1.0, 0.5], [-2.0, 0.0], [0.0, 3.0]]))
+    group, z = torch.arange(3), normals(K, 2, 2).float()
+    rows = MixedRows([Block(group, CategoricalRows(normals(K, 2, 3, seed=1).float()), one_cell=True)])
+    observed = torch.tensor([[True], [False]]).expand(2, 3)
+    x = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    masked = MaskedRows(mechanism.curve(z), x, observed, torch.tensor([True, False, False]))
+    t = -0.5 + z[..., 0] + 0.5 * z[..., 1]
+    expected = log_ndtr((t * torch.tensor([-1.0, 1.0])).numpy())
+    np.testing.assert_allclose(rows.mask_term(masked).log_prob(observed).detach(), expected, atol=1e-6)
+    torch.testing.assert_close(rows.missing_given_mask(masked).mean[:, 1].detach(), rows.mean[:, 1])

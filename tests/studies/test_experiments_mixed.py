@@ -40,7 +40,7 @@ def record(table: str, method: str, **result: float) -> Record:
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_is_complete_and_knows_its_levels(name: str, data_folder: Path) -> None:
     table = complete_table(name, data_folder)
-    assert len(table) <= 3000 and not table.isna().to_numpy().any()
+    assert len(table) <= 1000 and not table.isna().to_numpy().any()
     assert level_columns(table) and number_columns(table)
     assert all(pd.api.types.is_numeric_dtype(table[column]) for column in number_columns(table))
     for column in number_columns(table):

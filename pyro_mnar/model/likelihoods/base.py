@@ -36,7 +36,11 @@ class MaskedRows(NamedTuple):
     def block(self, columns: Tensor, one_cell: bool) -> "MaskedRows":
         """These columns of the rows."""
         at = (self.x[..., columns], self.observed[..., columns], self.active[columns])
-        return MaskedRows(self.curve.at(columns), *at, one_cell)
+        curve = self.curve.at(columns)
+        if one_cell and curve.flat is not None and bool(curve.flat.all()):
+            # One cell whose category does not matter: all its columns go missing by the curve of the first.
+            curve = self.curve.at(columns[:1].expand(len(columns)))
+        return MaskedRows(curve, *at, one_cell)
 
 
 class RowDistribution(TorchDistribution, ABC):

@@ -25,7 +25,7 @@ METHODS = (*BASELINES, *MODELS)
 
 QUICK_ROWS = 150
 QUICK_TABLES, QUICK_MASKS = ("cmc", "california"), MASKS
-QUICK_METHODS = ("mean", "knn", "mice", "ignorable")
+QUICK_METHODS = ("mean", "knn", "mice", "ignorable", "auto")
 _QUICK: Settings = {"max_iter": 5, "n_draws_posterior": 100}
 
 

@@ -14,7 +14,7 @@ from pyro_mnar.data.columns import FloatArray
 from pyro_mnar.studies.sources.tables import public_table, sample_rows
 
 #: Rows of each table that are used, the same for all seeds.
-ROWS = 3_000
+ROWS = 1_000
 
 
 class Description(NamedTuple):
