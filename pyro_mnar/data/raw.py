@@ -109,7 +109,7 @@ def marks_with_number(missing_values: Any) -> bool:
     >>> marks_with_number(-1), marks_with_number(np.nan), marks_with_number(None)
     (True, False, False)
     """
-    return not (missing_values is None or missing_values is pd.NA or np.isnan(missing_values))
+    return not pd.isna(missing_values)
 
 
 def is_polars(X: Any) -> bool:

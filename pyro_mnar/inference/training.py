@@ -17,6 +17,7 @@ from pyro_mnar import __version__
 from pyro_mnar.errors import FitDivergedError, TrainingWarning
 from pyro_mnar.inference.checkpoint import Checkpoint
 from pyro_mnar.inference.importance import Gradient, ImportanceBound
+from pyro_mnar.inference.interrupts import interrupts_wait
 from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.curve import Curve
 from pyro_mnar.model.joint import Joint
@@ -163,10 +164,11 @@ def fit(
                 latest = history.validation_bound[-1] if history.validation_bound else None
                 report(history.n_iter, settings.max_iter, history.bound[-1], latest)
     finally:
-        if run.best:
-            joint.load_state_dict(run.best)
-        joint.forget()
-        joint.eval()
+        with interrupts_wait():
+            if run.best:
+                joint.load_state_dict(run.best)
+            joint.forget()
+            joint.eval()
     if not math.isfinite(history.bound[-1]):
         raise FitDivergedError(
             "the last pass had no step with a finite loss and gradient; lower learning_rate, raise min_scale, or look "
@@ -302,15 +304,24 @@ class Run:
             group["lr"] = rate * share
 
     def _record(self) -> None:
-        self.history.bound.append(-self.total.item() / self.rows if self.rows else math.nan)
-        record_curve(self.joint, self.history)
+        """Put down what the pass gave: all of it, with the weights of the best bound that is told, or nothing."""
+        bound = -self.total.item() / self.rows if self.rows else math.nan
+        slope, intercept = curve_numbers(self.joint)
+        value, weights = -math.inf, None
         if self.held_out is not None:
             value = held_out_bound(self.joint, self.held_out, self.bound, self.settings.seed)
-            self.history.validation_bound.append(value)
-            self.stale = 0 if value > self.best_bound + self.settings.tol else self.stale + 1
-            if value > self.best_bound:
-                self.best_bound, self.best = value, copy.deepcopy(self.joint.state_dict())
-        self.history.seconds.append(time.perf_counter() - self.start)
+            weights = copy.deepcopy(self.joint.state_dict()) if value > self.best_bound else None
+        with interrupts_wait():
+            self.history.bound.append(bound)
+            if slope:
+                self.history.slope.append(slope)
+                self.history.intercept.append(intercept)
+            if self.held_out is not None:
+                self.history.validation_bound.append(value)
+                self.stale = 0 if value > self.best_bound + self.settings.tol else self.stale + 1
+            if weights is not None:
+                self.best_bound, self.best = value, weights
+            self.history.seconds.append(time.perf_counter() - self.start)
 
     def _skip(self, loss: float) -> None:
         """Leave a step out; after too many in a row go back to finite ground at half the rate, once."""
@@ -419,12 +430,10 @@ def held_out_bound(joint: Joint, data: Batch, bound: ImportanceBound, seed: int,
     return -total / data.n_rows
 
 
-def record_curve(joint: Joint, history: History) -> None:
-    """Keep the path of slope and intercept (standardised scale) when the mechanism is a curve."""
+def curve_numbers(joint: Joint) -> tuple[list[float], list[float]]:
+    """Slope and intercept (standardised scale) when the mechanism is a curve; else nothing."""
     curve = joint.mechanism.curve() if joint.has_mask_term else None
-    if curve is not None:
-        history.slope.append(_numbers(curve.slope))
-        history.intercept.append(_numbers(curve.intercept))
+    return ([], []) if curve is None else (_numbers(curve.slope), _numbers(curve.intercept))
 
 
 def is_shared(curve: Curve | None) -> bool:
@@ -434,9 +443,7 @@ def is_shared(curve: Curve | None) -> bool:
 
 def record_shared(joint: Joint, history: History) -> None:
     """Keep slope and intercept after a step."""
-    curve = joint.mechanism.curve()
-    assert curve is not None
-    history.shared_curve.append(_numbers(curve.slope) + _numbers(curve.intercept))
+    history.shared_curve.append([number for part in curve_numbers(joint) for number in part])
 
 
 def _numbers(values: Tensor) -> list[float]:

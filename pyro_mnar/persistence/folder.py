@@ -34,6 +34,7 @@ from pyro_mnar.persistence.files import (
 )
 from pyro_mnar.persistence.place import check_place, put
 from pyro_mnar.persistence.state import STATE, checked_state
+from pyro_mnar.persistence.trial import check_answers
 from pyro_mnar.persistence.upgrade import upgraded
 from pyro_mnar.persistence.values import Packer, Unpacker
 
@@ -165,6 +166,7 @@ def _loaded(folder: Path, mechanism: Mechanism | None, device: str) -> JointEsti
         state = {key.removeprefix(PAIR): value for key, value in tensors.items()}
         joint.load_state_dict({key: state[key] for key in joint.state_dict()})
         estimator.joint_ = joint.eval()
+        check_answers(estimator)
         return estimator
     except (FileFormatError, OSError):
         raise

@@ -24,6 +24,7 @@ from pyro_mnar.estimators.start.nested import Finding
 from pyro_mnar.inference.training import History
 from pyro_mnar.model import mechanisms
 from pyro_mnar.model.mechanisms import Mechanism
+from pyro_mnar.persistence.typed import wrong_field
 
 #: What a manifest may name; anything else in a file is an error.
 RECORDS: dict[str, type] = {
@@ -147,7 +148,7 @@ class Unpacker:
             Not the JSON of a value.
         """
         if packed is None or isinstance(packed, (bool, int, float, str)):
-            return packed
+            return packed if not isinstance(packed, str) else _text(packed)
         if isinstance(packed, list):
             return [self.unpack(item) for item in packed]
         match packed:
@@ -168,7 +169,7 @@ class Unpacker:
             case {"text": list(items), "object": bool(as_object), **rest} if not rest:
                 if not all(isinstance(item, str) for item in items):
                     raise FileFormatError("a list of texts in the manifest holds something else")
-                return np.array(items, dtype=object if as_object else str)
+                return np.array([_text(item) for item in items], dtype=object if as_object else str)
             case {"mechanism": str(name), "parameters": parameters, **rest} if not rest:
                 return self._mechanism(name, parameters)
             case {"indicator": list(parts), **rest} if not rest:
@@ -179,8 +180,13 @@ class Unpacker:
                 if not set(values) <= set(fields(cls)):
                     raise FileFormatError(f"{name} in the manifest has the fields {list(values)}, not {fields(cls)}")
                 # A field that is newer than the file has its default; one without a default is a TypeError.
-                return cls(**{field: self.unpack(value) for field, value in values.items()})
-        raise FileFormatError(f"the manifest holds {_short(packed)}, which is no value of this format")
+                record = cls(**{field: self.unpack(value) for field, value in values.items()})
+                wrong = None if cls is TrainingSettings else wrong_field(record)
+                if wrong is not None:
+                    held = short(getattr(record, wrong))
+                    raise FileFormatError(f"{name} in the manifest holds {held} in {wrong}, which is of another type")
+                return record
+        raise FileFormatError(f"the manifest holds {short(packed)}, which is no value of this format")
 
     def _mechanism(self, name: str, parameters: Any) -> Mechanism:
         if parameters is None:
@@ -222,7 +228,7 @@ def _upgraded(name: str, packed: dict[str, Any]) -> dict[str, Any]:
             kinds = ["Log" if j in logged else "Identity" for j in range(len(names))] if logged else []
             transforms = {"tuple": [{"record": kind, "fields": {}} for kind in kinds]}
             return {key: value for key, value in packed.items() if key != "logged"} | {"transforms": transforms}
-    raise FileFormatError(f"the manifest holds {_short(packed['logged'])}, which names no columns")
+    raise FileFormatError(f"the manifest holds {short(packed['logged'])}, which names no columns")
 
 
 def constructor_parameters(cls: type) -> list[str]:
@@ -253,6 +259,16 @@ def _numbers(values: list[Any]) -> FloatArray | None:
     return np.array(values) if kinds == {float} else None
 
 
-def _short(value: Any) -> str:
+def _text(text: str) -> str:
+    """A text, if it is one: JSON can hold halves of characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise FileFormatError(f"the manifest holds {short(ascii(text))}, which is no text") from error
+    return text
+
+
+def short(value: Any) -> str:
+    """A value in at most 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -119,6 +119,12 @@ def test_a_marker_makes_holes_too() -> None:
         small_imputer(missing_values=-1).fit(X.fillna(0.5))
 
 
+def test_a_marker_beyond_whole_numbers_of_the_machine() -> None:
+    X = np.where(np.arange(2 * N).reshape(N, 2) % 5 == 0, float(2**70), 1.0 * np.arange(2 * N).reshape(N, 2))
+    completed = small_imputer(missing_values=2**70).fit_transform(X)
+    assert completed.max() < 1e6
+
+
 def test_new_tables_are_looked_at_too() -> None:
     imputer = small_imputer(types={"id": "continuous"}).fit(pd.DataFrame(columns(3 * np.arange(N))))
     for act in (imputer.transform, imputer.multiple_impute):

@@ -109,7 +109,7 @@ EDITS = {
     "unknown state": (edited("state/transform", 1), r"unknown keys \['transform'\]"),
     "missing state": (edited("state/columns_", ...), r"lacks \['columns_'\]"),
     "state that its answers need": (edited("state/_schema", ...), r"lacks \['_schema'\]"),
-    "state of a wrong type": (edited("state/n_iter_", "2"), "n_iter_ in the manifest is a str"),
+    "state of a wrong type": (edited("state/n_iter_", "2"), "n_iter_ in the manifest is '2'"),
     "wrong number of columns": (edited("state/n_features_in_", 5), "number of columns"),
     "other names": (edited("columns", ["a", "b", "c", "z"]), "differ in number"),
     "an array that is not there": (
@@ -149,14 +149,45 @@ EDITS = {
         edited("state/indicator_", {"indicator": [{"array": "state.columns_.center"}, HUGE]}),
         "that of 1000000000 columns",
     ),
-    "an enormous seed": (edited("state/_seed", 10**30), "inconsistent in its seed"),
+    "an enormous seed": (edited("state/_seed", 10**30), "_seed in the manifest is 1000"),
     "an output of another kind": (edited("state/_sklearn_output_config", {"map": [["transform", "x"]]}), "container"),
     "an output of no name": (edited("state/_sklearn_output_config", {"map": [["predict", "pandas"]]}), "container"),
     "keys that cannot be looked up": (edited("parameters/types", {"map": [[[1], 2]]}), "unhashable"),
     "no history": (edited("state/n_iter_", 7), "its history"),
-    "a kind of no name": (edited("state/_schema/fields/columns/tuple/0/fields/kind", "x"), "kinds of the table"),
+    "a kind of no name": (edited("state/_schema/fields/columns/tuple/0/fields/kind", "x"), "holds 'x' in kind"),
     "no kinds": (edited("state/_schema/fields/columns", {"tuple": []}), "number of columns"),
     "a group beyond the table": (edited("state/_schema/fields/groups", {"tuple": [{"tuple": [9]}]}), "one-hot groups"),
+    "a text in the place of a number": (
+        edited("state/columns_/fields/supports/tuple/0/fields/highest", "x"),
+        "Support in the manifest holds 'x' in highest, which is of another type",
+    ),
+    "a number that is none": (
+        edited("state/columns_/fields/supports/tuple/0/fields/lowest", {"number": "nan"}),
+        "Support in the manifest holds nan in lowest",
+    ),
+    "a whole number beyond all others": (
+        edited("state/columns_/fields/supports/tuple/0/fields/lowest", 2**1100),
+        "in lowest, which is of another type",
+    ),
+    "levels and scores of other numbers": (
+        edited(
+            "state/columns_/fields/transforms",
+            {
+                "tuple": [{"record": "Tabulated", "fields": {"values": {"tuple": [0, 1]}, "scores": {"tuple": [1.0]}}}]
+                * 4
+            },
+        ),
+        "describes no model that can be built: .*not of the same length",
+    ),
+    "half a character": (edited("state/_schema/fields/columns/tuple/0/fields/why", chr(0xD800)), "is no text"),
+    "a support without numbers": (
+        edited("state/columns_/fields/supports/tuple/0/fields/lowest", {"number": "inf"}),
+        "the supports of its columns",
+    ),
+    "findings that are none": (
+        edited("state/findings_", {"tuple": [1, 2, 3, 4]}),
+        r"findings_ in the manifest is \(1, 2, 3, 4\)",
+    ),
     "kinds that overlap": (
         edited(
             "state/layout_/fields",
@@ -198,6 +229,7 @@ def test_a_parameter_that_is_newer_than_the_file_has_its_default(changed: Path) 
         (lambda t: t.update({"more": torch.zeros(1)}), r"\['more'\], which the manifest does not name"),
         (lambda t: t["joint.likelihood.loc.weight"].fill_(torch.nan), "not finite"),
         (lambda t: t.update({"joint.likelihood.loc.weight": torch.zeros(4, 4).bfloat16()}), "BF16, which is not used"),
+        (lambda t: t["state.columns_.scale"].fill_(1e308), "answers with numbers that are not finite"),
         (lambda t: t.pop("joint.active"), "joint.active"),
         (lambda t: t.update({"state.columns_.center": torch.zeros(3).double()}), "differ in number"),
     ],
