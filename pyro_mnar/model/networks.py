@@ -9,11 +9,13 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from pyro_mnar.numerics.functions import Function
+
 #: Elements below which a call costs more than the arithmetic.
 _SMALL = 16_384
 
 
-class _FastTanh(torch.autograd.Function):
+class _FastTanh(Function):
     generate_vmap_rule = True
 
     @staticmethod

@@ -10,6 +10,7 @@ from pyro.distributions.score_parts import ScoreParts
 from torch import Tensor
 from torch.distributions import constraints
 
+from pyro_mnar.numerics.functions import Function
 from pyro_mnar.numerics.random_streams import normal
 
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
@@ -107,7 +108,7 @@ class DiagonalNormal(TorchDistribution):
         return density - _HALF_LOG_2PI * counted.sum(-1)
 
 
-class _CountedNormal(torch.autograd.Function):
+class _CountedNormal(Function):
     """Sum of the counted entries' log densities up to the constant, with its gradient in half of autograd's steps."""
 
     generate_vmap_rule = True

@@ -17,6 +17,7 @@ import math
 import torch
 from torch import Tensor
 
+from pyro_mnar.numerics.functions import Function
 from pyro_mnar.numerics.links import SCALES, WEIGHTS, fold, nodes, standardised
 from pyro_mnar.numerics.normal_tails import half_erfcx, inverse_mills, log_ndtr
 
@@ -115,7 +116,7 @@ def _gradient(distance: Tensor, scale: Tensor, slope: Tensor) -> tuple[Tensor, T
     return result[0], result[1], result[2]
 
 
-class _LogLogistic(torch.autograd.Function):
+class _LogLogistic(Function):
     @staticmethod
     def forward(distance, scale, slope):  # type: ignore[no-untyped-def]
         return _value_and_gradient(distance, scale, slope)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -250,7 +251,7 @@ class TiltedNormal:
         if len(log_share) == 1:
             correlation, across, t = correlation[0], across[0], t[0]
         else:
-            shape = torch.broadcast_shapes(loc.shape, noise.shape[1:])
+            shape = np.broadcast_shapes(loc.shape, noise.shape[1:])
             share = log_share.exp()
             node = torch.zeros(shape, dtype=torch.int64, device=loc.device)
             total = torch.zeros_like(share[0])

@@ -21,6 +21,8 @@ import math
 import torch
 from torch import Tensor
 
+from pyro_mnar.numerics.functions import Function
+
 _SWITCH = -10.0
 _TERMS = 24
 
@@ -74,18 +76,23 @@ def _mills(u: Tensor) -> Tensor:
     return torch.where(u < 0, 1 / tail, decay / (1 - tail * decay)) * math.sqrt(0.5 / math.pi)
 
 
-def _log_ndtr(u: Tensor) -> Tensor:
-    """``log Phi(u)``; torch's own function of this name has no batching rule for vmap."""
+def _value_and_slope(u: Tensor) -> tuple[Tensor, Tensor]:
+    """``log Phi(u)`` and ``r(u)``, which share the costly term; torch's own log_ndtr has no batching rule for vmap."""
     tail = half_erfcx(u.abs())
-    exponent = -u.square() / 2
-    return torch.where(u < 0, tail.log() + exponent, torch.log1p(-tail * exponent.exp()))
+    exponent = u.square().mul_(-0.5)
+    decay = exponent.exp()
+    upper = tail * decay
+    left = u < 0
+    value = torch.where(left, tail.log().add_(exponent), torch.log1p(-upper))
+    slope = torch.where(left, tail.reciprocal(), decay.div_(1 - upper)).mul_(math.sqrt(0.5 / math.pi))
+    return value, slope
 
 
 def _gap(u: Tensor) -> Tensor:
     return torch.where(u < _SWITCH, _continued_fraction(u)[0], _mills(u) + u)
 
 
-class _Gap(torch.autograd.Function):
+class _Gap(Function):
     generate_vmap_rule = True
 
     @staticmethod
@@ -106,7 +113,7 @@ class _Gap(torch.autograd.Function):
         return tangent * truncated_variance(ctx.saved_tensors[0])
 
 
-class _Mills(torch.autograd.Function):
+class _Mills(Function):
     generate_vmap_rule = True
 
     @staticmethod
@@ -129,19 +136,12 @@ class _Mills(torch.autograd.Function):
         return -tangent * inverse_mills(u) * mills_gap(u)
 
 
-class _LogNdtr(torch.autograd.Function):
+class _LogNdtr(Function):
     generate_vmap_rule = True
 
     @staticmethod
     def forward(u: Tensor) -> tuple[Tensor, Tensor]:
-        # The derivative shares the costly term.
-        tail = half_erfcx(u.abs())
-        exponent = -u.square() / 2
-        decay = exponent.exp()
-        upper = tail * decay
-        left = u < 0
-        value = torch.where(left, tail.log() + exponent, torch.log1p(-upper))
-        return value, torch.where(left, 1 / tail, decay / (1 - upper)) * math.sqrt(0.5 / math.pi)
+        return _value_and_slope(u)
 
     @staticmethod
     def setup_context(ctx, inputs, output):  # type: ignore[no-untyped-def]
@@ -225,21 +225,29 @@ def log_ndtri(log_p: Tensor) -> Tensor:
     tensor([-20.], dtype=torch.float64)
     """
     with torch.no_grad():
-        far = log_p < -8
-        twice = -2 * log_p.clamp(max=-8.0)
-        # Phi(u) ~ phi(u)/|u|, solved for u with |u| ~ sqrt(-2 log p) inside the logarithm.
-        guess = -(twice - (2 * math.pi * (twice - torch.log(2 * math.pi * twice))).log()).sqrt()
-        for _ in range(4):
-            guess = guess - (_log_ndtr(guess) - log_p.clamp(max=-8.0)) / _mills(guess)
-        # Above one half the complement keeps the digits that exp(log_p) near 1 would lose.
         middle = log_p.clamp(min=-8.0)
-        upper = -torch.special.ndtri(-torch.expm1(middle))
-        lower = torch.special.ndtri(middle.exp())
-        root = torch.where(far, guess, torch.where(middle > -0.5, upper, lower))
+        # Above one half the complement keeps the digits that exp(log_p) near 1 would lose.
+        high = middle > -0.5
+        root = torch.special.ndtri(torch.where(high, -torch.expm1(middle), middle.exp()))
+        root = torch.where(high, -root, root)
+        far = log_p < -8
+        if far.any():
+            root[far] = _far_root(log_p[far])
         root = root.clamp(max=torch.finfo(log_p.dtype).max)
-    residual = log_p - _log_ndtr(root)
-    # In the far upper tail r underflows; there the root is already exact to rounding.
-    slope = _mills(root)
-    usable = slope > torch.finfo(log_p.dtype).eps
-    step = residual / torch.where(usable, slope, torch.ones_like(slope))
+        value, slope = _value_and_slope(root)
+        # In the far upper tail r underflows; there the root is already exact to rounding.
+        usable = slope > torch.finfo(log_p.dtype).eps
+        slope = torch.where(usable, slope, torch.ones_like(slope))
+    step = (log_p - value) / slope
     return root + torch.where(usable, step, torch.zeros_like(step))
+
+
+def _far_root(log_p: Tensor) -> Tensor:
+    """The same below -8, by Newton's method."""
+    twice = -2 * log_p
+    # Phi(u) ~ phi(u)/|u|, solved for u with |u| ~ sqrt(-2 log p) inside the logarithm.
+    root = -(twice - (2 * math.pi * (twice - torch.log(2 * math.pi * twice))).log()).sqrt()
+    for _ in range(4):
+        value, slope = _value_and_slope(root)
+        root = root - (value - log_p) / slope
+    return root

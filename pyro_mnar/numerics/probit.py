@@ -14,6 +14,7 @@ import math
 import torch
 from torch import Tensor
 
+from pyro_mnar.numerics.functions import Function
 from pyro_mnar.numerics.links import standardised
 from pyro_mnar.numerics.normal_tails import half_erfcx, inverse_mills
 
@@ -47,7 +48,7 @@ def _gradient(distance: Tensor, scale: Tensor, slope: Tensor) -> tuple[Tensor, T
     return by_distance, -by_distance * t * spread * inverse, hazard * distance * inverse**2
 
 
-class _LogProbit(torch.autograd.Function):
+class _LogProbit(Function):
     @staticmethod
     def forward(distance, scale, slope):  # type: ignore[no-untyped-def]
         return _value_and_gradient(distance, scale, slope)

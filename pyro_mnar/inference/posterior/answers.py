@@ -82,8 +82,8 @@ class Posterior:
         self.columns = columns
         self._table = table
         self._sampler = Sampler(joint, batch, n_draws, seed, byte_budget)
-        # Found together, row by row: the means and how far they can be trusted.
-        self._known = np.zeros(batch.n_rows, dtype=bool)
+        # Found row by row: how far the weights can be trusted, and the means, which cost as much again.
+        self._known, self._averaged = np.zeros((2, batch.n_rows), dtype=bool)
         self._means = np.zeros(batch.x.shape)
         self._diagnostics = {name: np.zeros(batch.n_rows) for name in ("log_evidence", "ess", "pareto_k", "reliable")}
         self._log_weights: Tensor | None = None
@@ -106,7 +106,7 @@ class Posterior:
 
     def mean(self) -> FloatArray:
         """E[x_mis | x_obs, s] in missing cells, shape (n, p), original units: best under squared error."""
-        self._examine()
+        self._examine(means=True)
         self._warn()
         return self._with_observed(self._means)
 
@@ -336,24 +336,29 @@ class Posterior:
 
     def _changed(self, chosen: np.ndarray) -> "Posterior":
         self._known &= ~chosen
+        self._averaged &= ~chosen
         self._warned = False
         return self
 
     @torch.no_grad()
-    def _examine(self) -> None:
+    def _examine(self, means: bool = False) -> None:
         noise = self._sampler.point_noise()
         kept = self._room_for_weights()
-        values: Values = "mean and draw" if nonlinear(self.columns) else "mean"
-        for draws in self._sampler.chunks(values, self.batch, noise, ~self._known):
+        values: Values = "none"
+        if means:
+            values = "mean and draw" if nonlinear(self.columns) else "mean"
+        for draws in self._sampler.chunks(values, self.batch, noise, ~(self._averaged if means else self._known)):
             rows = draws.rows.cpu().numpy()
             if kept is not None:
                 kept[:, rows] = -math.inf
                 kept[: len(draws.log_weights), rows] = draws.log_weights.cpu()
             for name, value in _diagnose(draws.log_weights).items():
                 self._diagnostics[name][rows] = value
-            smooth = draws._replace(log_weights=psis_smooth(draws.log_weights))
-            self._means[rows] = average_original(smooth, self.columns)
             self._known[rows] = True
+            if means:
+                smooth = draws._replace(log_weights=psis_smooth(draws.log_weights))
+                self._means[rows] = average_original(smooth, self.columns)
+                self._averaged[rows] = True
 
     def _room_for_weights(self) -> Tensor | None:
         """A place for all log weights, which keeps those that are known; None where they would not fit in memory."""

@@ -8,6 +8,7 @@ The mask term adds to the mask integral of the normal a sum over the atoms.
 from collections.abc import Sequence
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.distributions import constraints
@@ -87,7 +88,7 @@ class AtomChoice(WithChoices):
         tolerance = _SAME * (1 + self.atoms.abs())
         same = (value.unsqueeze(-1) - self.atoms).abs() <= tolerance
         part = torch.where(same.any(-1), same.to(torch.uint8).argmax(-1) + 1, 0)
-        shape = torch.broadcast_shapes(part.shape, self.log_share.shape[:-1])
+        shape = np.broadcast_shapes(part.shape, self.log_share.shape[:-1])
         log_share = self.log_share.expand((*shape, -1)).gather(-1, part.expand(shape).unsqueeze(-1)).squeeze(-1)
         return part, log_share
 

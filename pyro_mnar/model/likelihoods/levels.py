@@ -11,6 +11,7 @@ over the levels. Where high levels go missing, m and s say how likely levels are
 from collections.abc import Sequence
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.distributions import constraints
@@ -98,7 +99,7 @@ class LevelChoice(WithChoices):
     def log_prob(self, value: Tensor) -> Tensor:
         """Log probability of the counted cells, shape (K, n), in nats."""
         level = self.table.level_of(value)
-        shape = torch.broadcast_shapes(level.shape, self.log_probability.shape[:-1])
+        shape = np.broadcast_shapes(level.shape, self.log_probability.shape[:-1])
         log_p = self.log_probability.expand((*shape, -1)).gather(-1, level.expand(shape).unsqueeze(-1)).squeeze(-1)
         return torch.where(self.counted, log_p, torch.zeros_like(log_p)).sum(-1)
 
