@@ -201,7 +201,7 @@ class JointEstimator(Explained, BaseEstimator):
         with reading("X", lines=True):
             validate_data(self, X, reset=reset, skip_check_array=True)
         if reset:
-            self._schema: Schema = self._found_schema(raw).renamed(list(self._input_names()))
+            self._schema = self._found_schema(raw).renamed(list(self._input_names()))
         return self._schema.read(raw)
 
     def _found_schema(self, raw: Sequence[RawColumn]) -> Schema:

@@ -28,9 +28,11 @@ class Explained(Fitted):
         -------
         DataFrame
             feature; missing_rate (training); for self-masking mechanisms slope (change of the logit of "missing"
-            per original unit), slope_per_sd (per standard deviation, ``columns_.scale``), threshold (value at which
-            half of the cells are missing, original units) and direction ("high" values go missing, or "low"); and
-            words, the same as a sentence. Printed, the sentences come first, and whole.
+            per original unit, dates and durations per day), slope_per_sd (per standard deviation, ``columns_.scale``),
+            threshold (value at which half of the cells are missing, original units, dates in days since 1970; none for
+            labels) and direction ("high" values go missing, or "low"; of two labels, the second or the first); and
+            words, the same as a sentence. A column of labels without an order has no slope: its sentence says which are
+            missing. Printed, the sentences come first, and whole.
 
         Raises
         ------
@@ -38,7 +40,8 @@ class Explained(Fitted):
             Before ``fit``.
         """
         check_is_fitted(self)
-        return MechanismReport(mechanism_table(self.joint_, self.columns_, self._rows_to_average(X), self.findings_))
+        rows = self._rows_to_average(X)
+        return MechanismReport(mechanism_table(self.joint_, self._schema, self.columns_, rows, self.findings_))
 
     def mechanism_sensitivity(self, X: npt.ArrayLike | None = None) -> pd.DataFrame:
         r"""Mean of d logit P(s_j = 0 | x) / d x_l: how each column's value (l) moves each column's missingness (j).

@@ -6,6 +6,7 @@ from typing import Any
 import numpy.typing as npt
 
 from pyro_mnar.data.columns import ColumnInfo, FloatArray
+from pyro_mnar.data.kinds.schema import Schema
 from pyro_mnar.estimators.start.nested import Finding
 from pyro_mnar.inference.posterior import Posterior
 from pyro_mnar.model.joint import Joint
@@ -27,6 +28,8 @@ class Fitted(ABC):
     # What each column shows of hiding its own values; only the nested mechanism asks.
     findings_: tuple[Finding, ...] = ()
     _seed: int
+    #: What the columns of the table are.
+    _schema: Schema
 
     @abstractmethod
     def table(self, X: npt.ArrayLike) -> FloatArray:

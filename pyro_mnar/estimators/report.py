@@ -1,6 +1,7 @@
 """The fitted mechanism as a table that a statistician can read, in numbers and in words."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -8,30 +9,74 @@ import torch
 from pyro import poutine
 
 from pyro_mnar.data.columns import ColumnInfo, FloatArray
+from pyro_mnar.data.kinds.column import ColumnKind
+from pyro_mnar.data.kinds.schema import Schema
+from pyro_mnar.data.transforms import Identity, Tabulated, Transform
 from pyro_mnar.errors import UnsupportedModelError
+from pyro_mnar.estimators.sentences import (
+    WEAK,
+    percent,
+    words_for_atom,
+    words_for_curve,
+    words_for_dates,
+    words_for_labels,
+    words_for_levels,
+    words_for_row,
+)
 from pyro_mnar.estimators.start.nested import Finding
-from pyro_mnar.model.curve import logistic_slope
+from pyro_mnar.model.curve import Curve, logistic_slope
 from pyro_mnar.model.joint import Joint
 
-#: Logits per standard deviation under which a value is said not to matter: the odds change by less than a quarter.
-_WEAK = 0.2
-#: Logits per standard deviation under which no threshold is named.
-_MILD = 0.5
-#: Observed standard deviations from the observed mean beyond which a threshold is called out of range.
-_FAR = 4.0
+#: Why a column of these kinds shows no evidence, whatever its values.
+_NOT_JUDGED = {
+    "nominal": "labels without an order have no end to judge them by",
+    "one-hot": "two values have no end to judge them by",
+    "binary": "two values have no end to judge them by",
+    "constant": "it has one value",
+}
+#: Most values of its row that a cell's sentence names.
+_MOST_REASONS = 3
+
+
+class Column(NamedTuple):
+    """One column of the table as the model has it: what it is, the first of its model columns, and its transform."""
+
+    kind: ColumnKind
+    start: int
+    transform: Transform
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of its levels, where it has some."""
+        if self.kind.labels:
+            return [str(label) for label in self.kind.labels]
+        if isinstance(self.transform, Tabulated):
+            return [f"{value:g}" for value in self.transform.values]
+        return ["False", "True"] if self.kind.holds == "boolean" else ["0", "1"]
+
+
+class _Line(NamedTuple):
+    """Slope (logits per original unit, and per standard deviation) and threshold of a column, and its sentence."""
+
+    slope: float
+    per_sd: float
+    threshold: float
+    words: str
 
 
 def mechanism_table(
-    joint: Joint, columns: ColumnInfo, x: torch.Tensor, findings: Sequence[Finding] = ()
+    joint: Joint, schema: Schema, columns: ColumnInfo, x: torch.Tensor, findings: Sequence[Finding] = ()
 ) -> pd.DataFrame:
-    """One row per column, original units; see :meth:`pyro_mnar.estimators.MNARImputer.mechanism_report`.
+    """One row per column of the table, original units; see :meth:`pyro_mnar.estimators.MNARImputer.mechanism_report`.
 
     Parameters
     ----------
     joint : Joint
         The fitted pair.
+    schema : Schema
+        What the columns of the table are.
     columns : ColumnInfo
-        Of the training table.
+        Of the training table, p columns of the model.
     x : Tensor
         Complete rows over which the sensitivities are averaged, shape (n, p), standardised.
     findings : sequence of Finding
@@ -41,65 +86,101 @@ def mechanism_table(
     -------
     DataFrame
     """
-    table = pd.DataFrame({"feature": list(columns.names), "missing_rate": columns.missing_rate})
+    transforms = columns.transforms or (Identity(),) * len(columns.names)
+    found = [Column(schema.columns[j], start, transforms[start]) for j, start in schema.starts().items()]
+    starts = [column.start for column in found]
+    rates = columns.missing_rate[starts]
+    table = pd.DataFrame({"feature": [str(column.kind.name) for column in found], "missing_rate": rates})
     if not joint.has_mask_term:
         table["words"] = [
-            f"{name}: no mechanism in the model ({_percent(rate)} missing)" if rate > 0 else _complete(name)
-            for name, rate in zip(columns.names, columns.missing_rate, strict=True)
+            f"{name}: no mechanism in the model ({percent(rate)} missing)" if rate > 0 else _complete(name)
+            for name, rate in zip(table["feature"], rates, strict=True)
         ]
         return table
-    has_term = joint.active.cpu().numpy()
+    has_term = joint.active.cpu().numpy()[starts]
     curve = joint.mechanism.curve()
     if curve is None:
         matrix = sensitivity_matrix(joint, columns, x).to_numpy()
         table["words"] = [
-            _words_for_row(j, columns, matrix[j]) if has_term[j] else _complete(columns.names[j])
-            for j in range(len(columns.names))
+            words_for_row(column.kind.name, _reasons(column, found, matrix[column.start]), rate)
+            if term
+            else _complete(column.kind.name)
+            for column, rate, term in zip(found, rates, has_term, strict=True)
         ]
         return table
-    p = len(columns.names)
-    per_sd = np.broadcast_to(logistic_slope(curve.slope, curve.link).detach().double().cpu().numpy(), (p,)).copy()
-    slope = np.broadcast_to(curve.slope.detach().double().cpu().numpy(), (p,))
-    intercept = np.broadcast_to(curve.intercept.detach().double().cpu().numpy(), (p,))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        standard = -intercept / slope
-    threshold = standard * columns.scale + columns.center
-    center, scale = columns.center.copy(), columns.scale.copy()
-    # In original units, where a transform bends the scale: its unit is that where half of the cells are missing.
-    for j, g in columns.transformed:
-        threshold[j], center[j] = g.inverse(threshold[j]), g.inverse(center[j])
-        scale[j] *= np.exp(-g.log_derivative(threshold[j]))
-    table["slope"] = np.where(has_term, per_sd / scale, np.nan)
-    table["slope_per_sd"] = np.where(has_term, per_sd, np.nan)
-    table["threshold"] = np.where(has_term, threshold, np.nan)
-    table["direction"] = np.where(has_term, np.array(["low", "", "high"])[np.sign(per_sd).astype(int) + 1], "")
+    own_value = np.ones(len(columns.names), bool) if curve.flat is None else ~curve.flat.cpu().numpy()
+    flat = [not own_value[c.start : c.start + c.kind.width].any() for c in found]
+    lines = [_line(column, curve, columns) if term else None for column, term in zip(found, has_term, strict=True)]
+    for name in ("slope", "per_sd", "threshold"):
+        values = [np.nan if line is None or off else getattr(line, name) for line, off in zip(lines, flat, strict=True)]
+        table["slope_per_sd" if name == "per_sd" else name] = values
+    sides = np.sign(table["slope_per_sd"].fillna(0.0)).astype(int)
+    table["direction"] = [("low", "", "high")[side + 1] for side in sides]
     table["words"] = [
-        words_for_curve(columns.names[j], per_sd[j], threshold[j], center[j], scale[j], columns.missing_rate[j])
-        if has_term[j]
-        else _complete(columns.names[j])
-        for j in range(p)
+        _complete(column.kind.name) if line is None else line.words for column, line in zip(found, lines, strict=True)
     ]
     if findings and curve.flat is not None:
-        flat = curve.flat.cpu().numpy() & has_term
-        table.loc[flat, ["slope", "slope_per_sd", "threshold"]] = np.nan
-        table.loc[flat, "direction"] = ""
-        table["evidence"] = [finding.kind if has_term[j] else "complete" for j, finding in enumerate(findings)]
+        of_columns = [findings[start] for start in starts]
+        table["evidence"] = [f.kind if term else "complete" for f, term in zip(of_columns, has_term, strict=True)]
         table["words"] = [
-            _with_reason(columns.names[j], words, findings[j], columns.missing_rate[j], bool(flat[j]))
-            if has_term[j]
-            else words
-            for j, words in enumerate(table["words"])
+            _with_reason(column.kind, line.words, finding, rate, off)
+            if line is not None
+            else _complete(column.kind.name)
+            for column, line, finding, rate, off in zip(found, lines, of_columns, rates, flat, strict=True)
         ]
     return table
 
 
-def _with_reason(name: str, words: str, finding: Finding, rate: float, flat: bool) -> str:
+def _line(column: Column, curve: Curve, columns: ColumnInfo) -> _Line:
+    """What the curve says of one column."""
+    kind, start, g = column
+    own = curve.at(torch.arange(start, start + kind.width, device=curve.slope.device))
+    link, rate, name = curve.link, float(columns.missing_rate[start]), str(kind.name)
+    if kind.kind == "nominal":
+        words = words_for_labels(name, column.labels, _missing_at(own, np.ones(kind.width)), rate)
+        return _Line(np.nan, np.nan, np.nan, words)
+    per_sd = float(logistic_slope(own.slope, link).detach().double().reshape(-1)[0])
+    if kind.kind in ("binary", "one-hot"):
+        words = words_for_labels(name, column.labels, _missing_at(own, np.array([0.0, 1.0])), rate)
+        return _Line(per_sd, per_sd, np.nan, words)
+    slope, intercept = (float(value.detach().double().reshape(-1)[0]) for value in (own.slope, own.intercept))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        standard = np.float64(-intercept) / slope
+        threshold = float(g.inverse(np.asarray(standard * columns.scale[start] + columns.center[start])))
+        center = float(g.inverse(np.asarray(columns.center[start])))
+    if isinstance(g, Tabulated):
+        # Levels: what the logit changes from one unit to the next on average.
+        per_unit = per_sd * (g.scores[-1] - g.scores[0]) / (g.values[-1] - g.values[0])
+        words = words_for_levels(kind, column.labels, _missing_at(own, np.array(g.scores)), per_sd, rate)
+        return _Line(per_unit, per_sd, np.nan if kind.labels else threshold, words)
+    # In original units, where a transform bends the scale: its unit is that where half of the cells are missing.
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        scale = float(columns.scale[start] * np.exp(-g.log_derivative(np.asarray(threshold))))
+        scale = scale if np.isfinite(scale) and scale > 0 else float(columns.scale[start])
+    if kind.kind in ("date", "duration"):
+        words = words_for_dates(kind, per_sd, threshold, center, scale, rate)
+    else:
+        words = words_for_atom(kind, g, per_sd, threshold, rate) or words_for_curve(
+            name, per_sd, threshold, center, scale, rate
+        )
+    return _Line(per_sd / scale, per_sd, threshold, words)
+
+
+def _missing_at(curve: Curve, values: FloatArray) -> FloatArray:
+    """P(missing) at values on the model's scale, shape (V,)."""
+    with torch.no_grad():
+        log_missing = curve.log_missing(torch.as_tensor(values).to(curve.slope))
+    return np.asarray(log_missing.double().exp().cpu().numpy())
+
+
+def _with_reason(kind: ColumnKind, words: str, finding: Finding, rate: float, flat: bool) -> str:
     """The sentence of a column under the nested mechanism: what was found, and what speaks for it."""
+    reason = _NOT_JUDGED.get(kind.kind, finding.reason)
     if not flat:
-        return f"{words}: {finding.reason}"
+        return f"{words}: {'its direction was given' if kind.kind in _NOT_JUDGED else reason}"
     return (
-        f"{name}: no evidence that its values are missing because of themselves ({_percent(rate)} missing): "
-        f"{finding.reason}; imputed from what its rows have in common"
+        f"{kind.name}: no evidence that its values are missing because of themselves ({percent(rate)} missing): "
+        f"{reason}; imputed from what its rows have in common"
     )
 
 
@@ -147,67 +228,23 @@ def drawn_rows(joint: Joint, n_rows: int, seed: int) -> torch.Tensor:
     return rows
 
 
-def words_for_curve(
-    name: str, slope_per_sd: float, threshold: float, center: float, scale: float, missing_rate: float
-) -> str:
-    """One sentence about a cell that goes missing by its own value.
-
-    Examples
-    --------
-    >>> words_for_curve("income", 3.1, 52_310.0, 41_000.0, 14_000.0, 0.41)
-    'income: values above 52,300 are likely missing (slope 3.1 per sd; 41 % missing)'
-    >>> words_for_curve("age", 0.1, 300.0, 50.0, 10.0, 0.2)
-    'age: missing whatever its value (slope 0.1 per sd; 20 % missing)'
-    >>> words_for_curve("bmi", -1.0, 2.0, 25.0, 4.0, 0.03)
-    'bmi: low values are missing more often than high ones (slope -1 per sd; 3 % missing)'
-    """
-    if abs(slope_per_sd) < _WEAK:
-        what = "missing whatever its value"
-    elif abs(slope_per_sd) < _MILD or abs(threshold - center) > _FAR * scale:
-        ends = ("high", "low") if slope_per_sd > 0 else ("low", "high")
-        how = "slightly more" if abs(slope_per_sd) < _MILD else "more"
-        what = f"{ends[0]} values are missing {how} often than {ends[1]} ones"
-    else:
-        side = "above" if slope_per_sd > 0 else "below"
-        what = f"values {side} {readable(threshold, scale)} are likely missing"
-    return f"{name}: {what} (slope {slope_per_sd:.2g} per sd; {_percent(missing_rate)} missing)"
+def _reasons(column: Column, every: Sequence[Column], slopes: FloatArray) -> list[str]:
+    """The values of its row that make a cell go missing, the strongest first."""
+    of_position = {other.start + level: (other, level) for other in every for level in range(max(other.kind.width, 1))}
+    order = [int(k) for k in np.argsort(-np.abs(slopes)) if abs(slopes[k]) >= WEAK][:_MOST_REASONS]
+    reasons = []
+    for k in order:
+        other, level = of_position[k]
+        name = "its own value" if other is column else str(other.kind.name)
+        if other.kind.kind == "nominal":
+            state = f"{'' if slopes[k] > 0 else 'not '}{other.labels[level]}"
+        elif other.kind.kind == "binary" and (other.kind.labels or other.kind.holds == "boolean"):
+            state = other.labels[int(slopes[k] > 0)]
+        else:
+            state = "high" if slopes[k] > 0 else "low"
+        reasons.append(f"{name} is {state} ({slopes[k]:+.2g} per sd)")
+    return reasons
 
 
-def readable(value: float, scale: float) -> str:
-    """A number rounded to about a hundredth of ``scale``, with separators for thousands.
-
-    Examples
-    --------
-    >>> readable(52_310.0, 14_000.0), readable(0.123456, 1.0), readable(-7.0, 30.0)
-    ('52,300', '0.12', '-7')
-    """
-    if not np.isfinite(value):
-        return str(value)
-    decimals = 2 - int(np.floor(np.log10(scale))) if scale > 0 else 2
-    rounded = round(float(value), decimals)
-    if abs(rounded) >= 1e15 or decimals > 6:
-        return f"{rounded:.3g}"
-    text = f"{rounded:,.{max(decimals, 0)}f}"
-    return text.rstrip("0").rstrip(".") if decimals > 0 else text
-
-
-def _words_for_row(j: int, columns: ColumnInfo, slopes: FloatArray, most: int = 3) -> str:
-    """One sentence about a cell that goes missing by any value of its row."""
-    order: Sequence[int] = [int(k) for k in np.argsort(-np.abs(slopes)) if abs(slopes[k]) >= _WEAK][:most]
-    rate = f"{_percent(columns.missing_rate[j])} missing"
-    if not order:
-        return f"{columns.names[j]}: missing whatever the values ({rate})"
-    reasons = [
-        f"{'its own value' if k == j else columns.names[k]} is {'high' if slopes[k] > 0 else 'low'} "
-        f"({slopes[k]:+.2g} per sd)"
-        for k in order
-    ]
-    return f"{columns.names[j]}: likelier missing where {', '.join(reasons)}; {rate}"
-
-
-def _complete(name: str) -> str:
+def _complete(name: object) -> str:
     return f"{name}: never missing in training"
-
-
-def _percent(rate: float) -> str:
-    return "under 1 %" if 0 < rate < 0.005 else f"{100 * rate:.0f} %"

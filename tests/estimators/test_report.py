@@ -7,11 +7,13 @@ import pandas as pd
 import pytest
 import torch
 
+from pyro_mnar import MNARImputer
 from pyro_mnar.data.columns import standardise
 from pyro_mnar.errors import InvalidInputError, UnsupportedModelError
 from pyro_mnar.estimators.readable import MechanismReport
 from pyro_mnar.model.curve import LOGISTIC_PER_PROBIT
-from pyro_mnar.model.mechanisms import Linear, SelfMasking
+from pyro_mnar.model.mechanisms import Linear, Nested, SelfMasking
+from tests.support.estimators import small_imputer
 from tests.support.surveys import CUT, MEAN, NAMES, SLOPE, UNIT, fitted, imputer, survey
 
 # The fits are quick ones; a few rows with uneven weights are expected.
@@ -112,3 +114,106 @@ def test_probit_slopes_are_reported_in_logits() -> None:
     curve = model.joint_.mechanism.curve()
     assert curve is not None
     assert curve.slope[0].item() == pytest.approx(2.0 / LOGISTIC_PER_PROBIT)
+
+
+def columns_of_many_kinds() -> pd.DataFrame:
+    generator = np.random.default_rng(0)
+    n = 400
+    table = pd.DataFrame(
+        {
+            "satisfaction": generator.integers(1, 6, n),
+            "education": pd.Categorical.from_codes(
+                generator.integers(0, 3, n), ["low", "middle", "high"], ordered=True
+            ),
+            "children": generator.poisson(2.0, n),
+            "sex": generator.choice(["female", "male"], n),
+            "member": generator.random(n) < 0.5,
+            "city": generator.choice(["Lima", "Oslo", "Rome"], n),
+            "spend": np.where(generator.random(n) < 0.4, 0.0, np.exp(3 + 0.5 * generator.normal(size=n))),
+            "since": pd.Timestamp("2021-01-01") + pd.to_timedelta(generator.integers(0, 300, n), "D"),
+            "income": np.exp(10 + 0.5 * generator.normal(size=n)),
+            "constant": 7,
+        }
+    )
+    nullable = {"satisfaction": "Int64", "children": "Int64", "member": "boolean", "constant": "Int64"}
+    return table.astype(nullable).mask(generator.random(table.shape) < 0.3)
+
+
+def set_curve(model: MNARImputer, name: str, slope: float, threshold: float) -> None:
+    """Let high values of one of the model's columns go missing, beyond a threshold on the model's scale."""
+    j = model.columns_.names.index(name)
+    with torch.no_grad():
+        model.joint_.mechanism.slope_parameter[j] = slope
+        model.joint_.mechanism.offset_parameter[j] = -slope * threshold
+
+
+def test_sentences_speak_of_the_values_that_a_column_has() -> None:
+    given = columns_of_many_kinds()
+    model = small_imputer(mechanism=SelfMasking(link="logistic"), max_iter=1, start="neutral").fit(given)
+    scores = dict(zip(range(1, 6), model.layout_.levels[0].scores, strict=True))
+    set_curve(model, "satisfaction", 3.0, (scores[3] + scores[4]) / 2)
+    set_curve(model, "education", -3.0, (model.layout_.levels[1].scores[0] + model.layout_.levels[1].scores[1]) / 2)
+    children = model.layout_.levels[2]
+    set_curve(model, "children", 4.0, (children.scores[2] + children.scores[3]) / 2)
+    set_curve(model, "sex", -2.0, 0.5)
+    set_curve(model, "member", 0.1, 0.5)
+    for city, odds in (("Lima", -2.0), ("Oslo", 1.0), ("Rome", 0.5)):
+        set_curve(model, f"city={city}", odds, 0.0)
+    (atom,) = model.layout_.atoms[0].values
+    set_curve(model, "spend", -5.0, atom + 0.1)
+    set_curve(model, "since", 3.0, 0.0)
+    set_curve(model, "income", 3.0, 0.0)
+    report = model.mechanism_report().set_index("feature")
+    assert list(report.index) == list(given.columns)
+    rates = {name: f"{100 * given[name].isna().mean():.0f} % missing" for name in given}
+    middle = (given["since"].dropna() - pd.Timestamp(0)).dt.days.mean()
+    expected = {
+        "satisfaction": f"levels 4 and 5 are likely missing (slope 3 per sd; {rates['satisfaction']})",
+        "education": f"level low is likely missing (slope -3 per sd; {rates['education']})",
+        "children": f"values from {children.values[3]:g} on are likely missing (slope 4 per sd; {rates['children']})",
+        "sex": f"female is missing more often than male (73 % against 27 %; {rates['sex']})",
+        "member": f"missing whatever its value ({rates['member']})",
+        "city": f"Oslo and Rome are likely missing (12 % of Lima, 73 % of Oslo, 62 % of Rome; {rates['city']})",
+        "spend": f"the value 0 is likely missing (slope -5 per sd; {rates['spend']})",
+        "since": f"dates after {pd.Timestamp(0) + pd.to_timedelta(middle, 'D'):%Y-%m-%d} are likely missing "
+        f"(slope 3 per sd; {rates['since']})",
+    }
+    assert {name: report.loc[name, "words"] for name in expected} == {k: f"{k}: {v}" for k, v in expected.items()}
+    assert report.loc["satisfaction", "threshold"] == pytest.approx(3.5)
+    assert report.loc["satisfaction", "slope"] == pytest.approx(3.0 * (scores[5] - scores[1]) / 4)
+    assert report.loc["since", "threshold"] == pytest.approx(middle)
+    assert report.loc[["education", "sex", "city"], "threshold"].isna().all()
+    assert report["direction"].to_dict()["sex"] == "low" and report.loc["city", "direction"] == ""
+    assert report.loc["income", "words"].startswith("income: values above 2")
+    assert np.isfinite(report.loc["income", ["slope", "threshold"]].to_numpy(dtype=float)).all()
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_columns_of_labels_have_one_line_in_every_report() -> None:
+    given = columns_of_many_kinds()
+    for mechanism in ("auto", "ignorable", "linear"):
+        model = small_imputer(mechanism=mechanism, max_iter=1).fit(given)
+        report = model.mechanism_report().set_index("feature")
+        assert list(report.index) == list(given.columns)
+        assert all(words.startswith(f"{name}: ") for name, words in report["words"].items())
+        assert report["words"].str.contains(f"{100 * given['city'].isna().mean():.0f} % missing").loc["city"]
+    mechanism = model.joint_.mechanism
+    with torch.no_grad():
+        mechanism.linear.weight.zero_()
+        names = list(model.columns_.names)
+        for name, slope in (("sex", 2.0), ("city=Oslo", 1.0), ("city=Rome", -0.5), ("income", -3.0)):
+            mechanism.linear.weight[names.index("income"), names.index(name)] = slope
+    assert (
+        "likelier missing where its own value is high (+3 per sd), sex is female (-2 per sd), city is not Oslo"
+        in (model.mechanism_report().set_index("feature").loc["income", "words"])
+    )
+
+
+def test_the_default_says_why_labels_are_not_judged() -> None:
+    given = columns_of_many_kinds()
+    report = small_imputer(max_iter=1).fit(given).mechanism_report().set_index("feature")
+    assert "labels without an order have no end to judge them by" in report.loc["city", "words"]
+    assert report.loc["city", "evidence"] == "none"
+    told = small_imputer(mechanism=Nested(direction={"member": "high"}), max_iter=1).fit(given)
+    words = told.mechanism_report().set_index("feature").loc["member", "words"]
+    assert words.startswith("member: True is missing more often than False (") and words.endswith("direction was given")
