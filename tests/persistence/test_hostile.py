@@ -229,7 +229,10 @@ def test_a_parameter_that_is_newer_than_the_file_has_its_default(changed: Path) 
         (lambda t: t.update({"more": torch.zeros(1)}), r"\['more'\], which the manifest does not name"),
         (lambda t: t["joint.likelihood.loc.weight"].fill_(torch.nan), "not finite"),
         (lambda t: t.update({"joint.likelihood.loc.weight": torch.zeros(4, 4).bfloat16()}), "BF16, which is not used"),
-        (lambda t: t["state.columns_.scale"].fill_(1e308), "answers with numbers that are not finite"),
+        (
+            lambda t: t["state.columns_.scale"].fill_(1e308) + t["joint.likelihood.loc.bias"].fill_(9).sum(),
+            "answers with numbers that are not finite",
+        ),
         (lambda t: t.pop("joint.active"), "joint.active"),
         (lambda t: t.update({"state.columns_.center": torch.zeros(3).double()}), "differ in number"),
     ],
