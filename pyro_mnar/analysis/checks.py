@@ -40,8 +40,8 @@ def check(
 
     Of the mask: "missing rate" of each column; "jointly missing", the share of rows that miss both of two columns;
     "missing against", how much higher another column is (mean, original units) where this one is missing than where it
-    is seen; and with ``known``, "missing against itself". Of the observed values, after selection: "mean", "standard
-    deviation", "skewness" and "distance", the largest distance between distribution functions (Kolmogorov's).
+    is observed; and with ``known``, "missing against itself". Of the observed values, after selection: "mean",
+    "standard deviation", "skewness" and "distance", the largest distance between distribution functions (Kolmogorov's).
 
     Parameters
     ----------
@@ -178,9 +178,9 @@ def jointly_missing(observed: BoolArray) -> FloatArray:
 
 
 def shift_where_missing(values: FloatArray, observed: BoolArray) -> FloatArray:
-    """Mean of column k where column j is missing minus its mean where j is seen; rows (R, n, p) to (R, p, p) [j, k].
+    """Mean of column k where j is missing minus its mean where j is observed; rows (R, n, p) to (R, p, p) [j, k].
 
-    Only cells of column k that are seen count; NaN where there are none.
+    Only observed cells of column k count; NaN where there are none.
     """
     seen = observed.astype(float)
     x = np.where(observed, values, 0.0)
@@ -222,7 +222,7 @@ def _value_lines(simulated: Replicates) -> list[_Line]:
 
 
 def _moments(values: FloatArray, seen: BoolArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Mean, standard deviation and skewness of the seen cells of each table, shape (R,)."""
+    """Mean, standard deviation and skewness of the observed cells of each table, shape (R,)."""
     with np.errstate(invalid="ignore", divide="ignore"):
         count = seen.sum(1)
         mean = np.where(seen, values, 0.0).sum(1) / count
@@ -233,7 +233,7 @@ def _moments(values: FloatArray, seen: BoolArray) -> tuple[FloatArray, FloatArra
 
 
 def _distribution(values: FloatArray, seen: BoolArray, grid: FloatArray) -> FloatArray:
-    """Empirical distribution functions of the seen cells at the grid, shape (R, points)."""
+    """Empirical distribution functions of the observed cells at the grid, shape (R, points)."""
     places = np.searchsorted(grid, np.where(seen, values, np.inf))
     offsets = np.arange(len(values))[:, None] * (len(grid) + 1)
     counts = np.bincount((places + offsets)[seen], minlength=len(values) * (len(grid) + 1))
@@ -252,7 +252,7 @@ def _truth(known: npt.ArrayLike | None, table: FloatArray) -> FloatArray | None:
 
 
 def _truth_lines(simulated: Replicates, truth: FloatArray, random_state: int) -> list[_Line]:
-    """The difference between missing and seen cells of a column, where the missing ones are known after all."""
+    """The difference between missing and observed cells of a column, where the missing ones are known after all."""
     generator = np.random.default_rng(random_state)
     lines = []
     for j, name in enumerate(simulated.names):

@@ -1,4 +1,4 @@
-"""Compare fitted mechanisms on rows that none of them has seen."""
+"""Compare fitted mechanisms on rows that none of them was fitted to."""
 
 from collections.abc import Mapping
 from typing import Any

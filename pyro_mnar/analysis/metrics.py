@@ -32,7 +32,7 @@ def imputation_rmse(
     x_true, x_imputed : array, shape (n, p)
         Complete tables, in the same units.
     observed : bool array, shape (n, p)
-        True where a value was seen; those cells do not count.
+        True where a value was observed; those cells do not count.
     scale : array, shape (p,), or None
         Standard deviation of each column; None leaves the units as they are.
 
@@ -66,7 +66,7 @@ def interval_coverage(x_true: ArrayLike, lower: ArrayLike, upper: ArrayLike, obs
     x_true, lower, upper : array, shape (n, p)
         Complete table and the ends of each cell's interval, in the same units.
     observed : bool array, shape (n, p)
-        True where a value was seen; those cells do not count.
+        True where a value was observed; those cells do not count.
 
     Returns
     -------
@@ -95,7 +95,7 @@ def _tables(x_true: ArrayLike, x_imputed: ArrayLike, observed: ArrayLike) -> tup
     if x.ndim != 2 or other.shape != x.shape or seen.shape != x.shape:
         raise InvalidInputError(f"shapes {x.shape}, {other.shape} and {seen.shape} (observed) are not one (n, p)")
     if seen.dtype != np.bool_:
-        raise InvalidInputError(f"observed has dtype {seen.dtype}; it is bool, True where a value was seen")
+        raise InvalidInputError(f"observed has dtype {seen.dtype}; it is bool, True where a value was observed")
     missing = ~seen
     if not missing.any():
         raise InvalidInputError("observed is True everywhere: there is no missing cell to score")

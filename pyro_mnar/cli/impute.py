@@ -51,7 +51,8 @@ def impute(
 ) -> None:
     """Complete a CSV file: fit a model of the values and of why they are missing, and fill the holes.
 
-    Seen cells come back character for character. The mechanism that was found is printed: look whether it makes sense.
+    Observed cells come back character for character. The mechanism that was found is printed: see whether it makes
+    sense.
     """
     from pyro_mnar.cli.tables import read_table, read_types, text_columns
     from pyro_mnar.data.atomic import check_destination, replacing, same_place

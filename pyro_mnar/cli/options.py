@@ -57,7 +57,7 @@ Kinds = Annotated[
     ),
 ]
 HowImputed = Annotated[
-    Strategy, typer.Option(help="Impute the mean or the median given what is seen, or one random draw.")
+    Strategy, typer.Option(help="Impute the mean or the median given the observed cells, or one random draw.")
 ]
 RandomState = Annotated[int, typer.Option(min=0, help="The same number gives the same result.")]
 Draws = Annotated[int | None, typer.Option(min=1, help="Draws per row behind each imputation (not those in training).")]

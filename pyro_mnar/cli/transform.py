@@ -28,7 +28,7 @@ def transform(
 ) -> None:
     """Complete a CSV file with a model that was fitted before: the same columns, other rows.
 
-    Columns that the model does not have are copied; seen cells come back character for character.
+    Columns that the model does not have are copied; observed cells come back character for character.
     """
     from pyro_mnar.cli.tables import read_table
     from pyro_mnar.data.atomic import check_destination, replacing

@@ -330,8 +330,8 @@ class JointEstimator(Explained, BaseEstimator):
         """Transforms of continuous columns, where something else decides than the shape of the observed values.
 
         A column that may be missing because of its own values is bent only where its logarithm explains the observed
-        ones together with how many are not: its shape is not seen. Other mechanisms with a form on the column's scale
-        keep it.
+        ones together with how many are not: the shape of its complete distribution is not known. Other mechanisms with
+        a form on the column's scale keep it.
         """
         if isinstance(self.log_columns, str):
             mechanism = mechanisms.by_name(self.mechanism)

@@ -13,7 +13,7 @@ from pyro_mnar.model.joint import Joint
 
 
 class Fitted(ABC):
-    """Base of the estimators, seen from the code that asks a fitted one.
+    """What code that asks a fitted estimator may use of it.
 
     Attributes
     ----------

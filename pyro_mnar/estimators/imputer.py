@@ -77,7 +77,7 @@ class Imputer(TransformerMixin, JointEstimator):
         return self._given(X, table, self._completed(table, values))
 
     def multiple_impute(self, X: npt.ArrayLike, m: int = 20, refit: Literal["bootstrap"] | None = None) -> list[Any]:
-        """Several completed tables, each with other draws in the missing cells, for analyses that must know the doubt.
+        """Several completed tables, with other draws in the missing cells of each, which keep their uncertainty.
 
         Analyse each table, and combine the answers with :func:`pyro_mnar.analysis.pooling.pool`.
 
@@ -172,7 +172,7 @@ class Imputer(TransformerMixin, JointEstimator):
         values = table.copy()
         posterior = self._posterior(table[holes])
         if self.strategy != "mean":
-            # Means stand uneven weights (x_mis is averaged exactly given z), the shape of a distribution does not.
+            # Means tolerate uneven weights (x_mis is averaged exactly given z); quantiles and draws do not.
             posterior.refine()
         if self.strategy == "sample":
             values[holes] = posterior.sample(1)[0]

@@ -31,7 +31,7 @@ class Replicates(NamedTuple):
     values : ndarray
         Simulated complete tables, shape (R, n, p), original units.
     observed : ndarray
-        Their masks, bool, shape (R, n, p), True = seen.
+        Their masks, bool, shape (R, n, p), True = observed.
     codes : ndarray
         The z that they were made from, shape (R, n, L).
     target : ndarray or None

@@ -42,7 +42,7 @@ class Checkpoint:
     folder : path
         Made if it is not there.
     name : str
-        What tells this run from others; runs with different names do not meet.
+        Name of this run; runs with different names do not touch each other's files.
 
     Raises
     ------

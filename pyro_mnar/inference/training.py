@@ -381,7 +381,7 @@ def all_finite(loss: Tensor, parameters: Iterable[Tensor]) -> bool:
 
 
 def fingerprint(joint: Joint, data: Batch, settings: FitSettings) -> str:
-    """What tells a run from others: its data, settings, initial weights and versions, as 16 hex digits."""
+    """The name of a run: a hash of its data, settings, initial weights and versions, as 16 hex digits."""
     digest = hashlib.sha256(f"{settings} {joint} {torch.__version__} {__version__}".encode())
     tensors = {"x": data.x, "observed": data.observed, "y": data.y, **joint.state_dict()}
     for name, tensor in tensors.items():

@@ -16,7 +16,7 @@ class Batch(NamedTuple):
     x
         values, shape (n, p); missing cells hold 0 and are never read as data.
     observed
-        bool, shape (n, p); True where the value was seen.
+        bool, shape (n, p); True where the value was observed.
     y
         optional target, shape (n,): class indices (int64) or a standardised real value.
     """

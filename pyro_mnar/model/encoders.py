@@ -15,7 +15,7 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor, observed: Tensor) -> DiagonalNormal:
-        """Proposal for rows ``x`` (n, p) of which the cells ``observed`` (n, p) were seen."""
+        """Proposal for rows ``x`` (n, p), of which only the cells ``observed`` (n, p) are used."""
 
 
 class MLPEncoder(Encoder):
@@ -56,8 +56,8 @@ class MLPEncoder(Encoder):
 
     def forward(self, x: Tensor, observed: Tensor) -> DiagonalNormal:
         """See :class:`Encoder`."""
-        seen = observed.to(x.dtype)
-        loc, raw = self.loc_and_scale(self.trunk(torch.cat([x * seen, seen], dim=-1))).chunk(2, dim=-1)
+        mask = observed.to(x.dtype)
+        loc, raw = self.loc_and_scale(self.trunk(torch.cat([x * mask, mask], dim=-1))).chunk(2, dim=-1)
         return DiagonalNormal(loc, nn.functional.softplus(raw) + self.min_scale)
 
 
@@ -102,8 +102,8 @@ class ConvEncoder(Encoder):
 
     def forward(self, x: Tensor, observed: Tensor) -> DiagonalNormal:
         """See :class:`Encoder`."""
-        seen = observed.to(x.dtype)
-        image = torch.stack([x * seen, seen], dim=-2).reshape(*x.shape[:-1], 2, *self.image_shape)
+        mask = observed.to(x.dtype)
+        image = torch.stack([x * mask, mask], dim=-2).reshape(*x.shape[:-1], 2, *self.image_shape)
         loc, raw = self.loc_and_scale(self.trunk(image)).chunk(2, dim=-1)
         loc = loc + self.direct(image.flatten(-3))
         return DiagonalNormal(loc, nn.functional.softplus(raw) + self.min_scale)

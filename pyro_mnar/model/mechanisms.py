@@ -176,8 +176,8 @@ class Fixed(Mechanism):
         if curve is not None:
             return curve.bernoulli(x)
         tiny = torch.finfo(x.dtype).tiny
-        seen = self._seen(x).to(x.dtype).clamp(tiny, 1 - torch.finfo(x.dtype).eps)
-        return Bernoulli(probs=seen, validate_args=False)
+        chance = self._seen(x).to(x.dtype).clamp(tiny, 1 - torch.finfo(x.dtype).eps)
+        return Bernoulli(probs=chance, validate_args=False)
 
     def _seen(self, x: Tensor) -> Tensor:
         """What ``probability`` says of standardised rows, checked."""
@@ -185,17 +185,17 @@ class Fixed(Mechanism):
         # MPS alone has no double precision.
         dtype = torch.float32 if x.device.type == "mps" else torch.float64
         center, unit = self._center.to(x.device, dtype), self._unit.to(x.device, dtype)
-        seen = self.probability(x.to(dtype) * unit + center)
-        if not isinstance(seen, Tensor) or seen.shape != x.shape:
-            found = tuple(seen.shape) if isinstance(seen, Tensor) else type(seen).__name__
+        chance = self.probability(x.to(dtype) * unit + center)
+        if not isinstance(chance, Tensor) or chance.shape != x.shape:
+            found = tuple(chance.shape) if isinstance(chance, Tensor) else type(chance).__name__
             raise InvalidInputError(
                 f"Fixed probability gave {found} for rows of the shape {tuple(x.shape)}; it must give a tensor of "
                 "that shape: the probability that each cell is observed"
             )
-        if not bool(((seen >= 0) & (seen <= 1)).all()):
-            wrong = seen[~((seen >= 0) & (seen <= 1))].flatten()[0].item()
+        if not bool(((chance >= 0) & (chance <= 1)).all()):
+            wrong = chance[~((chance >= 0) & (chance <= 1))].flatten()[0].item()
             raise InvalidInputError(f"Fixed probability gave {wrong:g}; probabilities are between 0 and 1")
-        return seen
+        return chance
 
 
 NAMES: dict[str, type[Mechanism]] = {

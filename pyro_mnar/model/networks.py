@@ -115,7 +115,7 @@ def mlp(n_inputs: int, hidden_units: Sequence[int]) -> nn.Sequential:
 
 
 class Residual(nn.Module):
-    """A tanh network's output with its input beside it: what a linear layer makes of it is a line and a bend.
+    """A tanh network's output with its input beside it: a linear layer on top is a linear map plus a network.
 
     Beyond the observed values a tanh network bends to a constant, where a line goes on.
 

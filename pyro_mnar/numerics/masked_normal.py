@@ -76,9 +76,9 @@ class TiltedNormal:
         mean      m + v w r / D
         variance  v - v^2 w^2 r (r + t) / D^2
 
-    For the logistic link it is a mixture of seven such laws with weights ``p_i Phi(t_i) / Z`` (within 2e-5 in total
-    variation of the exact law); where the logistic's linear tail carries the mass, of laws with ``m + w v`` for ``m``
-    and ``-w`` for ``w``, which is the same density. A slope of 0 gives back the plain normal.
+    For the logistic link it is a mixture of seven such distributions with weights ``p_i Phi(t_i) / Z`` (within 2e-5 in
+    total variation of the exact one); where the logistic's linear tail carries the mass, of those with ``m + w v`` for
+    ``m`` and ``-w`` for ``w``, which is the same density. A slope of 0 gives back the plain normal.
 
     ``mean``, ``variance``, ``log_prob`` and ``log_normaliser`` are differentiable in all four arguments, and so is
     ``sample`` (given its noise). A logistic draw chooses one of the nodes, which its path derivative leaves out:
@@ -107,8 +107,8 @@ class TiltedNormal:
 
     Examples
     --------
-    >>> law = TiltedNormal(torch.zeros(1), torch.ones(1), torch.ones(1), torch.zeros(1))
-    >>> law.mean
+    >>> distribution = TiltedNormal(torch.zeros(1), torch.ones(1), torch.ones(1), torch.zeros(1))
+    >>> distribution.mean
     tensor([0.5642])
     """
 

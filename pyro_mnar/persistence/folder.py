@@ -142,7 +142,7 @@ def load(
 
 
 def _stamp(folder: Path) -> tuple[int, ...]:
-    """What tells the manifest that is there from one that takes its place."""
+    """Inode, size and times of the manifest: they differ once another takes its place."""
     try:
         found = (folder / MANIFEST).lstat()
     except OSError:

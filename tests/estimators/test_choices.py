@@ -107,20 +107,22 @@ def test_expected_gradient_is_the_gradient_of_the_expectation(
 def test_draws_of_a_logistic_cell_have_an_unbiased_gradient() -> None:
     start = torch.tensor([0.2, 0.9, 1.8, 0.4], dtype=torch.float64, requires_grad=True)
 
-    def law() -> TiltedNormal:
+    def distribution() -> TiltedNormal:
         return TiltedNormal(start[0], start[1], start[2], start[3], "logistic")
 
     def question(x: torch.Tensor) -> torch.Tensor:
         return torch.tanh(1.5 * x) + x**2
 
     grid = torch.linspace(-12, 12, 20_001, dtype=torch.float64)
-    exact = torch.autograd.grad((law().log_prob(grid).exp() * question(grid)).sum() * (grid[1] - grid[0]), start)[0]
+    exact = torch.autograd.grad(
+        (distribution().log_prob(grid).exp() * question(grid)).sum() * (grid[1] - grid[0]), start
+    )[0]
     n, parts = 100_000, []
     generator = torch.Generator().manual_seed(0)
     for _ in range(20):
-        x = law().sample((n,), generator=generator)
+        x = distribution().sample((n,), generator=generator)
         with_path = question(x)
-        score = law().node_log_prob(x.detach())
+        score = distribution().node_log_prob(x.detach())
         surrogate = with_path.mean() + ((with_path.detach() - 1.5) * score).mean()
         parts.append(torch.autograd.grad(surrogate, start)[0])
     estimate = torch.stack(parts)

@@ -130,7 +130,7 @@ def test_the_mean_of_what_was_lost() -> None:
 
 
 def test_a_long_upper_tail_is_not_taken_for_lost_low_values() -> None:
-    """Positive, skewed columns that softly lose high values leave what a normal law explains by lost low ones."""
+    """Positive, skewed columns that softly lose high values leave what a normal one explains by lost low values."""
     generator = np.random.default_rng(11)
     gamma = generator.gamma(2.0, size=(1500, 3))
     normal = generator.normal(size=(1500, 2))

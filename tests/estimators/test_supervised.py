@@ -266,7 +266,7 @@ def test_a_final_estimator_takes_the_place_of_the_head() -> None:
     new, y_new, labels_new = problem(500, seed=1)
     plain = MNARRegressor(**with_training(SHORT)).fit(X, y)
     refitted = MNARRegressor(final_estimator=LinearRegression(), **with_training(SHORT)).fit(X, y)
-    # The same law of x, the same weights, and a model of the head's own family: the same predictions up to noise.
+    # The same distribution of x, the same weights, and a model of the head's own family: equal predictions up to noise.
     assert np.sqrt(np.mean((plain.predict(new) - refitted.predict(new)) ** 2)) < 0.1 * y_new.std()
     low, high = refitted.predict_interval(new, 0.9).T
     assert 0.85 < np.mean((low < y_new) & (y_new < high)) < 0.97

@@ -197,8 +197,8 @@ def test_student_rows_density_and_draws() -> None:
     z = q.rsample()[:, 0]
     from scipy import stats
 
-    law = stats.multivariate_t(np.ones(3), (root @ root.mT)[0].numpy(), df=10)
-    np.testing.assert_allclose(q.log_prob(z[:50, None])[:, 0], law.logpdf(z[:50].numpy()), rtol=1e-10)
+    distribution = stats.multivariate_t(np.ones(3), (root @ root.mT)[0].numpy(), df=10)
+    np.testing.assert_allclose(q.log_prob(z[:50, None])[:, 0], distribution.logpdf(z[:50].numpy()), rtol=1e-10)
     np.testing.assert_allclose(torch.cov(z.T), 10 / 8 * (root @ root.mT)[0], atol=0.1)
     assert stats.kstest(((z[:, 0] - 1) / root[0, 0, 0]).numpy(), stats.t(10).cdf).pvalue > 1e-3
 

@@ -51,7 +51,7 @@ def test_hessians_of_the_counted_density_row_by_row() -> None:
 
 def test_the_standard_normal_is_the_one_with_mean_0_and_scale_1() -> None:
     z = torch.linspace(-3, 3, 6, dtype=torch.float64).view(2, 3)
-    law = StandardNormal(z, 3).expand(torch.Size((5, 2)))
-    torch.testing.assert_close(law.log_prob(z), DiagonalNormal(torch.zeros_like(z), torch.ones(1)).log_prob(z))
-    assert law.rsample().shape == (5, 2, 3)
-    assert law.rsample().dtype == torch.float64
+    distribution = StandardNormal(z, 3).expand(torch.Size((5, 2)))
+    torch.testing.assert_close(distribution.log_prob(z), DiagonalNormal(torch.zeros_like(z), torch.ones(1)).log_prob(z))
+    assert distribution.rsample().shape == (5, 2, 3)
+    assert distribution.rsample().dtype == torch.float64

@@ -1,4 +1,4 @@
-"""The closed-form mask integral and the law of a missing cell, against quadrature."""
+"""The closed-form mask integral and the distribution of a missing cell, against quadrature."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_hessians_through_torch_func(link):
     found = vmap(hessian(total))(locs)
     expected = torch.stack([torch.autograd.functional.hessian(total, loc) for loc in locs])
     assert torch.allclose(found, expected, rtol=1e-9, atol=1e-12)
-    # Tweedie: the law's variance is v + v^2 d^2 log Z / dm^2.
+    # Tweedie: the variance of the distribution is v + v^2 d^2 log Z / dm^2.
     variance = scale**2 + scale**4 * torch.diagonal(found, dim1=-2, dim2=-1)
     assert torch.allclose(variance, TiltedNormal(locs, scale, slope, threshold, link).variance, atol=2e-6)
 
@@ -137,10 +137,10 @@ def test_extreme_input_stays_finite_up_to_the_second_derivative(link, dtype):
             (second,) = torch.autograd.grad(first[0].sum(), arguments[0])
             assert (value <= 0).all()
             assert all(part.isfinite().all() for part in (value, *once, *first, second))
-            law = TiltedNormal(*arguments, link)
-            draws = law.sample((3,), generator=torch.Generator().manual_seed(0))
-            assert all(part.isfinite().all() for part in (law.mean, law.variance, draws))
-            assert (law.variance > 0).all()
+            distribution = TiltedNormal(*arguments, link)
+            draws = distribution.sample((3,), generator=torch.Generator().manual_seed(0))
+            assert all(part.isfinite().all() for part in (distribution.mean, distribution.variance, draws))
+            assert (distribution.variance > 0).all()
 
 
 @pytest.mark.parametrize("link", LINKS)
@@ -164,9 +164,9 @@ def test_moments_against_quadrature(link):
                 x, _, log_f = reference(distance, slope, link)
                 density = np.exp(log_f - special.logsumexp(log_f))
                 mean = density @ x
-                law = TiltedNormal(*tensor(0.0, 1.0, slope, -distance), link)
-                assert math.isclose(float(law.mean), mean, abs_tol=1e-6)
-                assert math.isclose(float(law.variance), density @ (x - mean) ** 2, rel_tol=1e-5)
+                distribution = TiltedNormal(*tensor(0.0, 1.0, slope, -distance), link)
+                assert math.isclose(float(distribution.mean), mean, abs_tol=1e-6)
+                assert math.isclose(float(distribution.variance), density @ (x - mean) ** 2, rel_tol=1e-5)
 
 
 @pytest.mark.parametrize("link", LINKS)
@@ -176,15 +176,15 @@ def test_cdf_and_quantiles_against_quadrature(link):
         for distance in (-8.0, -2.0, 0.0, 3.0, 8.0):
             x, _, log_f = reference(distance, slope, link)
             density = np.exp(log_f - special.logsumexp(log_f))
-            law = TiltedNormal(*tensor(0.0, 1.0, slope, -distance), link)
-            quantiles = icdf(law, spots)
-            assert torch.allclose(cdf(law, quantiles), spots, atol=1e-10)
+            distribution = TiltedNormal(*tensor(0.0, 1.0, slope, -distance), link)
+            quantiles = icdf(distribution, spots)
+            assert torch.allclose(cdf(distribution, quantiles), spots, atol=1e-10)
             # Half of the last point's weight makes the running sum a trapezoid rule.
             at = np.interp(quantiles.numpy(), x, np.cumsum(density) - density / 2)
             assert np.allclose(at, spots.numpy(), atol=2e-3)
-            width = 1e-4 * law.variance.sqrt()
-            rate = (cdf(law, quantiles + width) - cdf(law, quantiles - width)) / (2 * width)
-            assert torch.allclose(rate.log(), law.log_prob(quantiles), atol=1e-5)
+            width = 1e-4 * distribution.variance.sqrt()
+            rate = (cdf(distribution, quantiles + width) - cdf(distribution, quantiles - width)) / (2 * width)
+            assert torch.allclose(rate.log(), distribution.log_prob(quantiles), atol=1e-5)
 
 
 @pytest.mark.parametrize("link", LINKS)
@@ -192,23 +192,23 @@ def test_cdf_and_quantiles_against_quadrature(link):
     ("slope", "distance"), [(1.0, 0.0), (3.0, -3.0), (-2.0, 4.0), (0.5, -8.0), (50.0, -5.0), (-50.0, -1.0), (1.0, 6.0)]
 )
 def test_samples_follow_the_exact_law(link, slope, distance):
-    law = TiltedNormal(*tensor(0.0, 1.0, slope, -distance), link)
-    draws = law.sample((4000,), generator=torch.Generator().manual_seed(1))
-    assert stats.kstest(cdf(law, draws).numpy(), "uniform").pvalue > 1e-3
+    distribution = TiltedNormal(*tensor(0.0, 1.0, slope, -distance), link)
+    draws = distribution.sample((4000,), generator=torch.Generator().manual_seed(1))
+    assert stats.kstest(cdf(distribution, draws).numpy(), "uniform").pvalue > 1e-3
     # Where the mask says something, the normal that ignores it is rejected.
-    if abs(float(law.mean)) > 0.3:
+    if abs(float(distribution.mean)) > 0.3:
         assert stats.kstest(draws.numpy(), "norm").pvalue < 1e-6
 
 
 def test_a_slope_of_zero_is_the_plain_normal():
     for link in LINKS:
-        law = TiltedNormal(*tensor([1.0, -2.0], 0.5, 0.0, 7.0), link)
+        distribution = TiltedNormal(*tensor([1.0, -2.0], 0.5, 0.0, 7.0), link)
         half, tail = tensor(0.5, 0.975)
-        assert torch.allclose(law.log_normaliser, half.log())
-        assert torch.allclose(law.mean, law.loc)
-        assert torch.allclose(law.variance, half**2)
-        assert torch.allclose(icdf(law, tail), law.loc + 0.5 * 1.959963984540054)
-        assert torch.allclose(cdf(law, law.loc), half)
+        assert torch.allclose(distribution.log_normaliser, half.log())
+        assert torch.allclose(distribution.mean, distribution.loc)
+        assert torch.allclose(distribution.variance, half**2)
+        assert torch.allclose(icdf(distribution, tail), distribution.loc + 0.5 * 1.959963984540054)
+        assert torch.allclose(cdf(distribution, distribution.loc), half)
 
 
 def test_draws_are_differentiable_given_their_noise():
@@ -223,12 +223,12 @@ def test_draws_are_differentiable_given_their_noise():
 
 def test_explicit_noise_and_generators_fix_the_draws():
     for link in LINKS:
-        law = TiltedNormal(torch.zeros(5, 2), torch.ones(2), torch.ones(2), torch.zeros(2), link)
-        first, second = (law.sample((3,), generator=torch.Generator().manual_seed(4)) for _ in range(2))
+        distribution = TiltedNormal(torch.zeros(5, 2), torch.ones(2), torch.ones(2), torch.zeros(2), link)
+        first, second = (distribution.sample((3,), generator=torch.Generator().manual_seed(4)) for _ in range(2))
         assert first.shape == (3, 5, 2)
         assert torch.equal(first, second)
-        noise = torch.full((law.n_noise, 1, 2), 0.5)
-        assert torch.equal(law.sample(noise=noise)[0], law.sample(noise=noise)[4])
+        noise = torch.full((distribution.n_noise, 1, 2), 0.5)
+        assert torch.equal(distribution.sample(noise=noise)[0], distribution.sample(noise=noise)[4])
 
 
 def test_inverse_of_log_ndtr():
@@ -280,10 +280,10 @@ def test_the_mixture_of_nodes_is_close_to_the_logistic_law_in_total_variation():
                 max(a - 10 * c, -90), max(90, a + 10 * c, min(-45 * c * c / (a - 1e-9), 12 * c)), min(0.2, c / 8)
             )
             prior = -0.5 * ((t - a) / c) ** 2
-            laws = (
+            distributions = (
                 prior - np.logaddexp(0, -t),
                 prior + special.logsumexp(special.log_ndtr(np.array(SCALES)[:, None] * t), b=weights, axis=0),
             )
-            exact, mixed = (np.exp(law - special.logsumexp(law)) for law in laws)
+            exact, mixed = (np.exp(distribution - special.logsumexp(distribution)) for distribution in distributions)
             worst = max(worst, 0.5 * np.abs(exact - mixed).sum())
     assert worst < 2e-5

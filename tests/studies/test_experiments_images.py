@@ -45,15 +45,15 @@ def records() -> list[Record]:
 def test_clipping_follows_its_curve() -> None:
     images = np.full((40, 100, 100), 0.76)
     p_lost = 1 / (1 + np.exp(TRUE_W * (0.76 - TRUE_B)))
-    assert abs((~clip(images, np.random.default_rng(0)).seen).mean() - p_lost) < 4 * 0.5 / 400_000**0.5
+    assert abs((~clip(images, np.random.default_rng(0)).observed).mean() - p_lost) < 4 * 0.5 / 400_000**0.5
 
 
 def test_same_seed_same_clipping_for_every_method_and_enough_is_left() -> None:
     rows = [replace(row, size=16) for row in image_study("photo patches", quick=True).rows[:2]]
     (train, test), (again, _) = (load(row, None) for row in rows)
-    assert np.array_equal(train.seen, again.seen)
-    assert len(test.images) == 32 and test.seen.mean((1, 2)).min() >= rows[0].min_seen
-    assert not np.array_equal(load(replace(rows[0], seed=1), None)[0].seen, train.seen)
+    assert np.array_equal(train.observed, again.observed)
+    assert len(test.images) == 32 and test.observed.mean((1, 2)).min() >= rows[0].min_seen
+    assert not np.array_equal(load(replace(rows[0], seed=1), None)[0].observed, train.observed)
 
 
 def test_rows_of_the_full_study_differ_and_cover_three_seeds() -> None:

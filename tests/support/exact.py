@@ -36,7 +36,7 @@ def missing_probability(x: np.ndarray, link: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Cell:
-    """The law of one missing cell given x_obs and s, on a grid."""
+    """The distribution of one missing cell given x_obs and s, on a grid."""
 
     x: np.ndarray
     mass: np.ndarray
@@ -71,7 +71,7 @@ def log_p_seen(x: np.ndarray, observed: np.ndarray) -> float:
 
 
 def solve(x: np.ndarray, observed: np.ndarray, link: str) -> tuple[float, dict[int, Cell]]:
-    """Log p(x_obs, s) and the law of each missing cell of one row."""
+    """Log p(x_obs, s) and the distribution of each missing cell of one row."""
     mean, variance = z_given_seen(x, observed)
     z = mean + np.sqrt(variance) * np.linspace(-9, 9, 601)
     weight = stats.norm.pdf(z, mean, np.sqrt(variance)) * (z[1] - z[0])

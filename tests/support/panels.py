@@ -70,7 +70,7 @@ def cumulative(
     value
         where, shape (...).
     mean, deviation
-        of the law, shape (...); they place the panels and need not be exact.
+        of the distribution, shape (...); they place the panels and need not be exact.
     centre, width
         where the density bends, and within what distance, shape (...).
 
@@ -126,24 +126,31 @@ def invert(
     return x
 
 
-def cdf(law: TiltedNormal, value: Tensor) -> Tensor:
+def cdf(distribution: TiltedNormal, value: Tensor) -> Tensor:
     """P(x <= value) by quadrature of the exact density to about 1e-10, float64."""
-    law, value = _double(law, value)
-    return cumulative(law.log_prob, value, *_layout(law))
+    distribution, value = _double(distribution, value)
+    return cumulative(distribution.log_prob, value, *_layout(distribution))
 
 
-def icdf(law: TiltedNormal, probability: Tensor) -> Tensor:
-    """The x with ``cdf(law, x) = probability``, float64."""
-    law, probability = _double(law, probability)
-    return invert(law.log_prob, probability, *_layout(law))
+def icdf(distribution: TiltedNormal, probability: Tensor) -> Tensor:
+    """The x with ``cdf(distribution, x) = probability``, float64."""
+    distribution, probability = _double(distribution, probability)
+    return invert(distribution.log_prob, probability, *_layout(distribution))
 
 
-def _double(law: TiltedNormal, other: Tensor) -> tuple[TiltedNormal, Tensor]:
-    parts = torch.broadcast_tensors(law.loc, law.scale, law.slope, law.threshold, other)
+def _double(distribution: TiltedNormal, other: Tensor) -> tuple[TiltedNormal, Tensor]:
+    parts = torch.broadcast_tensors(
+        distribution.loc, distribution.scale, distribution.slope, distribution.threshold, other
+    )
     loc, scale, slope, threshold, other = (part.detach().double() for part in parts)
-    return TiltedNormal(loc, scale, slope, threshold, law.link), other
+    return TiltedNormal(loc, scale, slope, threshold, distribution.link), other
 
 
-def _layout(law: TiltedNormal) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _layout(distribution: TiltedNormal) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Mean and deviation, and place and width of the link's step."""
-    return law.mean, law.variance.sqrt(), law.threshold, 1 / law.slope.abs().clamp(min=1e-300)
+    return (
+        distribution.mean,
+        distribution.variance.sqrt(),
+        distribution.threshold,
+        1 / distribution.slope.abs().clamp(min=1e-300),
+    )

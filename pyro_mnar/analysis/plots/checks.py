@@ -89,10 +89,10 @@ def ppc_observed(
     j = position(column, simulated.names)
     data = simulated.table[:, j]
     data = data[~np.isnan(data)]
-    x, seen = simulated.values[..., j], simulated.observed[..., j]
-    low, high = np.quantile(x[seen], [0.001, 0.999])
-    edges = bins(np.concatenate([data, x[0][seen[0]].clip(min(low, data.min()), max(high, data.max()))]))
-    drawn = np.array([np.histogram(row[mask], edges, density=True)[0] for row, mask in zip(x, seen, strict=True)])
+    x, observed = simulated.values[..., j], simulated.observed[..., j]
+    low, high = np.quantile(x[observed], [0.001, 0.999])
+    edges = bins(np.concatenate([data, x[0][observed[0]].clip(min(low, data.min()), max(high, data.max()))]))
+    drawn = np.array([np.histogram(row[mask], edges, density=True)[0] for row, mask in zip(x, observed, strict=True)])
     ax.hist(data, edges, density=True, color=OBSERVED, label="data, observed")
     band = np.quantile(drawn, [0.05, 0.95], axis=0)
     ax.stairs(band[1], edges, baseline=band[0], fill=True, color=MODEL, alpha=0.4, label="model after selection, 90 %")

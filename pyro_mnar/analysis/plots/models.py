@@ -145,7 +145,7 @@ def _missing_probability(
 
 
 def mechanism_comparison(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """How far each model lies behind the best one on rows that it has not seen.
+    """How far each model lies behind the best one on rows that it was not fitted to.
 
     Parameters
     ----------

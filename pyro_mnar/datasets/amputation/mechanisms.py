@@ -158,13 +158,13 @@ def mar(
     drivers = numeric_values(X, causes)
     holes = flagged(names, causes, np.isnan(drivers))
     if holes:
-        raise InvalidInputError(f"depends_on columns {holes} have missing values; MAR needs causes that are seen")
+        raise InvalidInputError(f"depends_on columns {holes} have missing values; MAR needs causes that are observed")
     score = _standardise(_standardise(drivers).sum(axis=1))
     present = ~missing_cells(X)[:, chosen]
     probability = np.zeros(present.shape)
     for k, (wanted, sign) in enumerate(zip(rates, signs, strict=True)):
-        seen = present[:, k]
-        probability[seen, k] = _calibrated_logistic(score[seen], sign * steepness, wanted)
+        known = present[:, k]
+        probability[known, k] = _calibrated_logistic(score[known], sign * steepness, wanted)
     return remove_cells(X, chosen, probability, random_state)
 
 
@@ -248,19 +248,19 @@ def self_mask(
     values = numeric_values(X, chosen)
     probability = np.zeros(values.shape)
     for k, (w, wanted, cut, sign) in enumerate(zip(slopes, rates, cuts, signs, strict=True)):
-        seen = ~np.isnan(values[:, k])
-        x = values[seen, k]
+        known = ~np.isnan(values[:, k])
+        x = values[known, k]
         if not x.size:
             continue
         if w is None:
             # The sign turns "low" into "high" on the mirrored values.
             b = _threshold(x, cut) if wanted is None else sign * _sharp_cut(sign * x, wanted, names[chosen[k]])
-            probability[seen, k] = sign * x > sign * b
+            probability[known, k] = sign * x > sign * b
         elif wanted is None:
             centred = x - _threshold(x, cut)
-            probability[seen, k] = expit(sign * w * centred / (x.std() or 1.0))
+            probability[known, k] = expit(sign * w * centred / (x.std() or 1.0))
         else:
-            probability[seen, k] = _calibrated_logistic(_standardise(x), sign * w, wanted)
+            probability[known, k] = _calibrated_logistic(_standardise(x), sign * w, wanted)
     return remove_cells(X, chosen, probability, random_state)
 
 

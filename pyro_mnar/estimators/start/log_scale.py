@@ -1,9 +1,9 @@
 r"""Which columns are modelled on the log scale, and which way values go missing, from observed cells alone.
 
 A quantity that cannot be negative and has a long upper tail (a concentration, an area, an income) is closer to normal
-in its logarithm. Where high values are missing the tail is not seen, and a histogram cannot tell; what can be compared
-is how well a normal and a log-normal column explain the values that are there together with HOW MANY are not: lost at
-random, or on one side (:func:`~pyro_mnar.estimators.start.lost_tail.lost_tail`).
+in its logarithm. Where high values are missing nobody observes the tail, and a histogram cannot tell; what can be
+compared is how well a normal and a log-normal column explain the values that are there together with HOW MANY are not:
+lost at random, or on one side (:func:`~pyro_mnar.estimators.start.lost_tail.lost_tail`).
 """
 
 from collections.abc import Sequence
@@ -83,9 +83,9 @@ def likely_directions(table: FloatArray, continuous: Sequence[int], known: Float
     """Which way each column goes missing: as known, as its cliff says, or as most columns do.
 
     A column shows a direction where the best explanation of it, on either scale, is a tail that was lost beyond a
-    cliff. A softer slope shows none: to a normal law, the skew of a column that lost values at random looks like one.
-    Where half of the columns show a direction and three quarters of these agree, all unknown ones take it: a lone
-    dissenter is more often a column whose law is not normal than one with a mechanism of its own.
+    cliff. A softer slope shows none: to a normal distribution, the skew of a column that lost values at random looks
+    like one. Where half of the columns show a direction and three quarters of these agree, all unknown ones take it: a
+    lone dissenter is more often a column whose distribution is not normal than one with a mechanism of its own.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def _clear_tails(scale: _Scale, signs: Sequence[float]) -> list[LostTail]:
 
 
 def _plausible_tails(scale: _Scale, signs: Sequence[float]) -> list[LostTail]:
-    """The same, but for lower tails of negative values of a quantity that is positive wherever it is seen."""
+    """The same, but for lower tails of negative values of a quantity that is positive wherever it is observed."""
     tails = _clear_tails(scale, signs)
     return [tail for tail in tails if tail.slope > 0 or not scale.positive or tail.lost_mean >= 0]
 

@@ -19,7 +19,7 @@ from pyro_mnar.data.columns import FloatArray
 
 #: Nats over loss at random from which a tail counts as lost: the 5 % level of a likelihood ratio for w and b.
 LEAST_GAIN = 3.0
-#: Slope, probits per standard deviation, from which values end abruptly: steeper than the edges of skewed laws.
+#: Slope, probits per standard deviation, from which values end abruptly: steeper than the edges of skewed columns.
 CLEAR_SLOPE = 20.0
 #: Steepest slope, per standard deviation of the observed values: a cliff.
 CLIFF = 50.0
@@ -30,7 +30,7 @@ _HALF_LOG_TAU = 0.5 * float(np.log(2 * np.pi))
 
 
 class LostTail(NamedTuple):
-    """How a column went missing, if its complete law is normal; in the units of the column.
+    """How a column went missing, if its complete distribution is normal; in the units of the column.
 
     Attributes
     ----------
@@ -64,11 +64,11 @@ class LostTail(NamedTuple):
 
 
 def lost_tail(column: FloatArray, high: bool) -> LostTail | None:
-    """Fit a normal law that lost values on one side to a column with NaN in missing cells.
+    """Fit a normal distribution that lost values on one side to a column with NaN in missing cells.
 
-    Where values pile up at the other end (zeros of an amount, say) no normal law fits well enough to judge. Then a tail
-    counts as lost, with an infinite gain, where the values beside the pile end abruptly, and has no gain where they do
-    not. Where values pile up at this end, that is a natural end and not a cut.
+    Where values pile up at the other end (zeros of an amount, say) no normal distribution fits well enough to judge.
+    Then a tail counts as lost, with an infinite gain, where the values beside the pile end abruptly, and has no gain
+    where they do not. Where values pile up at this end, that is a natural end and not a cut.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def lost_tail(column: FloatArray, high: bool) -> LostTail | None:
 
 
 def cliff_tail(column: FloatArray, high: bool) -> LostTail:
-    """The normal law of a column whose missing cells ALL lie beyond its last observed value, whatever fits better.
+    """The normal distribution of a column whose missing cells ALL lie beyond its last observed value.
 
     Its gain is that over loss at random, and may be negative.
 
@@ -204,7 +204,7 @@ def lost_at_random(n: int, n_missing: int) -> float:
 
 
 def _selected(z: FloatArray, n_missing: int) -> LostTail:
-    """The normal law that lost high values and best explains these standardised ones and the number of missing."""
+    """The normal distribution that lost high values and best explains these standardised ones and how many are lost."""
     values, counts = _condensed(z)
     largest = float(z.max())
 

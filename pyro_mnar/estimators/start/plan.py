@@ -2,8 +2,8 @@
 
 The observed values of a column that loses its upper half say neither how wide the column is nor which way its values go
 missing, and a network that starts from their mean and spread has to bend for both. So each column starts from the
-normal law that lost values on one side and explains best what is left: standardised by that law's mean and spread, with
-the mechanism at its slope and threshold. All of it sees observed cells alone.
+normal distribution that lost values on one side and explains best what is left: standardised by its mean and spread,
+with the mechanism at its slope and threshold. All of it uses observed cells alone.
 """
 
 import copy

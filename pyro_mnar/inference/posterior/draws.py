@@ -33,7 +33,7 @@ class WeightedDraws(NamedTuple):
     z
         Codes, shape (K, r, L).
     x
-        Completed rows, shape (K, r, p), observed cells as seen; None when only the codes were asked for.
+        Completed rows, shape (K, r, p), observed cells unchanged; None when only the codes were asked for.
     log_weights
         Shape (K, r), nats.
     drawn

@@ -1,4 +1,4 @@
-"""Proposals for z of single rows: a multivariate Student t law, and codes that are given."""
+"""Proposals for z of single rows: multivariate Student t distributions, and codes that are given."""
 
 import functools
 import math
@@ -20,7 +20,7 @@ DOF = 10
 
 
 class StudentRows(TorchDistribution):
-    r"""A multivariate Student t law for each row, q(z) = t_10(z; loc, T T'): batch (n,), event (L,).
+    r"""A multivariate Student t distribution for each row, q(z) = t_10(z; loc, T T'): batch (n,), event (L,).
 
     Parameters
     ----------
@@ -60,11 +60,11 @@ class StudentRows(TorchDistribution):
         return self.loc.shape[0]
 
     def expand(self, batch_shape: torch.Size, _instance: object = None) -> "StudentRows":
-        """The same law for each of K draws."""
+        """The same distribution for each of K draws."""
         return StudentRows(self.loc, self.scale_tril, self.generator, torch.Size(batch_shape))
 
     def rows(self, index: Tensor) -> "StudentRows":
-        """The laws of these rows only."""
+        """The distributions of these rows only."""
         return StudentRows(self.loc[index], self.scale_tril[index])
 
     def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008

@@ -100,15 +100,15 @@ def refined_proposal(
     sound = loc.isfinite().all(-1) & precision.isfinite().all(-1).all(-1)
     loc = torch.where(sound[:, None], loc, plain[0])
     scale_tril = torch.where(sound[:, None, None], _laplace_scale(precision, sound), plain[1])
-    seen: list[tuple[Tensor, Tensor]] = []
+    rounds: list[tuple[Tensor, Tensor]] = []
     proposals: list[StudentRows] = []
     with torch.no_grad():
         for n_draws in settings.rounds:
             proposals.append(StudentRows(loc, scale_tril, noise))
             noise.window(rows, first_draw)
             z = proposals[-1].expand(torch.Size((n_draws, batch.n_rows))).rsample()
-            seen.append((z, _log_joint(joint, batch, z, rows, noise, first_draw)))
-            loc, scale_tril = _moments(seen, proposals, loc, scale_tril)
+            rounds.append((z, _log_joint(joint, batch, z, rows, noise, first_draw)))
+            loc, scale_tril = _moments(rounds, proposals, loc, scale_tril)
             first_draw += n_draws
     return StudentRows(loc, scale_tril)
 
@@ -160,13 +160,13 @@ def _laplace_scale(precision: Tensor, sound: Tensor) -> Tensor:
 
 
 def _moments(
-    seen: list[tuple[Tensor, Tensor]], proposals: list[StudentRows], loc: Tensor, scale_tril: Tensor
+    rounds: list[tuple[Tensor, Tensor]], proposals: list[StudentRows], loc: Tensor, scale_tril: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Mean and triangular root of the covariance of all draws so far, under weights tempered row by row."""
-    z = torch.cat([part for part, _ in seen])
-    counts = z.new_tensor([len(part) for part, _ in seen])
+    z = torch.cat([part for part, _ in rounds])
+    counts = z.new_tensor([len(part) for part, _ in rounds])
     mixture = torch.stack([q.log_prob(z) for q in proposals]) + (counts / counts.sum()).log()[:, None, None]
-    log_w = torch.cat([value for _, value in seen]) - mixture.logsumexp(0)
+    log_w = torch.cat([value for _, value in rounds]) - mixture.logsumexp(0)
     log_w = log_w.nan_to_num(nan=-torch.inf).clamp(min=torch.finfo(log_w.dtype).min / 2)
     size = z.shape[-1]
     share = torch.softmax(_tempered(log_w, _DRAWS_PER_DIMENSION * size), 0)

@@ -68,7 +68,7 @@ class CategoricalChoice(WithChoices):
 
 
 class CategoricalSeen(TorchDistribution):
-    """p(x_obs | z) of one group: the probability of all categories that the seen cells allow."""
+    """p(x_obs | z) of one group: the probability of all categories that the observed cells allow."""
 
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.real_vector
@@ -78,7 +78,7 @@ class CategoricalSeen(TorchDistribution):
         super().__init__(log_probability.shape[:-1], log_probability.shape[-1:], validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log probability of the seen cells of ``value``, shape (K, n), in nats."""
+        """Log probability of the observed cells of ``value``, shape (K, n), in nats."""
         return (self.log_probability + log_allowed(value, self.observed)).logsumexp(-1)
 
 
@@ -146,7 +146,7 @@ class CategoricalMask(MaskTerm):
 
 
 def log_allowed(x: Tensor, observed: Tensor) -> Tensor:
-    """0 for the categories that the seen cells of a one-hot group allow, -inf for the others, shape (..., C).
+    """0 for the categories that the observed cells of a one-hot group allow, -inf for the others, shape (..., C).
 
     Examples
     --------

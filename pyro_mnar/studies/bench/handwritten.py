@@ -70,18 +70,18 @@ def handwritten_loss(joint: Joint, batch: Batch, n_draws: int, collapsed: bool, 
     encoder: Any = joint.encoder
     likelihood: Any = joint.likelihood
     mechanism: Any = joint.mechanism
-    x, seen = batch.x, batch.observed.to(batch.x.dtype)
-    q_loc, raw = encoder.loc_and_scale(encoder.trunk(torch.cat([x, seen], -1))).chunk(2, -1)
+    x, mask = batch.x, batch.observed.to(batch.x.dtype)
+    q_loc, raw = encoder.loc_and_scale(encoder.trunk(torch.cat([x, mask], -1))).chunk(2, -1)
     q_scale = nn.functional.softplus(raw) + encoder.min_scale
     z = q_loc + q_scale * torch.randn(n_draws, *q_loc.shape, dtype=x.dtype)
     hidden = joint.decoder(z)
     loc = likelihood.loc(hidden)
     scale = nn.functional.softplus(likelihood.raw_scale(hidden)) + likelihood.min_scale
-    log_px = (seen * (-0.5 * ((x - loc) / scale) ** 2 - scale.log() - _HALF_LOG_2PI)).sum(-1)
+    log_px = (mask * (-0.5 * ((x - loc) / scale) ** 2 - scale.log() - _HALF_LOG_2PI)).sum(-1)
     log_pz = (-0.5 * z**2 - _HALF_LOG_2PI).sum(-1)
     log_qz = (-0.5 * ((z - q_loc) / q_scale) ** 2 - q_scale.log() - _HALF_LOG_2PI).sum(-1)
     slope, intercept = mechanism.slope_parameter[columns], mechanism.offset_parameter[columns]
-    s = seen[..., columns]
+    s = mask[..., columns]
     if collapsed:
         loc, scale = loc[..., columns], scale[..., columns]
         missing = torch.special.log_ndtr((slope * loc + intercept) / torch.sqrt(1 + (slope * scale) ** 2))
@@ -89,7 +89,7 @@ def handwritten_loss(joint: Joint, batch: Batch, n_draws: int, collapsed: bool, 
         log_ps = ((1 - s) * missing).sum(-1) + (s * observed).sum(-1)
     else:
         x_mis = loc + scale * torch.randn_like(loc)
-        completed = (seen * x + (1 - seen) * x_mis)[..., columns]
+        completed = (mask * x + (1 - mask) * x_mis)[..., columns]
         log_ps = torch.special.log_ndtr((1 - 2 * s) * (slope * completed + intercept)).sum(-1)
     log_w = log_px + log_pz + log_ps - log_qz
     return -(log_w.logsumexp(0) - math.log(n_draws)).mean()

@@ -19,7 +19,7 @@ from pyro_mnar.studies.sources.celeba import celeba
 from pyro_mnar.studies.sources.images import FloatImages, photo_patches
 from pyro_mnar.studies.study import Study
 
-#: The clipping of Ipsen et al.: P(pixel seen) = sigmoid(W (x - b)).
+#: The clipping of Ipsen et al.: P(pixel observed) = sigmoid(W (x - b)).
 TRUE_W, TRUE_B = -50.0, 0.75
 MEAN, ONE, KNN = "mean", "constant 1", "KNN"
 ORACLE_CONSTANT, ORACLE_PIXEL = "best constant (told the truth)", "per-pixel missing mean (told the truth)"
@@ -98,15 +98,15 @@ class ImageRow:
 
 
 class Clipped(NamedTuple):
-    """Images and what the clipping left: ``seen`` is a mask of their shape (n, h, w)."""
+    """Images and what the clipping left: ``observed`` is a mask of their shape (n, h, w)."""
 
     images: FloatImages
-    seen: Mask
+    observed: Mask
 
     @property
     def holed(self) -> FloatImages:
         """The images with NaN in lost pixels."""
-        return np.where(self.seen, self.images, np.nan)
+        return np.where(self.observed, self.images, np.nan)
 
 
 def image_study(data: str, quick: bool = False, seeds: int = 3) -> Study[ImageRow]:
@@ -147,7 +147,7 @@ def run_row(row: ImageRow, data_home: Path | None) -> dict[str, Any]:
     """Run one row: what JSON can hold of its results, in units of the range [0, 1]."""
     train, test = load(row, data_home)
     device = chosen_device(row.device) if row.method not in SIMPLE else "cpu"
-    result: dict[str, Any] = {"device": device, "n_missing": int((~test.seen).sum()), "missing_rate": lost(test)}
+    result: dict[str, Any] = {"device": device, "n_missing": int((~test.observed).sum()), "missing_rate": lost(test)}
     if row.method in SIMPLE:
         completed = simple(row, train, test)
     else:
@@ -158,7 +158,7 @@ def run_row(row: ImageRow, data_home: Path | None) -> dict[str, Any]:
         twice = imputer.posterior(test.holed, n_draws=2 * row.n_draws_posterior).mean()
         result |= {"bound": float(posterior.log_evidence.mean())} | learned(imputer)
         result |= {"rmse_twice_the_draws": rmse(twice.reshape(test.images.shape), test)}
-    truth, imputed = test.images[~test.seen], completed[~test.seen]
+    truth, imputed = test.images[~test.observed], completed[~test.observed]
     result |= {
         "rmse": rmse(completed, test),
         "bias": float((imputed - truth).mean()),
@@ -179,11 +179,11 @@ def load(row: ImageRow, data_home: Path | None) -> tuple[Clipped, Clipped]:
     parts = []
     for name, limit in (("train", row.n_train), ("test", row.n_test)):
         part = clip(found.scaled(name), random)
-        enough = part.seen.mean((1, 2)) >= row.min_seen
-        part = Clipped(part.images[enough], part.seen[enough])
+        enough = part.observed.mean((1, 2)) >= row.min_seen
+        part = Clipped(part.images[enough], part.observed[enough])
         if limit is not None and limit < len(part.images):
             some = np.sort(random.choice(len(part.images), limit, replace=False))
-            part = Clipped(part.images[some], part.seen[some])
+            part = Clipped(part.images[some], part.observed[some])
         parts.append(part)
     return parts[0], parts[1]
 
@@ -196,12 +196,12 @@ def clip(images: FloatImages, random: np.random.Generator) -> Clipped:
 
 def lost(part: Clipped) -> float:
     """Share of missing pixels."""
-    return float((~part.seen).mean())
+    return float((~part.observed).mean())
 
 
 def rmse(completed: FloatImages, part: Clipped) -> float:
     """Root mean squared error over the missing pixels."""
-    error = (completed - part.images)[~part.seen]
+    error = (completed - part.images)[~part.observed]
     return float(np.sqrt(np.mean(error**2)))
 
 
@@ -246,7 +246,7 @@ def fitted(row: ImageRow, holed: FloatImages, device: str) -> MNARImageImputer:
 
 
 def learned(imputer: MNARImageImputer) -> dict[str, Any]:
-    """How training went, and the path of W and b where they are learned; W in the sign of P(seen), logistic units."""
+    """How training went, and the path of W and b if learned; W with the sign of P(observed), logistic units."""
     history = imputer.history_
     result: dict[str, Any] = {
         "training_bound": history.bound,
@@ -266,29 +266,29 @@ def learned(imputer: MNARImageImputer) -> dict[str, Any]:
 
 def simple(row: ImageRow, train: Clipped, test: Clipped) -> FloatImages:
     """Complete by a rule; the two oracles look at the true values of the missing test pixels."""
-    lost_truth = np.where(test.seen, 0.0, test.images)
-    count = (~test.seen).sum(0)
+    lost_truth = np.where(test.observed, 0.0, test.images)
+    count = (~test.observed).sum(0)
     constant = lost_truth.sum() / max(count.sum(), 1)
     if row.method == KNN:
         imputer = KNNImputer(keep_empty_features=True).fit(train.holed[: row.n_donors].reshape(row.n_donors, -1))
         filled: FloatImages = imputer.transform(test.holed.reshape(len(test.images), -1))
         return filled.reshape(test.images.shape)
     fill: FloatImages | float = {
-        MEAN: np.nan_to_num(np.where(train.seen, train.images, 0).sum(0) / np.maximum(train.seen.sum(0), 1)),
+        MEAN: np.nan_to_num(np.where(train.observed, train.images, 0).sum(0) / np.maximum(train.observed.sum(0), 1)),
         ONE: 1.0,
         ORACLE_CONSTANT: constant,
         ORACLE_PIXEL: np.where(count > 0, lost_truth.sum(0) / np.maximum(count, 1), constant),
     }[row.method]
-    return np.where(test.seen, test.images, fill)
+    return np.where(test.observed, test.images, fill)
 
 
 def pictures(test: Clipped, completed: FloatImages) -> dict[str, Any]:
-    """A few test images of many lost pixels: original, seen, completed; grey values 0 to 255."""
-    rate = (~test.seen).mean((1, 2))
+    """A few test images of many lost pixels: original, mask, completed; grey values 0 to 255."""
+    rate = (~test.observed).mean((1, 2))
     candidates = np.flatnonzero((rate > 0.2) & (rate < 0.7))
     if not len(candidates):
         candidates = np.argsort(-rate)
     chosen = candidates[np.linspace(0, len(candidates) - 1, min(SHOWN, len(candidates))).astype(int)]
     grey = np.rint(255 * np.clip(completed[chosen], 0, 1)).astype(int)
     original = np.rint(255 * test.images[chosen]).astype(int)
-    return {"original": original.tolist(), "seen": test.seen[chosen].tolist(), "completed": grey.tolist()}
+    return {"original": original.tolist(), "seen": test.observed[chosen].tolist(), "completed": grey.tolist()}

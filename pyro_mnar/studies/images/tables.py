@@ -149,7 +149,7 @@ def page(records: list[Record], table: pd.DataFrame, pictures: bool) -> str:
     lines = [
         f"# Clipped images: {'CelebA' if faces else 'patches of two photographs'}, {shape}, grey",
         "",
-        f"Written by `{command}`. Bright pixels are lost: P(seen) = sigmoid(W (x - b)) with W = {TRUE_W:g}, "
+        f"Written by `{command}`. Bright pixels are lost: P(observed) = sigmoid(W (x - b)) with W = {TRUE_W:g}, "
         f"b = {TRUE_B:g}, the same for every pixel; {100 * first.result['missing_rate']:.1f} % of the test pixels are "
         "missing. W and b start from a neutral value (W = -1 and b = 0.5, or W = 0 where the direction is unknown too) "
         "and are learned with the images, first beside networks that are then thrown away. The error is over the "

@@ -32,7 +32,7 @@ def class_metrics(y: npt.NDArray[Any], probability: npt.NDArray[np.float64], cla
 
 
 def value_metrics(y: npt.NDArray[Any], mean: npt.NDArray[np.float64], deviation: npt.NDArray[np.float64]) -> Metrics:
-    """RMSE and CRPS, in the units of y, the CRPS of a normal law with these means and standard deviations.
+    """RMSE and CRPS, in the units of y, the CRPS of a normal distribution with these means and standard deviations.
 
     Examples
     --------

@@ -114,7 +114,7 @@ seconds. Covertype: 20,000 random rows (of a sample of 40,000), 70/30 stratified
 is standardised on the training part and loses values with probability sigmoid(3 (x - b)), in training and in test; one
 cut b for all features makes 30 % of the training cells expected to go missing. Means and standard errors are over the
 seeds (rows, split, missing cells and training). "published": one seed each, from one report on this protocol. CRPS is
-that of a normal law: with the training residuals' spread for methods without a predictive distribution.
+that of a normal distribution: with the training residuals' spread for methods without a predictive distribution.
 
 One-hot groups of Covertype are one categorical variable each in the joint models; no direction of a mechanism is told.
 Boosted trees: rate 0.03, early stopping off, rounds and leaves by three-fold cross-validation on the training part.

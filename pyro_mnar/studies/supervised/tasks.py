@@ -112,6 +112,6 @@ def missing_probability(standard: FloatArray, train: npt.NDArray[np.intp]) -> Fl
     train : ndarray
         Positions of the training rows.
     """
-    seen = standard[train]
-    cut = brentq(lambda b: expit(SLOPE * (seen - b)).mean() - MISSING_RATE, -20.0, 20.0)
+    known = standard[train]
+    cut = brentq(lambda b: expit(SLOPE * (known - b)).mean() - MISSING_RATE, -20.0, 20.0)
     return np.asarray(expit(SLOPE * (standard - cut)))
