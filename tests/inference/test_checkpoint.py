@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,8 @@ from pyro_mnar.inference.training import FitSettings, History, Run, fit
 from pyro_mnar.model.mechanisms import SelfMasking
 from tests.support.estimators import small_imputer, table
 from tests.support.folders import mutate
-from tests.support.limits import Limit
 from tests.support.pairs import small_batch, small_joint
-from tests.support.validation import record
+from tests.support.pieces import Pieces
 
 SETTINGS = FitSettings(max_iter=3, batch_size=8, n_draws=2, validation_fraction=0.3)
 
@@ -163,41 +161,35 @@ def test_it_is_a_safetensors_file(written: Checkpoint) -> None:
         assert file.metadata()["format"] == checkpoints.FORMAT
 
 
-def check_mutations(written: Checkpoint, count: int) -> str:
-    """Change the file in one of the ways in which files break; what it took to refuse it at most, in words."""
+def check_mutations(written: Checkpoint, pieces: Pieces) -> None:
+    """Change the file in one of the ways in which files break: all refused by name."""
     content = written.path.read_bytes()
-    rng = random.Random(3)
-    limit = Limit()
-    done = 0
-    while done < count:
-        spoiled = mutate(content, rng)
-        if spoiled == content:
-            continue
+    for _, rng in pieces:
+        spoiled = content
+        while spoiled == content:
+            spoiled = mutate(content, rng)
         written.path.write_bytes(spoiled)
-        with limit:
+        with pieces.limit:
             refused(written)
-        done += 1
-    return f"{done:,} files changed, all refused by name; {limit}"
+        pieces.refused += 1
+    pieces.record()
 
 
 def test_200_mutated_checkpoints(written: Checkpoint) -> None:
-    check_mutations(written, 200)
+    check_mutations(written, Pieces("checkpoints, mutated", "", 5000, few=200))
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3000)
+@pytest.mark.timeout(30_000)
 def test_5000_mutated_checkpoints(written: Checkpoint) -> None:
-    record("mutated checkpoints", check_mutations(written, 5000), "5,000, within 1 s and 64 MB each", True)
+    check_mutations(written, Pieces("checkpoints, mutated", "refused by name within 1 s and 64 MB", 5000))
 
 
-def check_signed_mutations(written: Checkpoint, count: int) -> str:
+def check_forgeries(written: Checkpoint, pieces: Pieces) -> None:
     """Change a state and sign it again: refused by name, or a run that goes on to its end."""
     found = written.read()
     assert found is not None
-    rng = random.Random(4)
-    limit = Limit()
-    refusals = 0
-    for _ in range(count):
+    for _, rng in pieces:
         tensors, values = dict(found[0]), dict(found[1])
         for _ in range(rng.randrange(1, 3)):
             if rng.random() < 0.3:
@@ -211,26 +203,27 @@ def check_signed_mutations(written: Checkpoint, count: int) -> str:
         written.write({key: value.clone() for key, value in tensors.items()}, values)
         new = new_run()
         try:
-            with limit:
+            with pieces.limit:
                 written.resume(new.restore)
         except FileFormatError:
-            refusals += 1
+            pieces.refused += 1
             continue
+        pieces.accepted += 1
         for _ in range(4):
             if not new.finished:
                 new.one_pass()
         assert new.finished
-    return f"{refusals:,} of {count:,} refused by name, the others went on; {limit}"
+    pieces.record(accepted="went on")
 
 
 def test_100_forged_checkpoints(written: Checkpoint) -> None:
-    check_signed_mutations(written, 100)
+    check_forgeries(written, Pieces("checkpoints, forged with fitting checksums", "", 5000, few=100))
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3000)
+@pytest.mark.timeout(30_000)
 def test_5000_forged_checkpoints(written: Checkpoint) -> None:
-    record("forged checkpoints with fitting checksums", check_signed_mutations(written, 5000), "no other error", True)
+    check_forgeries(written, Pieces("checkpoints, forged with fitting checksums", "no other error", 5000))
 
 
 def test_a_whole_fit_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
