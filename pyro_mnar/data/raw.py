@@ -86,10 +86,10 @@ def read_columns(X: Any, missing_values: float | None, estimator: Any) -> list[R
     if isinstance(X, pd.DataFrame):
         names = list(X.columns)
         _reject_duplicates(names)
-        columns = [_read_pandas(X.iloc[:, j], name) for j, name in enumerate(names)]
+        columns = [read_pandas(X.iloc[:, j], name) for j, name in enumerate(names)]
         _array(np.empty((len(X), len(names))), estimator)
     elif is_polars(X):
-        columns = [_read_polars(X[name], name) for name in X.columns]
+        columns = [read_polars(X[name], name) for name in X.columns]
         _array(np.empty(X.shape), estimator)
     else:
         raw = _array(_without_mask(X), estimator)
@@ -168,7 +168,8 @@ def _read_array(column: npt.NDArray[Any], name: str) -> RawColumn:
     return _read_objects(column, name, from_array=True)
 
 
-def _read_pandas(column: "pd.Series[Any]", name: object) -> RawColumn:
+def read_pandas(column: "pd.Series[Any]", name: object) -> RawColumn:
+    """A column of a pandas table; errors as in :func:`read_columns`."""
     dtype: Any = column.dtype
     types = pd.api.types
     missing = column.isna().to_numpy()
@@ -196,7 +197,8 @@ def _read_pandas(column: "pd.Series[Any]", name: object) -> RawColumn:
     raise _not_a_kind(name, str(dtype))
 
 
-def _read_polars(column: Any, name: str) -> RawColumn:
+def read_polars(column: Any, name: str) -> RawColumn:
+    """A column of a polars table; errors as in :func:`read_columns`."""
     polars = sys.modules["polars"]
     dtype = column.dtype
     missing = column.is_null().to_numpy()

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from pyro_mnar.data.kinds.column import ColumnKind
-from pyro_mnar.data.kinds.schema import Schema
-from pyro_mnar.data.raw import MICROSECONDS, BoolArray, is_polars
+from pyro_mnar.data.kinds.schema import Schema, alike
+from pyro_mnar.data.raw import MICROSECONDS, BoolArray, is_polars, read_pandas, read_polars
 from pyro_mnar.data.transforms import FloatArray
 
 
@@ -27,7 +27,8 @@ def write_table(
 
     A column in which nothing was filled in comes back as it is. A filled one keeps its type, and holds the labels,
     dates and whole numbers that its kind has; where its type does not hold the new values (numbers with decimals for a
-    column of integers that was declared continuous) it becomes float64.
+    column of integers that was declared continuous) it becomes float64, and a column without any value, whatever its
+    type, gets the type that its kind has by itself.
 
     Parameters
     ----------
@@ -125,6 +126,8 @@ def _write_pandas(column: "pd.Series[Any]", values: FloatArray, filled: BoolArra
     if not filled.any() or not (kind.modelled or types.is_numeric_dtype(dtype)):
         return column.copy()
     new = decode(kind, values[filled])
+    if filled.all() and not _suits(column, kind):
+        return pd.Series(natural(kind, new), index=column.index)
     if isinstance(dtype, pd.CategoricalDtype):
         lacking = [label for label in pd.unique(pd.Series(new)) if label not in dtype.categories]
         categorical: Any = column.cat.add_categories(lacking) if lacking else column.copy()
@@ -141,8 +144,11 @@ def _write_pandas(column: "pd.Series[Any]", values: FloatArray, filled: BoolArra
         return _dated(column, filled, new, kind)
     completed = column.array.copy()
     if not types.is_numeric_dtype(dtype):
+        if not all(isinstance(cell, str) for cell in new):
+            # Categories of numbers, in a table where they are text.
+            completed = column.to_numpy(dtype=object, copy=True)
         completed[filled] = new.tolist()
-        return completed
+        return pd.Series(completed, index=column.index, dtype=completed.dtype)
     nullable = not isinstance(dtype, np.dtype)
     plain: np.dtype[Any] = dtype.numpy_dtype if nullable else dtype
     new = _within(new, plain)
@@ -152,6 +158,29 @@ def _write_pandas(column: "pd.Series[Any]", values: FloatArray, filled: BoolArra
         return pd.array(other, dtype="Float64") if nullable else other
     completed[filled] = new.astype(plain)
     return completed
+
+
+def _suits(column: "pd.Series[Any]", kind: ColumnKind) -> bool:
+    """Whether the type of a column holds what its kind holds: a column without values may come in any type."""
+    name = str(column.dtype)
+    if name.startswith(("dictionary", "date32", "date64")):
+        return kind.holds == ("label" if name.startswith("dictionary") else "date")
+    return bool(pd.api.types.is_object_dtype(column.dtype)) or alike(read_pandas(column, ""), kind)
+
+
+def natural(kind: ColumnKind, new: npt.NDArray[Any]) -> Any:
+    """Cells of a kind as pandas and polars turn them into a column of their own accord.
+
+    Examples
+    --------
+    >>> natural(ColumnKind("day", "date", "", holds="date"), np.array([1.0]))
+    array(['1970-01-02T00:00:00.000000'], dtype='datetime64[us]')
+    """
+    if kind.holds in ("date", "duration"):
+        return _stamps(new, "M" if kind.holds == "date" else "m")
+    if kind.holds == "boolean":
+        return new.astype(bool)
+    return new.tolist() if kind.holds == "label" else new.astype(np.float64)
 
 
 def _objects(
@@ -223,12 +252,14 @@ def _write_polars(column: Any, values: FloatArray, filled: BoolArray, kind: Colu
     if not filled.any() or not (kind.modelled or dtype.is_numeric() or dtype == polars.Null):
         return column
     new = decode(kind, np.where(filled, values, 0.0))
+    if filled.all() and (dtype == polars.Null or (dtype != polars.Object and not alike(read_polars(column, ""), kind))):
+        return polars.Series(column.name, natural(kind, new))
     where = polars.Series(filled)
     if dtype == polars.Object:
         objects = _objects(column.to_numpy(), values, filled, decode(kind, values[filled]), kind)
         return polars.Series(column.name, objects, dtype=polars.Object if objects.dtype == object else None)
     if kind.holds == "label":
-        cells = [cell if gone else None for cell, gone in zip(new, filled, strict=True)]
+        cells = [str(cell) if gone else None for cell, gone in zip(new, filled, strict=True)]
         return polars.Series(column.name, cells, dtype=dtype).zip_with(where, column)
     if kind.holds == "duration":
         return polars.Series(column.name, _stamps(new, "m")).cast(dtype).zip_with(where, column)

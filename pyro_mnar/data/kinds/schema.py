@@ -317,6 +317,10 @@ def _coded(raw: RawColumn, kind: ColumnKind) -> FloatArray:
                 "then, or fit again"
             )
         return np.where(raw.missing, np.nan, raw.values.astype(np.float64))
+    if not raw.missing.all() and not alike(raw, kind):
+        raise InvalidTypeError(
+            f"column {raw.name!r} holds {raw.holds}s, but held {kind.holds}s when fitting; give it so, or fit again"
+        )
     codes = code_labels(raw, kind)
     unknown = (codes < 0) & ~raw.missing
     if unknown.any():
@@ -332,6 +336,11 @@ def _coded(raw: RawColumn, kind: ColumnKind) -> FloatArray:
             stacklevel=5,
         )
     return np.where(codes < 0, np.nan, codes)
+
+
+def alike(raw: RawColumn, kind: ColumnKind) -> bool:
+    """Whether cells are of the sort that they were in training; booleans count as numbers."""
+    return raw.holds == kind.holds or {raw.holds, kind.holds} == {"number", "boolean"}
 
 
 def code_labels(raw: RawColumn, kind: ColumnKind) -> FloatArray:
