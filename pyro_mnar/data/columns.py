@@ -120,6 +120,9 @@ class ColumnInfo(NamedTuple):
         g of each column; empty where all are the identity.
     supports : tuple of Support
         Which values each column can have; empty where all are open.
+    codes : tuple of tuple of float
+        Of each column of two numbers other than 0 and 1, which two they are: the model reads them as 0 and 1. Empty
+        for other columns, and where there are none.
     """
 
     names: tuple[str, ...]
@@ -128,6 +131,7 @@ class ColumnInfo(NamedTuple):
     missing_rate: FloatArray
     transforms: tuple[Transform, ...] = ()
     supports: tuple[Support, ...] = ()
+    codes: tuple[tuple[float, ...], ...] = ()
 
     @property
     def transformed(self) -> list[tuple[int, Transform]]:

@@ -196,6 +196,8 @@ class Schema:
         layout = Layout(tuple(continuous), tuple(binary), (*declared, *groups), tuple(levels))
         check_discrete(table, layout, names)
         info = self._standardisation(table, layout, atoms, tuple(transforms), tuple(supports))
+        coded = {starts[j]: codes for j, codes in enumerate(map(_two_numbers, self.columns)) if codes}
+        info = info._replace(codes=tuple(coded.get(start, ()) for start in range(p)) if coded else ())
         return layout._replace(atoms=tuple(_atoms(j, info) for j in atoms)), info
 
     def _standardisation(
@@ -354,6 +356,12 @@ def code_labels(raw: RawColumn, kind: ColumnKind) -> FloatArray:
         found = [-1 if gone else table.get(value, -1) for value, gone in zip(raw.values, raw.missing, strict=True)]
     result: npt.NDArray[np.float64] = np.array(found, dtype=np.float64)
     return result
+
+
+def _two_numbers(kind: ColumnKind) -> tuple[float, ...]:
+    """The two numbers that the codes 0 and 1 of a column stand for; empty for other columns."""
+    numbers = kind.kind == "binary" and all(isinstance(label, int | float) for label in kind.labels)
+    return tuple(float(label) for label in kind.labels) if numbers else ()
 
 
 def _atoms(column: int, info: ColumnInfo) -> Atoms:
