@@ -144,7 +144,7 @@ def _write_pandas(column: "pd.Series[Any]", values: FloatArray, filled: BoolArra
         return _dated(column, filled, new, kind)
     completed = column.array.copy()
     if not types.is_numeric_dtype(dtype):
-        if not all(isinstance(cell, str) for cell in new):
+        if types.is_string_dtype(dtype) and not all(isinstance(cell, str) for cell in new):
             # Categories of numbers, in a table where they are text.
             completed = column.to_numpy(dtype=object, copy=True)
         completed[filled] = new.tolist()

@@ -107,6 +107,8 @@ def _check_table(state: dict[str, Any]) -> None:
     if len(schema.columns) != n_features or len(schema.model_names()) != p:
         raise FileFormatError("the number of columns in the manifest differs from that of the model")
     _check(all(holds_numbers(column.support) for column in schema.columns), "the supports of the table's columns")
+    labels = [(*column.labels, *column.pooled) for column in schema.columns]
+    _check(all(holds(part, tuple[str | float | bool, ...]) for part in labels), "the labels of the table's columns")
     _check(all(0 <= j < n_features for group in schema.groups for j in group), "its one-hot groups")
     if "feature_names_in_" in state:
         _check(state["feature_names_in_"].shape == (n_features,), "the names of the table's columns")

@@ -176,6 +176,10 @@ EDITS = {
         "describes no model that can be built: .*not of the same length",
     ),
     "half a character": (edited("state/_schema/fields/columns/tuple/0/fields/why", chr(0xD800)), "is no text"),
+    "labels that are none": (
+        edited("state/_schema/fields/columns/tuple/0/fields/pooled", {"tuple": [[1]]}),
+        "the labels of the table's columns",
+    ),
     "a support without numbers": (
         edited("state/columns_/fields/supports/tuple/0/fields/lowest", {"number": "inf"}),
         "the supports of its columns",
