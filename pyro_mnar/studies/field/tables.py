@@ -13,8 +13,8 @@ from pyro_mnar.studies.sources.tables import public_table, sample_rows
 #: By the study's name: the loader's.
 _PUBLISHED = {"banknote": "banknote", "concrete": "concrete", "red": "wine_red", "white": "wine_white"}
 NAMES = (*_PUBLISHED, "breast", "airfoil", "power", "california", "bike", "health", "cmc")
-#: Rows of a large table that are used, the same for all seeds.
-SAMPLES = {"california": 3_000, "bike": 3_000}
+#: Most rows of a table that are used, the same for all seeds: hundreds of cells times ten methods have to be affordable.
+MOST_ROWS = 1_000
 
 
 def complete_table(
@@ -29,9 +29,9 @@ def complete_table(
     data_home : Path or None
         Folder with the original data files.
     rows : int or None
-        Only so many rows, drawn at random once; None takes the study's number.
+        Only so many rows, drawn at random once; None takes the study's number, and of the seed table all.
     inputs_only : bool
-        Concrete without its strength, which is a column like the others else.
+        For the seed table: concrete without its strength, which is a column like the others else.
 
     Returns
     -------
@@ -50,5 +50,6 @@ def complete_table(
         table = source.with_target() if name == "concrete" and not inputs_only else source.data
     else:
         table = public_table(name, data_home).data.select_dtypes("number")
-    rows = SAMPLES.get(name) if rows is None else rows
+    if rows is None and not inputs_only:
+        rows = MOST_ROWS
     return sample_rows(table.astype(np.float64), rows)
