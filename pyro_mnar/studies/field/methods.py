@@ -20,8 +20,8 @@ from pyro_mnar.estimators.settings import with_training
 from pyro_mnar.estimators.start.plan import passes
 from pyro_mnar.model.mechanisms import Direction, Nested
 
-#: Completed tables of a joint model; of MICE, the number that is pooled; of miceforest, what it can afford.
-DRAWS, MICE_DRAWS, MICEFOREST_DRAWS = 100, 20, 5
+#: Completed tables of a joint model; of MICE and miceforest, what they can afford.
+DRAWS, MICE_DRAWS, MICEFOREST_DRAWS = 100, 5, 5
 FOREST_TREES, FOREST_ROUNDS = 50, 5
 MICE_ROUNDS = 50
 #: Rounds of a chain that is there for one draw.
