@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pyro_mnar.data.transforms import FARTHEST_END, FloatArray, Identity, Log, Tabulated, Transform
+from pyro_mnar.data.transforms import FARTHEST_END, FloatArray, Identity, Log, Tabulated, Transform, WithAtoms
 from pyro_mnar.errors import InvalidInputError
 
 #: Largest distance of a new value from the training mean, in standard deviations: single precision holds its square.
@@ -104,6 +104,27 @@ class Support(NamedTuple):
     whole: bool = False
 
 
+class LostTail(NamedTuple):
+    """A side of a column beyond which every value was lost, so that nothing observed says how far they reach.
+
+    Attributes
+    ----------
+    column : int
+        Position of the column.
+    end : float
+        Where it begins, on the model's scale.
+    sign : int
+        +1 where high values were lost, -1 where low ones were.
+    spread : float
+        Standard deviation of the logarithm of the factor by which distances beyond the end may be off.
+    """
+
+    column: int
+    end: float
+    sign: int
+    spread: float
+
+
 class ColumnInfo(NamedTuple):
     """What a mechanism may know of the table: standardised value = (g(value) - center) / scale.
 
@@ -123,6 +144,8 @@ class ColumnInfo(NamedTuple):
     codes : tuple of tuple of float
         Of each column of two numbers other than 0 and 1, which two they are: the model reads them as 0 and 1. Empty
         for other columns, and where there are none.
+    tails : tuple of LostTail
+        Sides of columns that lost every value, and how uncertain their reach is.
     """
 
     names: tuple[str, ...]
@@ -132,6 +155,7 @@ class ColumnInfo(NamedTuple):
     transforms: tuple[Transform, ...] = ()
     supports: tuple[Support, ...] = ()
     codes: tuple[tuple[float, ...], ...] = ()
+    tails: tuple[LostTail, ...] = ()
 
     @property
     def transformed(self) -> list[tuple[int, Transform]]:
@@ -142,6 +166,14 @@ class ColumnInfo(NamedTuple):
     def logged(self) -> tuple[int, ...]:
         """Positions of the columns that are modelled by their logarithm."""
         return tuple(j for j, g in enumerate(self.transforms) if isinstance(g, Log))
+
+
+def atoms_of(column: int, info: ColumnInfo) -> Atoms:
+    """Where the point masses of a column are on the model's scale."""
+    g = info.transforms[column]
+    assert isinstance(g, WithAtoms)
+    places = (g.forward(np.array(g.values)) - info.center[column]) / info.scale[column]
+    return Atoms(column, tuple(places.tolist()))
 
 
 def check_discrete(table: FloatArray, layout: Layout, names: Sequence[str]) -> None:

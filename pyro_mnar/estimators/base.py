@@ -308,7 +308,7 @@ class JointEstimator(Explained, BaseEstimator):
             mechanism = mechanisms.by_name(self.mechanism)
             if isinstance(mechanism, mechanisms.Nested):
                 nested, findings = start_nested(table, layout, columns, mechanism, self._seed)
-                return Described(layout, nested.columns, nested.mechanism, findings)
+                return Described(nested.adapted(layout), nested.columns, nested.mechanism, findings)
             on_scale = transformed(table, columns.transforms)
             start = start_from_tails(on_scale, columns, mechanism, layout.continuous)
             if start is not None:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from sklearn.impute import MissingIndicator
 
-from pyro_mnar.data.columns import ColumnInfo, Layout, Support
+from pyro_mnar.data.columns import ColumnInfo, Layout, LostTail, Support
 from pyro_mnar.data.kinds.column import ColumnKind, KindName
 from pyro_mnar.data.kinds.schema import Schema
 from pyro_mnar.errors import FileFormatError
@@ -93,12 +93,18 @@ def _check_columns(state: dict[str, Any], named: Any) -> None:
     _check(len(columns.transforms) in (0, p) and len(columns.supports) in (0, p), "its columns")
     _check(len(state.get("findings_", ())) in (0, p), "what was found of its columns")
     _check(all(holds_numbers(support) for support in columns.supports), "the supports of its columns")
+    _check(all(_is_tail(tail, p) for tail in columns.tails), "its columns")
     layout: Layout = state["layout_"]
     others = [*(levels.column for levels in layout.levels), *(atoms.column for atoms in layout.atoms)]
     _check(sorted([*layout.continuous, *layout.discrete, *others]) == list(range(p)), "the kinds of its columns")
     shape = state.get("image_shape_", (1, p))
     if min(shape) < 1 or shape[0] * shape[1] != p:
         raise FileFormatError(f"the image shape in the manifest, {shape}, is not that of {p} pixels")
+
+
+def _is_tail(tail: LostTail, p: int) -> bool:
+    numbers = np.isfinite([tail.end, tail.spread]).all()
+    return bool(numbers) and 0 <= tail.column < p and tail.spread >= 0 and tail.sign in (1, -1)
 
 
 def _check_table(state: dict[str, Any]) -> None:

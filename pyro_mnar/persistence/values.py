@@ -13,7 +13,7 @@ import torch
 from sklearn.impute import MissingIndicator
 from torch import Tensor
 
-from pyro_mnar.data.columns import Atoms, ColumnInfo, FloatArray, Group, Layout, Levels, Support
+from pyro_mnar.data.columns import Atoms, ColumnInfo, FloatArray, Group, Layout, Levels, LostTail, Support
 from pyro_mnar.data.kinds.column import ColumnKind
 from pyro_mnar.data.kinds.declared import KINDS, OneHot
 from pyro_mnar.data.kinds.schema import Schema
@@ -30,7 +30,7 @@ from pyro_mnar.persistence.typed import wrong_field
 RECORDS: dict[str, type] = {
     cls.__name__: cls
     for cls in (
-        *(ColumnInfo, Support, Group, Levels, Atoms, Layout, History, TrainingSettings, Finding),
+        *(ColumnInfo, LostTail, Support, Group, Levels, Atoms, Layout, History, TrainingSettings, Finding),
         *(Identity, Log, YeoJohnson, Logit, Tabulated, WithAtoms),
         *(Schema, ColumnKind, OneHot, *KINDS.values()),
     )

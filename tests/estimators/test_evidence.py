@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.special import expit
 
+from pyro_mnar import MNARImputer
 from pyro_mnar.data.columns import Layout, Support, describe
 from pyro_mnar.data.transforms import Identity, Log
 from pyro_mnar.estimators.start.cliff_scale import scale_of_cliff
@@ -135,3 +137,45 @@ def test_a_soft_start_loses_as_many_cells_as_are_missing() -> None:
 
     missing = start.mechanism.curve().log_missing(torch.as_tensor(draws, dtype=torch.float32)).exp().mean(0).detach()
     assert float(missing[0]) == pytest.approx(0.2, abs=0.02)
+
+
+def test_a_cut_of_amounts_beside_zeros_is_found_and_extrapolated_without_the_zeros() -> None:
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=N)
+    amounts = np.where(z + 0.5 * rng.normal(size=N) < 0, 0.0, np.exp(3 + 0.5 * z + 0.2 * rng.normal(size=N)))
+    x = np.column_stack([amounts, *(z + 0.5 * rng.normal(size=N) for _ in range(4))])
+    cut = np.quantile(amounts, 0.75)
+    table = np.where((np.arange(5) == 0) & (x > cut), np.nan, x)
+    evidence = find_evidence(table, range(5), np.zeros(5), seed=0)
+    assert (evidence[0].direction, evidence[0].kind) == (1, "cliff")
+
+    frame = pd.DataFrame(table, columns=[*"abcde"])
+    imputer = MNARImputer(max_iter=20, n_draws_posterior=90, random_state=0).fit(frame)
+    assert imputer.schema_["kind"][0] == "semicontinuous"
+    completed = imputer.transform(frame)["a"].to_numpy()
+    lost = np.isnan(table[:, 0])
+    # Beyond the cut the positive amounts go on; with the zeros among them they would end too early.
+    assert completed[lost].min() > 0.9 * cut
+    assert np.mean(completed[lost]) == pytest.approx(amounts[lost].mean(), rel=0.25)
+
+
+def test_how_far_a_lost_tail_reaches_is_uncertain_and_the_same_for_all_rows() -> None:
+    x = correlated(0)
+    cut = np.quantile(x[:, 0], 0.6)
+    table = pd.DataFrame(np.where((np.arange(P) == 0) & (x > cut), np.nan, x), columns=[*"abcdef"])
+    imputer = MNARImputer(max_iter=20, n_draws_posterior=90, random_state=0).fit(table)
+    assert [tail.column for tail in imputer.columns_.tails] == [0]
+    lost = table["a"].isna().to_numpy()
+    with_tail = np.stack([t["a"] for t in imputer.multiple_impute(table, 40)])[:, lost]
+    wide = imputer.posterior(table).quantile([0.05, 0.95])[:, lost, 0]
+    means = imputer.posterior(table).mean()
+
+    imputer.columns_ = imputer.columns_._replace(tails=())
+    without = np.stack([t["a"] for t in imputer.multiple_impute(table, 40)])[:, lost]
+    narrow = imputer.posterior(table).quantile([0.05, 0.95])[:, lost, 0]
+    # Means of single cells stay; what all rows share makes the column's mean uncertain.
+    np.testing.assert_array_equal(means, imputer.posterior(table).mean())
+    excess = without.mean() - cut
+    assert with_tail.mean() == pytest.approx(without.mean(), abs=0.25 * excess)
+    assert with_tail.mean(1).std() > 0.2 * excess > 5 * without.mean(1).std()
+    assert np.mean(np.diff(wide, axis=0)) > 1.1 * np.mean(np.diff(narrow, axis=0))

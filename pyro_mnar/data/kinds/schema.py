@@ -11,12 +11,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from pyro_mnar.data.columns import (
-    Atoms,
     ColumnInfo,
     Group,
     Layout,
     Levels,
     Support,
+    atoms_of,
     check_discrete,
     describe,
     transformed,
@@ -27,7 +27,7 @@ from pyro_mnar.data.kinds.declared import Kind, OneHot, Types, as_kind, find_col
 from pyro_mnar.data.kinds.fit import cut_by_frequency, cut_counts, transform_for
 from pyro_mnar.data.kinds.infer import infer
 from pyro_mnar.data.raw import BoolArray, RawColumn
-from pyro_mnar.data.transforms import FloatArray, Identity, Tabulated, Transform, WithAtoms
+from pyro_mnar.data.transforms import FloatArray, Identity, Tabulated, Transform
 from pyro_mnar.errors import DataWarning, InvalidInputError, InvalidTypeError
 
 
@@ -198,7 +198,7 @@ class Schema:
         info = self._standardisation(table, layout, atoms, tuple(transforms), tuple(supports))
         coded = {starts[j]: codes for j, codes in enumerate(map(_two_numbers, self.columns)) if codes}
         info = info._replace(codes=tuple(coded.get(start, ()) for start in range(p)) if coded else ())
-        return layout._replace(atoms=tuple(_atoms(j, info) for j in atoms)), info
+        return layout._replace(atoms=tuple(atoms_of(j, info) for j in atoms)), info
 
     def _standardisation(
         self,
@@ -362,10 +362,3 @@ def _two_numbers(kind: ColumnKind) -> tuple[float, ...]:
     """The two numbers that the codes 0 and 1 of a column stand for; empty for other columns."""
     numbers = kind.kind == "binary" and all(isinstance(label, int | float) for label in kind.labels)
     return tuple(float(label) for label in kind.labels) if numbers else ()
-
-
-def _atoms(column: int, info: ColumnInfo) -> Atoms:
-    g = info.transforms[column]
-    assert isinstance(g, WithAtoms)
-    places = (g.forward(np.array(g.values)) - info.center[column]) / info.scale[column]
-    return Atoms(column, tuple(places.tolist()))

@@ -34,7 +34,7 @@ BoolArray = NDArray[np.bool_]
 Kind = Literal["cliff", "soft", "none"]
 
 #: Log odds from which a cliff, and a soft slope, is believed.
-CLIFF_BELIEVED, SOFT_BELIEVED = 0.5, 1.0
+CLIFF_BELIEVED, SOFT_BELIEVED = 0.0, 0.3
 #: Rows on which columns are compared.
 _MOST_ROWS = 2000
 _LEAST_SEEN, _LEAST_MISSING = 30, 10
@@ -44,14 +44,10 @@ _LEAST_LEVELS = 8
 _LEAST_MASK = 20.0
 #: Skill of a prediction below which it says nothing.
 _LEAST_SKILL = 0.02
-#: Share of the mask's evidence that a cut at the last value must not cost.
-_REFUTED = -0.5
+#: Share of the mask's evidence that must agree with a cut at the last value.
+_REFUTED = 0.4
 #: The same where complete columns explain at least so much of the mask.
 _CONFIRMED, _ALL = 0.7, 0.98
-#: Log odds that a cut loses where less than this share of the mask's evidence agrees with it.
-_DOUBT, _HALF_HIDDEN = 1.5, 0.65
-#: Density of values at an end, relative to that before it, from which the end may be a cut.
-_DENSE = 0.7
 #: Log odds that nothing outweighs.
 _CERTAIN = 10.0
 #: What verdicts on the other columns count, on the same side and on the other; and how far they may shift log odds.
@@ -122,14 +118,23 @@ class _Rows(NamedTuple):
     holes: BoolArray
 
 
-class _Shape(NamedTuple):
-    """A column on the scale on which a normal, whole or without a tail, explains it best.
-
-    ``steep`` is +1 or -1 where the best explanation is a cliff on that side; ``ends`` are the sides that may be cuts.
-    Plain values are divided by the largest, since squares of 1e300 or 1e-300 would leave the range of floats.
-    """
+class _Scale(NamedTuple):
+    """A column on one scale, and its log likelihood there if it lost values at random, in the plain measure."""
 
     values: FloatArray
+    at_random: float
+    is_log: bool
+
+
+class _Shape(NamedTuple):
+    """A column by itself.
+
+    ``scales`` are its plain values, divided by the largest (squares of 1e300 or 1e-300 would leave the range of
+    floats), and their logarithms if it has them; ``steep`` is +1 or -1 where the best normal, whole or without a tail,
+    on either scale, ends in a cliff on that side; ``ends`` are the sides that may be cuts.
+    """
+
+    scales: tuple[FloatArray, ...]
     steep: int
     ends: tuple[int, ...]
 
@@ -208,31 +213,26 @@ def _can_be_judged(column: FloatArray, missing: BoolArray) -> bool:
 
 
 def _shape(column: FloatArray) -> _Shape:
-    """Where a column may have been cut, and the scale on which to say so."""
+    """On which sides a column may have been cut, and whether its end by itself says so."""
     logs = np.log(column) if np.nanmin(column) > 0 else None
     column = column / float(np.nanmax(np.abs(column)))
     seen = column[~np.isnan(column)]
-    ends = tuple(sign for sign in (1, -1) if not ends_in_pile(sign * seen))
-    scales = [(column, 0.0, False)]
+    scales = [_Scale(column, normal_at_random(column), False)]
     if logs is not None and seen.max() / seen.min() > 1 + 1e-6:
-        scales.append((logs, -float(np.log(seen).sum()), True))
-    density = {(is_log, sign): end_density(sign * values) for values, _, is_log in scales for sign in (1, -1)}
-    if len(np.unique(seen)) < _LEAST_LEVELS or max(density.values()) < _DENSE / 2:
-        return _Shape(column, 0, ())
-    best, shape = -np.inf, _Shape(column, 0, ())
-    for values, jacobian, is_log in scales:
-        at_random = normal_at_random(values) + jacobian
-        fits = [(at_random, 0)]
+        scales.append(_Scale(logs, normal_at_random(logs) - float(np.log(seen).sum()), True))
+    values = tuple(scale.values for scale in scales)
+    if len(np.unique(seen)) < _LEAST_LEVELS:
+        return _Shape(values, 0, ())
+    ends = tuple(sign for sign in (1, -1) if not ends_in_pile(sign * seen))
+    fits = [(scale.at_random, 0) for scale in scales]
+    for scale in scales:
         for sign in ends:
-            tail = lost_tail(values, sign > 0)
-            negative = sign < 0 and not is_log and seen.min() >= 0
+            tail = lost_tail(scale.values, sign > 0)
+            negative = sign < 0 and not scale.is_log and seen.min() >= 0
             if tail is not None and tail.found and not (negative and tail.lost_mean < 0):
-                fits.append((at_random + tail.gain, sign if abs(tail.slope) >= CLEAR_SLOPE else 0))
-        explained, steep = max(fits)
-        if explained > best:
-            cuts = tuple(sign for sign in ends if sign == steep or density[is_log, sign] >= _DENSE)
-            best, shape = explained, _Shape(values, steep, cuts)
-    return shape
+                steep = sign if abs(tail.slope) >= CLEAR_SLOPE else 0
+                fits.append((scale.at_random + tail.gain, steep))
+    return _Shape(values, max(fits)[1], ends)
 
 
 # What the others say
@@ -252,13 +252,20 @@ def _sides(rows: _Rows, j: int, shape: _Shape, seed: int) -> dict[int, _Side]:
     for sign in (1, -1):
         test = mannwhitneyu(sign * predicted[missing], sign * predicted[~missing], alternative="greater")
         auc = float(test.statistic) / (int(missing.sum()) * int((~missing).sum()))
-        hidden = np.nan
+        hidden = density = np.nan
         if sign in shape.ends:
-            z = sign * (shape.values - np.nanmean(shape.values)) / np.nanstd(shape.values)
-            hidden = hidden_evidence(u, z[rows.chosen], missing, float(np.nanmax(z))) / max(mask, _LEAST_MASK)
+            found = (_hidden(u, sign * values, rows.chosen, missing) for values in shape.scales)
+            hidden, density = max(found) / max(mask, _LEAST_MASK), end_density(sign * shape.scales[0])
         support = Support(auc, float(test.pvalue), skill, mask, own / any_way, hidden, by_complete / max(any_way, own))
-        result[sign] = _Side(_cliff_odds(support, shape.steep == sign), _soft_odds(support), support)
+        result[sign] = _Side(_cliff_odds(support, shape.steep == sign, density), _soft_odds(support), support)
     return result
+
+
+def _hidden(u: FloatArray, values: FloatArray, chosen: NDArray[np.int64], missing: BoolArray) -> float:
+    """Evidence, nats, that missing means above the largest value, on one scale of a column."""
+    z = (values - np.nanmean(values)) / np.nanstd(values)
+    pile = float(np.nanmin(z)) if ends_in_pile(-z[~np.isnan(z)]) else None
+    return hidden_evidence(u, z[chosen], missing, float(np.nanmax(z)), pile)
 
 
 def _others(rows: _Rows, j: int) -> FloatArray:
@@ -296,15 +303,13 @@ def _out_of_bag(forest: ExtraTreesRegressor, u: FloatArray) -> FloatArray:
     return total / np.maximum(count, 1)
 
 
-def _cliff_odds(support: Support, steep: bool) -> float:
+def _cliff_odds(support: Support, steep: bool, density: float) -> float:
     """Log odds of a cut; weights from a logistic regression on the tables on which the rule was developed."""
     # Where complete columns explain all of the mask, loss at random given them has the first call.
     if not support.hidden > (_REFUTED if support.complete < _ALL else _CONFIRMED):
         return -_CERTAIN
-    through, doubt = np.clip(support.through, 0, 1), _DOUBT * (support.hidden < _HALF_HIDDEN)
-    return float(
-        2.12 * min(support.hidden, 1) + 2.39 * through + 2.67 * (2 * support.auc - 1) + 1.92 * steep - 3.13 - doubt
-    )
+    odds = 3.25 * min(support.hidden, 1.1) + 1.44 * (2 * support.auc - 1) + 2.73 * steep + 1.95 * min(density, 1) - 4.14
+    return float(odds)
 
 
 def _soft_odds(support: Support) -> float:
@@ -341,8 +346,9 @@ def _shift(others: list[dict[int, float]], sign: int) -> float:
 
 def _verdict(shape: _Shape, sides: dict[int, _Side], shifts: dict[int, float], known: int) -> Evidence:
     if known:
-        tail = lost_tail(shape.values, known > 0)
-        kind: Kind = "cliff" if tail is not None and tail.found and abs(tail.slope) >= CLEAR_SLOPE else "soft"
+        tails = [lost_tail(values, known > 0) for values in shape.scales]
+        cut = any(tail is not None and tail.found and abs(tail.slope) >= CLEAR_SLOPE for tail in tails)
+        kind: Kind = "cliff" if cut or sides[known].cliff >= CLIFF_BELIEVED else "soft"
         return Evidence(known, kind, np.inf, sides[known].support, "its direction was given")
     sign = max(sides, key=lambda s: sides[s].best + shifts[s])
     cliff, soft, support = sides[sign].cliff + shifts[sign], sides[sign].soft + shifts[sign], sides[sign].support
@@ -367,8 +373,8 @@ def _percent(share: float) -> str:
 
 
 def _why_not(shape: _Shape, sign: int, support: Support) -> str:
-    if sign in shape.ends and support.skill < _LEAST_SKILL:
+    if sign == shape.steep and support.skill < _LEAST_SKILL:
         return "it ends abruptly, but no other column can say whether its missing cells lie beyond that end"
-    if sign in shape.ends:
+    if sign == shape.steep:
         return "it ends abruptly, but the other columns do not place its missing cells beyond that end"
     return "the data do not show that its values are missing because of themselves"

@@ -6,6 +6,8 @@ With u the other columns (and their masks) of a row, and a cut c beyond which no
 * ended: x | u ~ N(u . b, s^2), observed below c only; a column whose values end at c, whatever made cells missing.
 * hidden: the same x | u, and a cell is missing exactly where x > c, so that P(missing | u) = Phi((u . b - c) / s).
 
+A pile at the other end (zeros of an amount) stands for everything at or below it, as in a Tobit model.
+
 "hidden" is "ended" and "mask" with one and the same index, a = b / s: what the others say about the value and what
 they say about the mask must then be one thing. That the column is not normal hurts "hidden" and "ended" alike.
 All are convex in (b / s, 1 / s); their evidence is Laplace's, under a normal prior on standardised coefficients.
@@ -56,7 +58,7 @@ def mask_evidence(u: FloatArray, missing: BoolArray) -> float:
     return max(_mask(design, missing, precision) for precision in _PRECISIONS) - _constant(missing)
 
 
-def hidden_evidence(u: FloatArray, z: FloatArray, missing: BoolArray, cut: float) -> float:
+def hidden_evidence(u: FloatArray, z: FloatArray, missing: BoolArray, cut: float, pile: float | None = None) -> float:
     """How much of the mask the columns explain THROUGH the value they predict, if missing means above the cut.
 
     Parameters
@@ -69,6 +71,8 @@ def hidden_evidence(u: FloatArray, z: FloatArray, missing: BoolArray, cut: float
         Shape (n,).
     cut : float
         Largest observed value.
+    pile : float or None
+        Smallest observed value, where many are equal to it.
 
     Returns
     -------
@@ -86,7 +90,10 @@ def hidden_evidence(u: FloatArray, z: FloatArray, missing: BoolArray, cut: float
     """
     design = _with_intercept(u)
     seen, lost = ~missing, missing
-    rest = np.column_stack([design[seen], -z[seen]])
+    piled = seen & (z <= pile) if pile is not None else np.zeros_like(seen)
+    spread = seen & ~piled
+    rest = np.column_stack([design[spread], -z[spread]])
+    below = np.column_stack([-design[piled], np.full(piled.sum(), 0.0 if pile is None else pile)])
     inside = np.column_stack([-design[seen], np.full(seen.sum(), cut)])
     beyond = np.column_stack([design[lost], np.full(lost.sum(), -cut)])
 
@@ -97,7 +104,8 @@ def hidden_evidence(u: FloatArray, z: FloatArray, missing: BoolArray, cut: float
         gradient, hessian = rest.T @ residual, rest.T @ rest
         gradient[-1] -= len(rest) / q[-1]
         hessian[-1, -1] += len(rest) / q[-1] ** 2
-        return 0.5 * float(residual @ residual) - len(rest) * float(np.log(q[-1])), gradient, hessian
+        expansion = 0.5 * float(residual @ residual) - len(rest) * float(np.log(q[-1])), gradient, hessian
+        return _add(expansion, _minus_log_phi(below, q), 1.0) if piled.any() else expansion
 
     def ended(q: FloatArray) -> Expansion:
         return _add(observed(q), _minus_log_phi(inside, q), -1.0)

@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from scipy.special import ndtri
 
-from pyro_mnar.data.columns import ColumnInfo, Layout, Support
-from pyro_mnar.data.transforms import FloatArray, Identity, Transform
+from pyro_mnar.data.columns import ColumnInfo, Layout, LostTail, Support
+from pyro_mnar.data.kinds.fit import with_atoms
+from pyro_mnar.data.transforms import FloatArray, Identity, Transform, WithAtoms
 from pyro_mnar.estimators.start.cliff_scale import scale_of_cliff
 from pyro_mnar.estimators.start.evidence import find_evidence
+from pyro_mnar.estimators.start.lost_tail import LostTail as FittedTail
 from pyro_mnar.estimators.start.lost_tail import ends_in_pile
 from pyro_mnar.estimators.start.plan import Start, set_up
 from pyro_mnar.model.mechanisms import Nested
@@ -26,6 +28,9 @@ SOFT_SLOPE = 1.0
 QUORUM, MAJORITY = 0.6, 0.75
 #: Shares of the observed range beyond its ends to which imputed values may lie: without evidence, and softly missing.
 REACH_AT_RANDOM, REACH_SOFT = 0.1, 0.5
+#: Standard deviation of the logarithm of how far lost values reach beyond a cut, over how far a normal says they do,
+#: above and below: of some 500 cuts in the columns of eleven tables, less what other columns know of it.
+REACH_SPREAD = {1: 0.4, -1: 0.3}
 
 
 class Finding(NamedTuple):
@@ -81,19 +86,23 @@ def start_nested(
     known = mechanism.own.sign.cpu().numpy().astype(np.float64)
     ordered = [*(column.column for column in layout.levels), *(column.column for column in layout.atoms)]
     evidence = find_evidence(table, [*layout.continuous, *ordered], known, seed)
+    piled = [atoms.column for atoms in layout.atoms]
     findings = _with_quorum(
-        [Finding(e.direction, e.kind, float(e.strength), e.reason) for e in evidence], table, layout.continuous
+        [Finding(e.direction, e.kind, float(e.strength), e.reason) for e in evidence],
+        table,
+        sorted([*layout.continuous, *piled]),
     )
     p = len(columns.names)
     transforms: list[Transform] = list(columns.transforms or (Identity(),) * p)
     supports = list(columns.supports or (Support(),) * p)
     center, scale = columns.center.copy(), columns.scale.copy()
-    slope, threshold = np.zeros(p), np.zeros(p)
+    slope, threshold, tails = np.zeros(p), np.zeros(p), list[LostTail]()
     for j, found in enumerate(findings):
-        if found.kind == "cliff" and j in layout.continuous:
-            transforms[j], tail = scale_of_cliff(table[:, j], found.direction > 0)
+        if found.kind == "cliff" and (j in layout.continuous or j in piled):
+            transforms[j], tail = _cut(table[:, j], found.direction > 0, transforms[j])
             center[j], scale[j], slope[j] = tail.center, tail.scale, tail.slope
             threshold[j] = (tail.threshold - tail.center) / tail.scale
+            tails.append(LostTail(j, float(threshold[j]), found.direction, REACH_SPREAD[found.direction]))
             continue
         if j in layout.continuous or j in ordered:
             supports[j] = _within(supports[j], table[:, j], REACH_SOFT if found.direction else REACH_AT_RANDOM)
@@ -103,8 +112,16 @@ def start_nested(
             rate = float(np.clip(columns.missing_rate[j], 0.02, 0.98))
             threshold[j] = -float(ndtri(rate)) * np.hypot(1.0, slope[j]) / slope[j]
     mechanism.start_at(*(torch.as_tensor(values) for values in (slope != 0, slope, threshold)))
-    described = columns._replace(center=center, scale=scale, transforms=tuple(transforms), supports=tuple(supports))
-    return Start(described, mechanism), tuple(findings)
+    scales = columns._replace(center=center, scale=scale, transforms=tuple(transforms), supports=tuple(supports))
+    return Start(scales._replace(tails=tuple(tails)), mechanism), tuple(findings)
+
+
+def _cut(column: FloatArray, high: bool, before: Transform) -> tuple[Transform, FittedTail]:
+    """Scale and lost tail of a cut column; values that pile up (zeros of an amount) are no part of its normal."""
+    atoms = before.values if isinstance(before, WithAtoms) else ()
+    rest = column[~np.isin(column, atoms)]
+    scale, tail = scale_of_cliff(rest, high)
+    return (with_atoms(scale, atoms, rest[~np.isnan(rest)]) if atoms else scale), tail
 
 
 def _with_quorum(findings: list[Finding], table: FloatArray, continuous: Sequence[int]) -> list[Finding]:

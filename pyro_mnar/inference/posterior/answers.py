@@ -17,6 +17,7 @@ from pyro_mnar.inference.posterior.averages import average, average_original, no
 from pyro_mnar.inference.posterior.draws import BYTE_BUDGET, Values, WeightedDraws, code_carries_weight, draw_missing
 from pyro_mnar.inference.posterior.refine import Refinement
 from pyro_mnar.inference.posterior.sampler import Sampler
+from pyro_mnar.inference.posterior.tails import with_uncertain_tails
 from pyro_mnar.inference.resampling import resample, weighted_quantile
 from pyro_mnar.inference.weights import ess, pareto_k, pareto_k_limit, psis_smooth
 from pyro_mnar.model.batch import Batch
@@ -117,7 +118,8 @@ class Posterior:
 
         def chunk(draws: WeightedDraws) -> Tensor:
             assert draws.x is not None
-            return weighted_quantile(draws.x, draws.log_weights, levels).movedim(0, 1)
+            x = with_uncertain_tails(draws.x, self.columns, self._sampler.seed)
+            return weighted_quantile(x, draws.log_weights, levels).movedim(0, 1)
 
         values = self._original(self._collect(chunk, "draw").movedim(1, 0).numpy())
         self._warn()
@@ -165,7 +167,8 @@ class Posterior:
 
         result = self._collect(chunk, "none" if alone else "draw", noise=noise)
         self._warn()
-        return self._original(result.movedim(1, 0).numpy())
+        tables = with_uncertain_tails(result.movedim(1, 0), self.columns, self._sampler.seed if seed is None else seed)
+        return self._original(tables.numpy())
 
     def expectation(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         """E[f(x) | x_obs, s] of the completed rows, shape (n, ...).
@@ -411,7 +414,8 @@ class Posterior:
 
     def _unstandardised(self, draws: WeightedDraws) -> Tensor:
         assert draws.x is not None
-        values = torch.as_tensor(original(draws.x.cpu().numpy(), self.columns))
+        x = with_uncertain_tails(draws.x, self.columns, self._sampler.seed)
+        values = torch.as_tensor(original(x.cpu().numpy(), self.columns))
         if self._table is None:
             return values
         table = torch.as_tensor(self._table)[draws.rows.cpu()]

@@ -13,7 +13,7 @@ from pyro_mnar.studies.sources.tables import public_table, sample_rows
 #: By the study's name: the loader's.
 _PUBLISHED = {"banknote": "banknote", "concrete": "concrete", "red": "wine_red", "white": "wine_white"}
 NAMES = (*_PUBLISHED, "breast", "airfoil", "power", "california", "bike", "health", "cmc")
-#: Most rows of a table that are used, the same for all seeds: hundreds of cells times ten methods have to be affordable.
+#: Most rows of a table that are used, the same for all seeds: hundreds of cells times ten methods must be affordable.
 MOST_ROWS = 1_000
 
 
