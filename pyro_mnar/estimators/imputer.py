@@ -51,6 +51,9 @@ class Imputer(TransformerMixin, JointEstimator):
     def transform(self, X: npt.ArrayLike) -> Any:
         """The completed table: missing cells hold what ``strategy`` names, observed cells are unchanged bit for bit.
 
+        Rows whose importance weights are too uneven are given proposals of their own first. UnreliableWeightsWarning
+        says where that did not suffice for more than one row in a hundred.
+
         Parameters
         ----------
         X : array-like
@@ -171,8 +174,9 @@ class Imputer(TransformerMixin, JointEstimator):
         holes = np.isnan(table).any(1)
         values = table.copy()
         posterior = self._posterior(table[holes])
-        if self.strategy != "mean":
-            # Means tolerate uneven weights (x_mis is averaged exactly given z); quantiles and draws do not.
+        if self.strategy == "mean":
+            posterior.refine_means()
+        else:
             posterior.refine()
         if self.strategy == "sample":
             values[holes] = posterior.sample(1)[0]

@@ -115,7 +115,7 @@ class SupervisedEstimator(TransformerMixin, JointEstimator):
         values = self._modelled(table, reset=False)
         holes = np.isnan(values).any(1)
         if holes.any():
-            means = most_likely(self._posterior(values[holes]).mean(), self.layout_)
+            means = most_likely(self._posterior(values[holes]).refine_means().mean(), self.layout_)
             values[holes] = np.where(np.isnan(values[holes]), possible(means, self.columns_), values[holes])
         completed = np.nan_to_num(table.values)
         completed[:, self._schema.modelled] = self._schema.contract(values)

@@ -206,7 +206,9 @@ def psis_smooth(log_weights: Tensor) -> Tensor:
 
 
 def reliable(log_weights: Tensor, min_ess: float = 100.0) -> Tensor:
-    """Tell which rows have both ``k-hat < pareto_k_limit(K)`` and ``ess >= min_ess``.
+    """Tell which rows have ``ess >= min_ess``, and ``k-hat < pareto_k_limit(K)`` or ``ess >= K / 2``.
+
+    Where half of the draws are effective the weights have no tail to speak of, and k-hat fitted to them is noise.
 
     Parameters
     ----------
@@ -230,7 +232,14 @@ def reliable(log_weights: Tensor, min_ess: float = 100.0) -> Tensor:
     >>> reliable(torch.zeros(200, 1))
     tensor([True])
     """
-    return (pareto_k(log_weights) < pareto_k_limit(log_weights.shape[0])) & (ess(log_weights) >= min_ess)
+    return are_reliable(pareto_k(log_weights), ess(log_weights), log_weights.shape[0], min_ess)
+
+
+def are_reliable(k_hat: Tensor, effective: Tensor, n_draws: int, min_ess: float) -> Tensor:
+    """:func:`reliable`, from k-hat and effective draws."""
+    limit = pareto_k_limit(n_draws)
+    light = (k_hat < limit) | ((effective >= n_draws / 2) & (not math.isnan(limit)))
+    return light & (effective >= min_ess)
 
 
 def _fit_tails(log_weights: Tensor) -> tuple[Tensor, Tensor]:

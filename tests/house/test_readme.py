@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pyro_mnar.cli import COMMANDS, app
+from pyro_mnar.errors import UnreliableWeightsWarning
 from pyro_mnar.estimators import base
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,10 +25,12 @@ PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 def run_python(names: dict[str, Any], n_rows: str = "500") -> None:
     for number, block in enumerate(PYTHON, start=1):
         code = block.replace("500", n_rows)
-        exec(compile(code, f"README.md, Python block {number}", "exec"), names)
+        with warnings.catch_warnings():
+            if "MNARClassifier" in code:  # With so few rows and passes its predictions do warn.
+                warnings.simplefilter("ignore", UnreliableWeightsWarning)
+            exec(compile(code, f"README.md, Python block {number}", "exec"), names)
 
 
-@pytest.mark.filterwarnings("ignore::pyro_mnar.errors.UnreliableWeightsWarning")
 def test_its_python_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """As it stands, but for fewer rows and fewer passes over the data."""
     whole = base.fit
@@ -46,7 +50,6 @@ def test_its_python_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::pyro_mnar.errors.UnreliableWeightsWarning")
 @pytest.mark.timeout(900)
 def test_what_it_says_of_its_example_is_true() -> None:
     names: dict[str, Any] = {}

@@ -90,6 +90,19 @@ def test_one_dominating_weight_is_not_reliable():
     assert normalised(log_weights).max().item() > 0.999
 
 
+def test_the_tail_of_nearly_equal_weights_is_not_asked():
+    def above_one(size):
+        excess = torch.zeros(1000, 1, dtype=torch.float64)
+        excess[:60, 0] = size / (1 - torch.linspace(0, 0.999, 60, dtype=torch.float64)) ** 1.1
+        return excess.log1p()
+
+    light, heavy = above_one(0.01), above_one(0.1)
+    assert pareto_k(light).item() > pareto_k_limit(1000) and pareto_k(heavy).item() > pareto_k_limit(1000)
+    assert ess(light).item() > 500 > ess(heavy).item()
+    assert reliable(light).item() and not reliable(light[-99:], min_ess=1).item()
+    assert not reliable(heavy, min_ess=1).item()
+
+
 def test_limit():
     assert math.isnan(pareto_k_limit(99))
     assert pareto_k_limit(100) == 0.5

@@ -8,7 +8,7 @@ from pyro_mnar.analysis.checks import summarise
 from pyro_mnar.analysis.plots.parts import DATA, LIMIT, MODEL, OBSERVED, WRONG, axes, bins, legend, position, wrapped
 from pyro_mnar.estimators.base import JointEstimator
 from pyro_mnar.estimators.replicates import Codes, simulate
-from pyro_mnar.inference.posterior.answers import MIN_ESS
+from pyro_mnar.inference.posterior.reliability import MIN_ESS
 from pyro_mnar.inference.weights import pareto_k_limit
 
 

@@ -1,7 +1,6 @@
 """The posterior of the missing cells, row by row: what is asked of a fitted pair."""
 
 import math
-import warnings
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -11,23 +10,19 @@ from torch import Tensor
 
 from pyro_mnar.data.arguments import chosen_rows, fits_in_memory, probabilities, whole_number
 from pyro_mnar.data.columns import ColumnInfo, FloatArray, original, possible
-from pyro_mnar.errors import UnreliableWeightsWarning, UnsupportedModelError
-from pyro_mnar.inference.importance import log_mean
+from pyro_mnar.errors import UnsupportedModelError
 from pyro_mnar.inference.posterior.averages import average, average_original, nonlinear
 from pyro_mnar.inference.posterior.draws import BYTE_BUDGET, Values, WeightedDraws, code_carries_weight, draw_missing
-from pyro_mnar.inference.posterior.refine import Refinement
+from pyro_mnar.inference.posterior.refine import FOR_MEANS, Refinement
+from pyro_mnar.inference.posterior.reliability import MIN_ESS, diagnose, warn_of
 from pyro_mnar.inference.posterior.sampler import Sampler
 from pyro_mnar.inference.posterior.tails import with_uncertain_tails
 from pyro_mnar.inference.resampling import resample, weighted_quantile
-from pyro_mnar.inference.weights import ess, pareto_k, pareto_k_limit, psis_smooth
+from pyro_mnar.inference.weights import pareto_k_limit, psis_smooth
 from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.joint import Joint
 from pyro_mnar.numerics.random_streams import BlockNoise
 
-#: Effective draws below which a row is not called reliable.
-MIN_ESS = 100.0
-#: Share of unreliable rows above which the user is told.
-TOLERATED_SHARE = 0.01
 #: The site of the block of noise at which imputations are chosen.
 _CHOICES = 100
 
@@ -215,7 +210,7 @@ class Posterior:
             return average(draws.log_weights, distribution.probs if probabilities else distribution.mean)
 
         result = self._collect(chunk, "draw", batch=self.batch.without_target())
-        self._warn()
+        self._warn("raise n_draws_posterior")
         return result
 
     def draws(self) -> Iterator[WeightedDraws]:
@@ -263,7 +258,11 @@ class Posterior:
 
     @property
     def reliable(self) -> np.ndarray:
-        """Which rows have k-hat below its limit min(1 - 1/log10 K, 0.7) and 100 effective draws, bool, shape (n,)."""
+        """Which rows can be trusted, bool, shape (n,).
+
+        Those with 100 effective draws and k-hat below its limit min(1 - 1/log10 K, 0.7). Where half of the draws are
+        effective k-hat is not asked: weights so even have no tail to speak of, and its estimate is noise.
+        """
         return self._diagnosed("reliable").astype(bool)
 
     @property
@@ -317,10 +316,30 @@ class Posterior:
             return self._refine(chosen_rows(rows, self.n_rows), settings)
         if math.isnan(pareto_k_limit(int(self.n_draws.min()))):
             return self
-        uneven = ~self._pilot_passes(settings)
-        self._refine(uneven, settings)
-        self._refine(~uneven & ~self.reliable, settings)
-        return self._refine(~self.reliable, settings.doubled())
+        return self._refine_uneven(settings, settings.doubled())
+
+    def refine_means(self) -> "Posterior":
+        """:meth:`refine` with a third of the effort, which means need, and with all of it for rows that still fail.
+
+        Rows whose weights are even keep their draws; with fewer than 200 draws all rows do.
+
+        Returns
+        -------
+        Posterior
+            This object.
+        """
+        if self.n_draws.min() < 2 * MIN_ESS:
+            return self
+        return self._refine_uneven(FOR_MEANS, Refinement(), means=True)
+
+    def _refine_uneven(self, first: Refinement, second: Refinement, means: bool = False) -> "Posterior":
+        """Refine rows of which a pilot promises too little, then those that fail by their own draws, at most twice."""
+        uneven = ~self._pilot_passes(first)
+        self._refine(uneven, first)
+        self._examine(means)
+        self._refine(~uneven & ~self.reliable, first)
+        self._examine(means)
+        return self._refine(~self.reliable, second)
 
     def _fits(self, count: int, what: str) -> None:
         n_rows, p = self.batch.x.shape
@@ -333,9 +352,10 @@ class Posterior:
 
     def _pilot_passes(self, settings: Refinement) -> np.ndarray:
         """Rows whose plain weights promise to suffice, from a few draws."""
-        found = _diagnose(self._sampler.pilot(settings.pilot))
+        found = diagnose(self._sampler.pilot(settings.pilot))
         promised = found["ess"] * self.n_draws / settings.pilot
-        return (found["pareto_k"] < pareto_k_limit(settings.pilot)) & (promised >= 2 * MIN_ESS)
+        # A pilot of fewer than 100 draws has no k-hat: NaN, which is not above the limit.
+        return ~(found["pareto_k"] >= pareto_k_limit(settings.pilot)) & (promised >= settings.promise)
 
     def _changed(self, chosen: np.ndarray) -> "Posterior":
         self._known &= ~chosen
@@ -355,7 +375,7 @@ class Posterior:
             if kept is not None:
                 kept[:, rows] = -math.inf
                 kept[: len(draws.log_weights), rows] = draws.log_weights.cpu()
-            for name, value in _diagnose(draws.log_weights).items():
+            for name, value in diagnose(draws.log_weights).items():
                 self._diagnostics[name][rows] = value
             self._known[rows] = True
             if means:
@@ -397,20 +417,10 @@ class Posterior:
         self._examine()
         return self._diagnostics[name].copy()
 
-    def _warn(self) -> None:
+    def _warn(self, remedy: str = "") -> None:
         """Tell once how many rows cannot be trusted; nothing is known below 100 draws."""
-        if self._warned or math.isnan(pareto_k_limit(int(self.n_draws.min()))):
-            return
-        count = int((~self.reliable).sum())
-        if count > TOLERATED_SHARE * self.n_rows:
-            self._warned = True
-            warnings.warn(
-                f"the importance weights of {count} of {self.n_rows} rows are unreliable (Pareto k-hat above its limit "
-                f"or fewer than {MIN_ESS:.0f} effective draws): give those rows proposals of their own with "
-                "posterior.refine(), as estimator.posterior(X) does, or more draws with posterior.more_draws(n_draws)",
-                UnreliableWeightsWarning,
-                stacklevel=3,
-            )
+        if not self._warned and not math.isnan(pareto_k_limit(int(self.n_draws.min()))):
+            self._warned = warn_of(~self.reliable, self._sampler.refined, remedy)
 
     def _unstandardised(self, draws: WeightedDraws) -> Tensor:
         assert draws.x is not None
@@ -426,15 +436,3 @@ class Posterior:
 
     def _with_observed(self, values: FloatArray) -> FloatArray:
         return values.copy() if self._table is None else np.where(np.isnan(self._table), values, self._table)
-
-
-def _diagnose(log_weights: Tensor) -> dict[str, FloatArray]:
-    k_hat, effective = pareto_k(log_weights), ess(log_weights)
-    limit = pareto_k_limit(len(log_weights))
-    found = {
-        "log_evidence": log_mean(log_weights),
-        "ess": effective,
-        "pareto_k": k_hat,
-        "reliable": ((k_hat < limit) & (effective >= MIN_ESS)).double(),
-    }
-    return {name: value.double().cpu().numpy() for name, value in found.items()}

@@ -32,6 +32,8 @@ class Refinement:
     ----------
     pilot : int
         Plain draws by which rows are chosen, when none are named.
+    promise : float
+        Effective draws, of all K, that the pilot must promise for a row's plain draws to be tried.
     steps : int
         Adam steps to the mode.
     rate : float
@@ -46,6 +48,7 @@ class Refinement:
     """
 
     pilot: int = 200
+    promise: float = 200
     steps: int = 50
     rate: float = 0.1
     rounds: tuple[int, ...] = (500, 500)
@@ -61,6 +64,9 @@ class Refinement:
             n_draws=2 * self.n_draws,
         )
 
+
+#: What means take, which need fewer draws than quantiles do.
+FOR_MEANS = Refinement(pilot=64, promise=100, steps=30, rounds=(200, 200), n_draws=600, n_inner=8)
 
 # In the block of noise: after the sites of the draws of z.
 _SITE_OF_VALUES = 10

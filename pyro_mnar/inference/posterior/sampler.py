@@ -73,6 +73,14 @@ class Sampler:
             result[group.rows.cpu().numpy()] = group.n_draws
         return result
 
+    @property
+    def refined(self) -> np.ndarray:
+        """Which rows have a proposal of their own, bool, shape (n,)."""
+        result = np.zeros(self.batch.n_rows, dtype=bool)
+        for group in self.groups:
+            result[group.rows.cpu().numpy()] = group.proposal is not None
+        return result
+
     def point_noise(self) -> BlockNoise:
         """The noise of point answers, one block for all rows."""
         return BlockNoise(_key(self.seed, _POINT), shared=True)
