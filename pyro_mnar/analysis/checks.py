@@ -38,6 +38,8 @@ def check(
 ) -> pd.DataFrame:
     """Compare the table at hand with tables from the fitted model, one line per discrepancy.
 
+    Columns of which limits are known (``Censored``) have no lines: what limits other rows would have is not modelled.
+
     Of the mask: "missing rate" of each column; "jointly missing", the share of rows that miss both of two columns;
     "missing against", how much higher another column is (mean, original units) where this one is missing than where it
     is observed; and with ``known``, "missing against itself". Of the observed values, after selection: "mean",
@@ -151,7 +153,7 @@ def _distance(value: FloatArray, mean: FloatArray, sd: FloatArray, one_sided: Bo
 def _mask_lines(simulated: Replicates) -> list[_Line]:
     names = simulated.names
     seen = ~np.isnan(simulated.table)
-    holed = [j for j in range(len(names)) if not seen[:, j].all()]
+    holed = [j for j in range(len(names)) if not seen[:, j].all() and j not in simulated.censored]
     rate = (~simulated.observed).mean(1)
     lines = [_Line("missing rate", names[j], "", (~seen[:, j]).mean(), rate[:, j]) for j in holed]
     both, together = jointly_missing(seen[None])[0], jointly_missing(simulated.observed)
@@ -166,7 +168,7 @@ def _mask_lines(simulated: Replicates) -> list[_Line]:
         _Line("missing against", names[j], names[k], shift[j, k], shifts[:, j, k])
         for j in holed
         for k in range(len(names))
-        if k != j
+        if k != j and k not in simulated.censored
     ]
     return lines
 
@@ -200,7 +202,7 @@ def _value_lines(simulated: Replicates) -> list[_Line]:
     for j, name in enumerate(simulated.names):
         column = simulated.table[:, j][None]
         seen = ~np.isnan(column)
-        if seen.sum() < 2:
+        if seen.sum() < 2 or j in simulated.censored:
             continue
         drawn, drawn_seen = simulated.values[..., j], simulated.observed[..., j]
         now, then = _moments(column, seen), _moments(drawn, drawn_seen)

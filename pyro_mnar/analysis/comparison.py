@@ -95,7 +95,8 @@ def compare(
     for name, model in models.items():
         posterior = model.posterior(X, n_draws)
         bounds[name] = _evidence(models, model, posterior, table, active, at_random)
-        chance = _predicted_mask(model, X, n_draws_mask) if model.joint_.has_mask_term else at_random
+        own = _own_term(model)
+        chance = np.where(own, _predicted_mask(model, X, n_draws_mask), at_random) if own.any() else at_random
         score = mask_log_score(chance, table)[:, active]
         right = ((chance > 0.5) == ~np.isnan(table))[:, active]
         lines[name] = {
@@ -168,8 +169,30 @@ def _common(
                 f"model {name!r} was fitted to the columns {list(model.columns_.names)}, the first model to "
                 f"{list(first.columns_.names)}; compare models of the same table"
             )
+        if _limited(model) != _limited(first):
+            raise InvalidInputError(
+                f"model {name!r} knows limits of the columns {_limited(model)}, the first model of {_limited(first)}: "
+                "limits are data, so their bounds are not of the same; declare the same columns Censored in both"
+            )
         active |= model.joint_.active.cpu().numpy()
+    active[[first.columns_.names.index(name) for name in _limited(first)]] = False
     return table, active, probability_from_other_rows(table, active, first.columns_.missing_rate)
+
+
+def _limited(model: JointEstimator) -> list[str]:
+    """The columns of which limits were known."""
+    columns = model.columns_
+    return [
+        name
+        for name, share in zip(columns.names, columns.within_limits or (0.0,) * len(columns.names), strict=True)
+        if share
+    ]
+
+
+def _own_term(model: JointEstimator) -> npt.NDArray[np.bool_]:
+    """The columns of which the model itself says how they go missing, bool, shape (p,)."""
+    active: npt.NDArray[np.bool_] = model.joint_.active.cpu().numpy()
+    return active & model.joint_.has_mask_term
 
 
 def _evidence(
@@ -184,7 +207,7 @@ def _evidence(
     first = next(iter(models.values()))
     units = log_density_factor(table, model.columns_) - log_density_factor(table, first.columns_)
     rows: FloatArray = posterior.log_evidence + units
-    return rows if model.joint_.has_mask_term else rows + mask_log_score(at_random, table)[:, active].sum(1)
+    return np.asarray(rows + mask_log_score(at_random, table)[:, active & ~_own_term(model)].sum(1))
 
 
 def _standard_error(values: FloatArray) -> float:

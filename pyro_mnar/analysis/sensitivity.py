@@ -24,7 +24,7 @@ from pyro_mnar.data.arguments import finite_number, whole_number
 from pyro_mnar.data.columns import FloatArray
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.base import JointEstimator
-from pyro_mnar.model.mechanisms import SelfMasking
+from pyro_mnar.model.mechanisms import Censored, Given, SelfMasking
 
 #: From a completed table to a number, or to a number and its squared standard error.
 Quantity = Callable[[pd.DataFrame], Any]
@@ -54,8 +54,8 @@ def sweep(
     ----------
     estimator : MNARImputer
         Its settings are used; it need not be fitted, and is not changed. A
-        :class:`~pyro_mnar.model.mechanisms.SelfMasking` mechanism keeps its direction and link for the other columns;
-        any other mechanism is replaced by SelfMasking().
+        :class:`~pyro_mnar.model.mechanisms.SelfMasking` mechanism keeps its direction and link for the other columns, a
+        mapping of mechanisms those of the other columns; any other mechanism is replaced by SelfMasking().
     X : DataFrame or array-like
         The table, shape (n, p), NaN = missing.
     quantity : callable
@@ -212,7 +212,16 @@ def _frame(X: npt.ArrayLike | pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(table, columns=[f"x{j}" for j in range(table.shape[1])])
 
 
-def _with_slope(mechanism: object, slope: dict[str, float]) -> SelfMasking:
+def _with_slope(mechanism: object, slope: dict[str, float]) -> Given:
+    if isinstance(mechanism, Censored):
+        raise InvalidInputError("the mechanism is Censored: limits say why cells are missing, and nothing is varied")
+    if isinstance(mechanism, Mapping):
+        for name in slope:
+            if isinstance(mechanism.get(name), Censored):
+                raise InvalidInputError(
+                    f"column {name!r} is censored: its limits say why its cells are missing; sweep another column"
+                )
+        return {**mechanism, **{name: SelfMasking(slope=value) for name, value in slope.items()}}
     if not isinstance(mechanism, SelfMasking):
         return SelfMasking(slope=slope)
     return SelfMasking(direction=mechanism.direction, link=mechanism.link, slope=slope)
@@ -223,7 +232,7 @@ def _seed(*parts: int) -> int:
 
 
 def _refitted(
-    estimator: JointEstimator, frame: pd.DataFrame, mechanism: SelfMasking, m: int, seed: int
+    estimator: JointEstimator, frame: pd.DataFrame, mechanism: Given, m: int, seed: int
 ) -> tuple[list[pd.DataFrame], float]:
     """One imputed table from each of m fits to bootstrap samples, and the mean bound of those fits."""
     # Slopes are per standard deviation of the observed values; another start has another unit for each slope.

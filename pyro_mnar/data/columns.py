@@ -5,7 +5,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pyro_mnar.data.transforms import FARTHEST_END, FloatArray, Identity, Log, Tabulated, Transform, WithAtoms
+from pyro_mnar.data.transforms import (
+    FARTHEST_END,
+    FloatArray,
+    Identity,
+    Log,
+    Tabulated,
+    Transform,
+    WithAtoms,
+)
 from pyro_mnar.errors import InvalidInputError
 
 #: Largest distance of a new value from the training mean, in standard deviations: single precision holds its square.
@@ -146,6 +154,8 @@ class ColumnInfo(NamedTuple):
         for other columns, and where there are none.
     tails : tuple of LostTail
         Sides of columns that lost every value, and how uncertain their reach is.
+    within_limits : tuple of float
+        Share of the cells of which only limits were known in training; empty where there were none.
     """
 
     names: tuple[str, ...]
@@ -156,6 +166,7 @@ class ColumnInfo(NamedTuple):
     supports: tuple[Support, ...] = ()
     codes: tuple[tuple[float, ...], ...] = ()
     tails: tuple[LostTail, ...] = ()
+    within_limits: tuple[float, ...] = ()
 
     @property
     def transformed(self) -> list[tuple[int, Transform]]:

@@ -98,6 +98,9 @@ def _exact_objects(cells: npt.NDArray[Any], values: FloatArray, missing: BoolArr
     observed = [cell for cell, gone in zip(cells, missing, strict=True) if not gone]
     if all(_same(cell, value) for cell, value in zip(observed, values[~missing], strict=True)):
         return None
+    # Numbers as text (a censored column) come back as numbers.
+    if any(isinstance(cell, str) for cell in cells):
+        return None
     result: npt.NDArray[Any] = cells.copy()
     imputed: list[Any] = [float(value) for value in values[missing]]
     if all(isinstance(cell, decimal.Decimal) for cell in observed):

@@ -12,6 +12,7 @@ import pandas as pd
 from sklearn.utils import check_array
 
 from pyro_mnar.data.foreign import reading, shown
+from pyro_mnar.data.limits import Declared, Limits, example_of_limits, intervals_of_cells
 from pyro_mnar.data.transforms import FloatArray
 from pyro_mnar.errors import InvalidInputError, InvalidTypeError, one_line
 
@@ -46,6 +47,10 @@ class RawColumn:
         Whether these have an order.
     from_array : bool
         It is a column of an array, all columns of which have one type.
+    limits : ndarray or None
+        Shape (n, 2): between which values a missing cell is known to lie, -inf and inf where nothing is known.
+    serves : str
+        What the column holds about another one, which is why it is not modelled; "" for others.
     """
 
     name: Any
@@ -56,6 +61,8 @@ class RawColumn:
     categories: tuple[Any, ...] | None = None
     ordered: bool = False
     from_array: bool = field(default=False, kw_only=True)
+    limits: FloatArray | None = field(default=None, kw_only=True)
+    serves: str = field(default="", kw_only=True)
 
     @property
     def observed(self) -> npt.NDArray[Any]:
@@ -64,7 +71,7 @@ class RawColumn:
         return seen
 
 
-def read_columns(X: Any, missing_values: float | None, estimator: Any) -> list[RawColumn]:
+def read_columns(X: Any, missing_values: float | None, estimator: Any, declared: Declared = None) -> list[RawColumn]:
     """The columns of a table, checked; ``X`` is not changed.
 
     Parameters
@@ -75,6 +82,8 @@ def read_columns(X: Any, missing_values: float | None, estimator: Any) -> list[R
         Another number that marks missing cells; None or NaN when there is none.
     estimator : object
         Named in errors.
+    declared : mapping, Limits or None
+        Of which columns limits are given, and where.
 
     Raises
     ------
@@ -86,19 +95,43 @@ def read_columns(X: Any, missing_values: float | None, estimator: Any) -> list[R
     if isinstance(X, pd.DataFrame):
         names = list(X.columns)
         _reject_duplicates(names)
-        columns = [read_pandas(X.iloc[:, j], name) for j, name in enumerate(names)]
+        columns = [
+            _with_text(name, X.iloc[:, j], declared) or read_pandas(X.iloc[:, j], name) for j, name in enumerate(names)
+        ]
         _array(np.empty((len(X), len(names))), estimator)
     elif is_polars(X):
-        columns = [read_polars(X[name], name) for name in X.columns]
+        columns = [_with_text(name, X[name], declared) or read_polars(X[name], name) for name in X.columns]
         _array(np.empty(X.shape), estimator)
     else:
         raw = _array(_without_mask(X), estimator)
-        columns = [_read_array(raw[:, j], f"x{j}") for j in range(raw.shape[1])]
+        columns = [
+            _with_text(f"x{j}", raw[:, j], declared) or _read_array(raw[:, j], f"x{j}") for j in range(raw.shape[1])
+        ]
     for column in columns:
         if column.holds == "number":
             _mark_missing(column, missing_values)
             _reject_extreme(column)
     return columns
+
+
+def _with_text(name: object, column: Any, declared: Declared) -> RawColumn | None:
+    """A column of numbers and texts such as "<0.5", if limits were declared for it; None for other columns.
+
+    Where one rule was declared for all columns, those are meant of which every text names a number or an interval.
+    """
+    for_all = isinstance(declared, Limits)
+    if declared is None or (not isinstance(declared, Limits) and str(name) not in declared):
+        return None
+    plain = isinstance(column.dtype, np.dtype) and column.dtype.kind not in "OUT"
+    cells = [] if plain else list(column)
+    if not any(isinstance(cell, str) for cell in cells):
+        return None
+    missing = pd.isna(pd.Series(cells, dtype=object)).to_numpy()
+    if for_all and example_of_limits([cell for cell, gone in zip(cells, missing, strict=True) if not gone]) is None:
+        return None
+    limits = intervals_of_cells([None if gone else cell for cell, gone in zip(cells, missing, strict=True)], name)
+    exact = limits[:, 0] == limits[:, 1]
+    return RawColumn(name, "number", np.where(exact, limits[:, 0], np.nan), ~exact, limits=limits)
 
 
 def marks_with_number(missing_values: Any) -> bool:
@@ -287,13 +320,13 @@ def _reject_duplicates(names: Sequence[Any]) -> None:
 def _mark_missing(column: RawColumn, missing_values: Any) -> None:
     if not marks_with_number(missing_values):
         return
-    if column.missing.any():
+    if column.limits is None and column.missing.any():
         raise InvalidInputError(
             f"Input X contains NaN: column {column.name!r}, row {int(np.argmax(column.missing))}; "
             f"missing_values={missing_values!r} says that missing cells hold that number: replace one of the two by "
             "the other"
         )
-    column.missing[:] = column.values == missing_values
+    column.missing[:] = (column.values == missing_values) | (column.missing if column.limits is not None else False)
     column.values[column.missing] = np.nan
 
 

@@ -123,6 +123,8 @@ def _write_pandas(column: "pd.Series[Any]", values: FloatArray, filled: BoolArra
     types = pd.api.types
     if isinstance(dtype, pd.SparseDtype):
         return values
+    if kind.holds == "number" and kind.modelled and not kind.labels and _numbers_as_text(column):
+        return values
     if not filled.any() or not (kind.modelled or types.is_numeric_dtype(dtype)):
         return column.copy()
     new = decode(kind, values[filled])
@@ -181,6 +183,12 @@ def natural(kind: ColumnKind, new: npt.NDArray[Any]) -> Any:
     if kind.holds == "boolean":
         return new.astype(bool)
     return new.tolist() if kind.holds == "label" else new.astype(np.float64)
+
+
+def _numbers_as_text(column: Any) -> bool:
+    """Whether a column was read as numbers though it holds text: it is censored, and comes back as numbers."""
+    plain = isinstance(column.dtype, np.dtype) and column.dtype.kind not in "OUT"
+    return not plain and any(isinstance(cell, str) for cell in column)
 
 
 def _objects(
@@ -249,6 +257,8 @@ def _dated(column: "pd.Series[Any]", filled: BoolArray, days: FloatArray, kind: 
 def _write_polars(column: Any, values: FloatArray, filled: BoolArray, kind: ColumnKind) -> Any:
     polars = sys.modules["polars"]
     dtype = column.dtype
+    if kind.holds == "number" and kind.modelled and not kind.labels and _numbers_as_text(column):
+        return polars.Series(column.name, values)
     if not filled.any() or not (kind.modelled or dtype.is_numeric() or dtype == polars.Null):
         return column
     new = decode(kind, np.where(filled, values, 0.0))
@@ -304,6 +314,9 @@ def _write_array(
     result = given[:, index].astype(object)
     for place, (j, kind) in enumerate(zip(index, kinds, strict=True)):
         gone = filled[:, j]
+        if kind.holds == "number" and kind.modelled and not kind.labels and _numbers_as_text(given[:, j]):
+            result[:, place] = values[:, j].tolist()
+            continue
         if gone.any() and kind.modelled:
             new = decode(kind, values[gone, j])
             dated = kind.holds in ("date", "duration")

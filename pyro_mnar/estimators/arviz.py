@@ -20,6 +20,7 @@ from pyro_mnar.estimators.replicates import Replicates, simulate
 from pyro_mnar.inference.posterior import Posterior
 from pyro_mnar.inference.posterior.draws import code_carries_weight, draw_missing
 from pyro_mnar.inference.resampling import resample
+from pyro_mnar.model.likelihoods import LimitEvidence
 
 #: Draws are independent, so they can be dealt to as many chains; ArviZ's diagnostics ask for four.
 _CHAINS = 4
@@ -164,6 +165,8 @@ def _draws(
             rows[:, draws.rows] = draws.x.gather(0, chosen.expand(-1, -1, rows.shape[-1]))
         given = joint.rows_given_code(codes.to(batch.x))
     parts = {"x_obs": given.observed_part(batch.observed).log_prob(batch.x).cpu().numpy()}
+    if batch.limits is not None and batch.censored is not None:
+        parts["limits"] = LimitEvidence(given, batch.censored).log_prob(batch.limits).cpu().numpy()
     if joint.has_mask_term:
         parts["s"] = joint.mask_given_row(rows, codes.to(batch.x), n_inner=1).log_prob(batch.observed).cpu().numpy()
     return codes, rows, parts

@@ -15,28 +15,23 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
-from pyro_mnar.data.columns import (
-    ColumnInfo,
-    FloatArray,
-    Layout,
-    check_discrete,
-    describe,
-    reject_far,
-    standardise,
-    transformed,
-)
+from pyro_mnar.data.censored import with_limits
+from pyro_mnar.data.columns import ColumnInfo, FloatArray, Layout, check_discrete, reject_far, standardise
 from pyro_mnar.data.foreign import check_distinct, reading
 from pyro_mnar.data.kinds.declared import KINDS, Kind, Types
 from pyro_mnar.data.kinds.schema import Cells, Schema, find_schema
 from pyro_mnar.data.raw import BoolArray, RawColumn, marks_with_number, read_columns
+from pyro_mnar.data.rows import Rows, standardised_limits
 from pyro_mnar.data.transforms import Identity, Log, Transform
 from pyro_mnar.errors import DataWarning, InvalidInputError
 from pyro_mnar.estimators.explained import Explained
 from pyro_mnar.estimators.parameters import check_parameters, check_size, checked_device, drawn_seed
 from pyro_mnar.estimators.settings import TrainingSettings
-from pyro_mnar.estimators.start.log_scale import check_positive, find_log_columns
-from pyro_mnar.estimators.start.nested import Finding, start_nested
-from pyro_mnar.estimators.start.plan import passes, set_up, start_from_tails
+from pyro_mnar.estimators.start.begin import begin, chosen_scales
+from pyro_mnar.estimators.start.censored_scale import with_censored_scales
+from pyro_mnar.estimators.start.log_scale import check_positive
+from pyro_mnar.estimators.start.nested import Finding
+from pyro_mnar.estimators.start.plan import passes, set_up
 from pyro_mnar.inference.posterior import Posterior
 from pyro_mnar.inference.progress import training_bar
 from pyro_mnar.inference.training import FitSettings, History, fit
@@ -89,7 +84,7 @@ class JointEstimator(Explained, BaseEstimator):
     ``_can_be_missing``, ``_parts`` and ``_start``.
     """
 
-    mechanism: str | Mechanism
+    mechanism: mechanisms.Given
     training: TrainingSettings | None
     latent_dim: int | None
     hidden_units: Sequence[int]
@@ -111,7 +106,7 @@ class JointEstimator(Explained, BaseEstimator):
     _steps: ClassVar[int] = 500
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "mechanism": [str, Mechanism],
+        "mechanism": [str, Mechanism, Mapping],
         "training": [TrainingSettings, None],
         "latent_dim": [Interval(Integral, 1, None, closed="left"), None],
         "hidden_units": ["array-like"],
@@ -175,11 +170,11 @@ class JointEstimator(Explained, BaseEstimator):
 
     def table(self, X: npt.ArrayLike) -> FloatArray:
         """The columns of ``X`` that the model has, as checked numbers: shape (n, p), NaN = missing, original units."""
-        return self._check(X, reset=False)
+        return self._check(X, reset=False).values
 
     def batch(self, X: npt.ArrayLike) -> Batch:
         """The rows of ``X``, shape (n, p), as ``joint_.model`` and ``joint_.guide`` take them, for Pyro's tools."""
-        return self._batch(self.table(X))
+        return self._batch(self._check(X, reset=False))
 
     @property
     def schema_(self) -> pd.DataFrame:
@@ -187,8 +182,8 @@ class JointEstimator(Explained, BaseEstimator):
         check_is_fitted(self)
         return self._schema.frame(self.columns_)
 
-    def _check(self, X: npt.ArrayLike, reset: bool) -> FloatArray:
-        """The columns that the model has, shape (n, p), NaN = missing; parameters are checked too when ``reset``."""
+    def _check(self, X: npt.ArrayLike, reset: bool) -> Rows:
+        """The columns that the model has; parameters are checked too when ``reset``."""
         if reset:
             check_parameters(self)
         else:
@@ -197,7 +192,8 @@ class JointEstimator(Explained, BaseEstimator):
 
     def _read(self, X: npt.ArrayLike, reset: bool) -> Cells:
         """All columns of the table, as the schema reads them."""
-        raw = read_columns(X, self.missing_values, self)
+        declared = mechanisms.declared_limits(mechanisms.by_name(self.mechanism))
+        raw = with_limits(read_columns(X, self.missing_values, self, declared), declared)
         with reading("X", lines=True):
             validate_data(self, X, reset=reset, skip_check_array=True)
         if reset:
@@ -208,7 +204,7 @@ class JointEstimator(Explained, BaseEstimator):
         """What the columns are."""
         return find_schema(raw, self.types)
 
-    def _modelled(self, table: Cells, reset: bool) -> FloatArray:
+    def _modelled(self, table: Cells, reset: bool) -> Rows:
         if reset:
             if table.missing.all():
                 raise InvalidInputError(
@@ -225,18 +221,19 @@ class JointEstimator(Explained, BaseEstimator):
                     stacklevel=4,
                 )
             check_distinct(self._schema.model_names(), "of the model")
-        modelled = self._schema.expand(table.values)
+        rows = self._schema.rows(table)
         if not reset:
-            reject_far(modelled, self.columns_)
-            check_discrete(modelled, self.layout_, self.columns_.names)
-            self._warn_untrained(np.isnan(modelled))
-        return modelled
+            reject_far(rows.values, self.columns_)
+            check_discrete(rows.values, self.layout_, self.columns_.names)
+            self._warn_untrained(np.isnan(rows.values) & ~rows.censored)
+        return rows
 
     def _warn_untrained(self, missing: BoolArray) -> None:
         """Say which columns are missing for the first time, where the model has a mechanism."""
         if isinstance(self.joint_.mechanism, mechanisms.Ignorable):
             return
-        trained = self.joint_.active.cpu().numpy().copy()
+        masked = self.joint_.mechanism.masked()
+        trained = self.joint_.active.cpu().numpy() | (False if masked is None else ~masked.cpu().numpy())
         for group in self.joint_.one_cell_groups:
             trained[group] = trained[group[0]]
         new = missing.any(0) & ~trained
@@ -252,13 +249,16 @@ class JointEstimator(Explained, BaseEstimator):
         names = getattr(self, "feature_names_in_", None)
         return np.array([f"x{j}" for j in range(self.n_features_in_)], object) if names is None else names
 
-    def _fit_joint(self, table: FloatArray, target: torch.Tensor | None = None, head_weight_decay: float = 0.0) -> None:
+    def _fit_joint(self, rows: Rows, target: torch.Tensor | None = None, head_weight_decay: float = 0.0) -> None:
         """Build the pair and train it, with a head where there is a target."""
         self._seed = drawn_seed(self.random_state)
+        table = rows.values
         check_size(self, table.shape)
         described = self._describe(table)
+        if rows.limits is not None:
+            described = described._replace(columns=with_censored_scales(rows, described.layout, described.columns))
         self.layout_, self.columns_, self.findings_ = described.layout, described.columns, described.findings
-        data = Batch(*self._batch(table)[:2], target).to(self.device, torch.float32)
+        data = self._batch(rows)._replace(y=target).to(self.device, torch.float32)
         self.joint_ = self._new_joint(torch.as_tensor(self._can_be_missing(table)))
         settings = self._fit_settings(len(table), head_weight_decay)
         self.history_ = History()
@@ -305,14 +305,8 @@ class JointEstimator(Explained, BaseEstimator):
         if scales:
             layout, columns = self._schema.describe(table, scales)
         if self.training_used.start == "cliff" and self.training_used.collapse is not False:
-            mechanism = mechanisms.by_name(self.mechanism)
-            if isinstance(mechanism, mechanisms.Nested):
-                nested, findings = start_nested(table, layout, columns, mechanism, self._seed)
-                return Described(nested.adapted(layout), nested.columns, nested.mechanism, findings)
-            on_scale = transformed(table, columns.transforms)
-            start = start_from_tails(on_scale, columns, mechanism, layout.continuous)
-            if start is not None:
-                return Described(layout, start.columns, start.mechanism)
+            begun = begin(table, layout, columns, mechanisms.by_name(self.mechanism), self._seed)
+            return Described(begun.adapted(layout), *begun)
         return Described(layout, columns)
 
     def _can_be_missing(self, table: FloatArray) -> BoolArray:
@@ -327,26 +321,16 @@ class JointEstimator(Explained, BaseEstimator):
             self.joint_.mechanism.load_state_dict({**new, **described.mechanism.state_dict()})
 
     def _scales(self, table: FloatArray, layout: Layout) -> dict[int, Transform]:
-        """Transforms of continuous columns, where something else decides than the shape of the observed values.
-
-        A column that may be missing because of its own values is bent only where its logarithm explains the observed
-        ones together with how many are not: the shape of its complete distribution is not known. Other mechanisms with
-        a form on the column's scale keep it.
-        """
+        """Transforms of continuous columns, where something else decides than the shape of the observed values."""
+        names = self._schema.model_names()
         if isinstance(self.log_columns, str):
-            mechanism = mechanisms.by_name(self.mechanism)
-            if isinstance(mechanism, mechanisms.Ignorable | mechanisms.Nested):
-                return {}
-            logged: Sequence[int] = ()
-            if isinstance(mechanism, mechanisms.SelfMasking):
-                mechanism = set_up(mechanism, describe(table, self._schema.model_names(), layout.discrete))
-                known = np.broadcast_to(mechanism.sign.cpu().numpy(), table.shape[1])
-                logged = find_log_columns(table, layout.continuous, mechanism, known)
+            found = chosen_scales(table, layout, names, mechanisms.by_name(self.mechanism))
         else:
             logged = self._schema.positions(self.log_columns or (), "log_columns")
-            check_positive(table, logged, layout.continuous, self._schema.model_names())
+            check_positive(table, logged, layout.continuous, names)
+            found = {j: Log() if j in logged else Identity() for j in layout.continuous}
         bounded = {start for j, start in self._schema.starts().items() if self._schema.columns[j].kind == "bounded"}
-        return {j: Log() if j in logged else Identity() for j in layout.continuous if j not in bounded}
+        return {j: g for j, g in found.items() if j not in bounded}
 
     def _new_joint(self, active: torch.Tensor) -> Joint:
         """An untrained pair for ``columns_``, the same for the same seed; ``active`` as in Joint."""
@@ -387,13 +371,17 @@ class JointEstimator(Explained, BaseEstimator):
             likelihood = GaussianLikelihood(width, p, scale, min_scale)
         return Parts(MLPEncoder(p, latent_dim, hidden), decoder, likelihood)
 
-    def _batch(self, table: FloatArray) -> Batch:
-        x = torch.as_tensor(standardise(table, self.columns_))
-        return Batch(x, torch.as_tensor(~np.isnan(table))).to(self.device, torch.float32)
+    def _batch(self, rows: Rows) -> Batch:
+        x, limits = torch.as_tensor(standardise(rows.values, self.columns_)), standardised_limits(rows, self.columns_)
+        batch = Batch(x, torch.as_tensor(~np.isnan(rows.values)))
+        batch = batch if limits is None else batch._replace(limits=torch.as_tensor(limits))
+        return batch.to(self.device, torch.float32)
 
-    def _posterior(self, table: FloatArray, n_draws: int | None = None) -> Posterior:
+    def _posterior(self, rows: Rows, n_draws: int | None = None) -> Posterior:
         draws = self.n_draws_posterior if n_draws is None else n_draws
-        return Posterior(self.joint_, self._batch(table), self.columns_, table=table, n_draws=draws, seed=self._seed)
+        table, limits = rows
+        batch = self._batch(rows)
+        return Posterior(self.joint_, batch, self.columns_, table=table, limits=limits, n_draws=draws, seed=self._seed)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -19,12 +19,13 @@ from pyro_mnar.data.foreign import check_distinct
 from pyro_mnar.data.kinds.declared import Types
 from pyro_mnar.data.kinds.schema import Cells
 from pyro_mnar.data.raw import BoolArray, has_text_names
+from pyro_mnar.data.rows import Rows, between_limits
 from pyro_mnar.data.write import write_table
 from pyro_mnar.errors import DataWarning, InvalidInputError
 from pyro_mnar.estimators.base import JointEstimator
 from pyro_mnar.estimators.parameters import check_parameters, short_signature
 from pyro_mnar.estimators.settings import TrainingSettings
-from pyro_mnar.model.mechanisms import Mechanism
+from pyro_mnar.model.mechanisms import Given
 
 
 class Imputer(TransformerMixin, JointEstimator):
@@ -75,8 +76,8 @@ class Imputer(TransformerMixin, JointEstimator):
         """
         check_is_fitted(self)
         table = self._read(X, reset=False)
-        modelled = self._modelled(table, reset=False)
-        values = self._imputed(modelled) if np.isnan(modelled).any() else modelled
+        rows = self._modelled(table, reset=False)
+        values = self._imputed(rows) if np.isnan(rows.values).any() else rows.values
         return self._given(X, table, self._completed(table, values))
 
     def multiple_impute(self, X: npt.ArrayLike, m: int = 20, refit: Literal["bootstrap"] | None = None) -> list[Any]:
@@ -117,9 +118,9 @@ class Imputer(TransformerMixin, JointEstimator):
             raise InvalidInputError(f"refit is {refit!r}; it must be None or 'bootstrap'")
         if refit is None:
             table = self._read(X, reset=False)
-            modelled = self._modelled(table, reset=False)
-            draws = self._posterior(modelled).refine().sample(m)
-            complete = [self._completed(table, self._tidied(modelled, draw)) for draw in draws]
+            rows = self._modelled(table, reset=False)
+            draws = self._posterior(rows).refine().sample(m)
+            complete = [self._completed(table, self._tidied(rows, draw)) for draw in draws]
             return [self._given(X, table, values) for values in complete]
         generator, n_rows = np.random.default_rng(self._seed), len(self._read(X, reset=False).values)
         tables = []
@@ -169,11 +170,11 @@ class Imputer(TransformerMixin, JointEstimator):
         kept: npt.NDArray[np.object_] = names[self._given_back()]
         return np.concatenate([kept, self.indicator_.get_feature_names_out(names)]) if self.add_indicator else kept
 
-    def _imputed(self, table: FloatArray) -> FloatArray:
+    def _imputed(self, rows: Rows) -> FloatArray:
         """The modelled columns with what ``strategy`` names in missing cells, original units."""
-        holes = np.isnan(table).any(1)
-        values = table.copy()
-        posterior = self._posterior(table[holes])
+        holes = np.asarray(np.isnan(rows.values).any(1))
+        values = rows.values.copy()
+        posterior = self._posterior(rows.at(holes))
         if self.strategy == "mean":
             posterior.refine_means()
         else:
@@ -186,11 +187,12 @@ class Imputer(TransformerMixin, JointEstimator):
             # What has no middle value has a likeliest one.
             discrete = np.isin(np.arange(values.shape[1]), self.layout_.discrete)
             values[np.ix_(holes, discrete)] = means[:, discrete]
-        return self._tidied(table, values)
+        return self._tidied(rows, values)
 
-    def _tidied(self, table: FloatArray, values: FloatArray) -> FloatArray:
-        """The values of missing cells as they are given back: such as their columns can have."""
-        return np.where(np.isnan(table), possible(values, self.columns_), table)
+    def _tidied(self, rows: Rows, values: FloatArray) -> FloatArray:
+        """The values of missing cells as they are given back: such as their columns, and their limits, can have."""
+        imputed = between_limits(possible(values, self.columns_), rows, self.columns_)
+        return np.where(np.isnan(rows.values), imputed, rows.values)
 
     def _given_back(self) -> BoolArray:
         return np.ones(self.n_features_in_, bool) if self.keep_empty_features else self._schema.has_values
@@ -216,12 +218,12 @@ class MNARImputer(Imputer):
 
     Parameters
     ----------
-    mechanism : str or Mechanism
-        "auto", "self-masking", "linear", "nonlinear", "ignorable", or an instance such as
-        ``SelfMasking(direction="high")``. "auto" takes a column for missing because of its own values only where the
-        table shows it (``mechanism_report`` says why, or why not); what is known of directions goes into
-        ``Nested(direction={"income": "high"})``. Data alone cannot choose the mechanism: give what is known, and vary
-        what is not.
+    mechanism : str, Mechanism or mapping
+        "auto", "self-masking", "linear", "nonlinear", "ignorable", "censored", or an instance such as
+        ``SelfMasking(direction="high")``; a mapping gives columns one each, and "default" the others:
+        ``{"crp": Censored(upper=0.5), "income": SelfMasking("high"), "default": "auto"}``. "auto" takes a column for
+        missing because of its own values only where the table shows it (``mechanism_report`` says why, or why not).
+        Data alone cannot choose the mechanism: give what is known, and vary what is not.
     strategy : {"mean", "median", "sample"}
         What missing cells hold: the mean of x_mis given x_obs and s (best under squared error), the median (absolute
         error), or one random draw, which alone keeps the spread of the values.
@@ -307,7 +309,7 @@ class MNARImputer(Imputer):
 
     def __init__(
         self,
-        mechanism: str | Mechanism = "auto",
+        mechanism: Given = "auto",
         *,
         strategy: Literal["mean", "median", "sample"] = "mean",
         types: Types = None,
@@ -371,11 +373,11 @@ class MNARImputer(Imputer):
         """
         check_parameters(self)
         cells = self._read(X, reset=True)
-        table = self._modelled(cells, reset=True)
+        rows = self._modelled(cells, reset=True)
         if self.add_indicator:
             self.indicator_ = MissingIndicator(error_on_new=False).fit(np.where(cells.missing, np.nan, 0.0))
             check_distinct(list(self.get_feature_names_out()), "of the output (add_indicator adds one per column)")
-        self._fit_joint(table)
+        self._fit_joint(rows)
         return self
 
     def _read(self, X: npt.ArrayLike, reset: bool) -> Cells:
@@ -383,10 +385,10 @@ class MNARImputer(Imputer):
         check_exact(X, self._schema.numbers(table))
         return table
 
-    def _tidied(self, table: FloatArray, values: FloatArray) -> FloatArray:
+    def _tidied(self, rows: Rows, values: FloatArray) -> FloatArray:
         if self.discrete_output == "value":
             values = most_likely(values, self.layout_)
-        return super()._tidied(table, values)
+        return super()._tidied(rows, values)
 
     def _indicators(self, missing: BoolArray) -> dict[str, BoolArray]:
         if not self.add_indicator:

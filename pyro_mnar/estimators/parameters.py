@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import validate_parameter_constraints
 
 from pyro_mnar.data.arguments import fits_in_memory
 from pyro_mnar.errors import InvalidInputError, one_line
+from pyro_mnar.model.mechanisms import by_name
 
 AnyClass = TypeVar("AnyClass", bound=type)
 
@@ -47,6 +48,8 @@ def check_parameters(estimator: Any) -> None:
     for owner in (estimator, estimator.training):
         if owner is not None:
             _check_constraints(owner)
+    # The names in it, and what belongs to none, before a table is read.
+    by_name(estimator.mechanism)
     check_widths(estimator.hidden_units, "hidden_units", name)
     checked_device(estimator.device)
     folder = None if estimator.training is None else estimator.training.checkpoint_dir

@@ -36,6 +36,9 @@ class Replicates(NamedTuple):
         The z that they were made from, shape (R, n, L).
     target : ndarray or None
         y of the simulated rows, shape (R, n), on the model's scale, if there is a model of y.
+    censored : tuple of int
+        Columns of which some cells are known by limits: the limits that other rows would have had are not in the model,
+        so their masks in the simulated tables are those of the data, and mean nothing.
     """
 
     names: tuple[str, ...]
@@ -44,6 +47,7 @@ class Replicates(NamedTuple):
     observed: BoolArray
     codes: FloatArray
     target: FloatArray | None
+    censored: tuple[int, ...] = ()
 
 
 def simulate(
@@ -117,4 +121,6 @@ def simulate(
         chance = fit_mask_at_random(table, estimator.joint_.active.cpu().numpy()).probability_observed(x)
         # A column without a hole stays without one.
         seen = (np.random.default_rng(random_state).random(x.shape) < chance) | ~np.isnan(table).any(0)
-    return Replicates(estimator.columns_.names, table, x, seen, drawn["z"], drawn.get("y"))
+    limited = tuple(j for j, share in enumerate(estimator.columns_.within_limits) if share > 0)
+    seen[..., limited] = ~np.isnan(table[:, limited])
+    return Replicates(estimator.columns_.names, table, x, seen, drawn["z"], drawn.get("y"), limited)

@@ -26,7 +26,6 @@ from pyro_mnar.estimators.sentences import (
 from pyro_mnar.estimators.start.nested import Finding
 from pyro_mnar.model.curve import Curve, logistic_slope
 from pyro_mnar.model.joint import Joint
-from pyro_mnar.model.mechanisms import Fixed
 
 #: Why a column of these kinds shows no evidence, whatever its values.
 _NOT_JUDGED = {
@@ -60,24 +59,9 @@ class _Line(NamedTuple):
     """Slope (logits per original unit, and per standard deviation) and threshold of a column, and its sentence."""
 
     slope: float
-    slope_per_sd: float
+    per_sd: float
     threshold: float
     words: str
-
-    def only_words(self) -> "_Line":
-        return _Line(np.nan, np.nan, np.nan, self.words)
-
-
-def _with_lines(table: pd.DataFrame, found: Sequence[Column], lines: Sequence[_Line | None]) -> pd.DataFrame:
-    """The table with what is said of each column; None for columns that were complete."""
-    for name in ("slope", "slope_per_sd", "threshold"):
-        table[name] = [np.nan if line is None else getattr(line, name) for line in lines]
-    sides = np.sign(table["slope_per_sd"].fillna(0.0)).astype(int)
-    table["direction"] = [("low", "", "high")[side + 1] for side in sides]
-    table["words"] = [
-        _complete(column.kind.name) if line is None else line.words for column, line in zip(found, lines, strict=True)
-    ]
-    return table
 
 
 def mechanism_table(
@@ -108,40 +92,41 @@ def mechanism_table(
     rates = columns.missing_rate[starts]
     table = pd.DataFrame({"feature": [str(column.kind.name) for column in found], "missing_rate": rates})
     if not joint.has_mask_term:
-        table["words"] = [
-            f"{name}: no mechanism in the model ({percent(rate)} missing)" if rate > 0 else _complete(name)
-            for name, rate in zip(table["feature"], rates, strict=True)
-        ]
+        table["words"] = [_without_term(column, columns) for column in found]
         return table
     has_term = joint.active.cpu().numpy()[starts]
     curve = joint.mechanism.curve()
-    if curve is None and isinstance(joint.mechanism, Fixed) and joint.mechanism.by_own_value:
-        fixed = joint.mechanism
-        return _with_lines(
-            table, found, [_as_given(c, fixed, columns) if t else None for c, t in zip(found, has_term, strict=True)]
-        )
     if curve is None:
         matrix = sensitivity_matrix(joint, columns, x).to_numpy()
         table["words"] = [
             words_for_row(column.kind.name, _reasons(column, found, matrix[column.start]), rate)
             if term
-            else _complete(column.kind.name)
+            else _without_term(column, columns)
             for column, rate, term in zip(found, rates, has_term, strict=True)
         ]
         return table
-    lines = [_line(column, curve, columns) if term else None for column, term in zip(found, has_term, strict=True)]
     own_value = np.ones(len(columns.names), bool) if curve.flat is None else ~curve.flat.cpu().numpy()
     flat = [not own_value[c.start : c.start + c.kind.width].any() for c in found]
-    table = _with_lines(
-        table, found, [line and (line.only_words() if off else line) for line, off in zip(lines, flat, strict=True)]
-    )
+    lines = [_line(column, curve, columns) if term else None for column, term in zip(found, has_term, strict=True)]
+    for name in ("slope", "per_sd", "threshold"):
+        values = [np.nan if line is None or off else getattr(line, name) for line, off in zip(lines, flat, strict=True)]
+        table["slope_per_sd" if name == "per_sd" else name] = values
+    sides = np.sign(table["slope_per_sd"].fillna(0.0)).astype(int)
+    table["direction"] = [("low", "", "high")[side + 1] for side in sides]
+    table["words"] = [
+        _without_term(column, columns) if line is None else line.words
+        for column, line in zip(found, lines, strict=True)
+    ]
     if findings and curve.flat is not None:
         of_columns = [findings[start] for start in starts]
-        table["evidence"] = [f.kind if term else "complete" for f, term in zip(of_columns, has_term, strict=True)]
+        table["evidence"] = [
+            finding.kind if term else _evidence_without_term(column, columns)
+            for column, finding, term in zip(found, of_columns, has_term, strict=True)
+        ]
         table["words"] = [
             _with_reason(column.kind, line.words, finding, rate, off)
             if line is not None
-            else _complete(column.kind.name)
+            else _without_term(column, columns)
             for column, line, finding, rate, off in zip(found, lines, of_columns, rates, flat, strict=True)
         ]
     return table
@@ -163,61 +148,23 @@ def _line(column: Column, curve: Curve, columns: ColumnInfo) -> _Line:
     with np.errstate(divide="ignore", invalid="ignore"):
         standard = np.float64(-intercept) / slope
         threshold = float(g.inverse(np.asarray(standard * columns.scale[start] + columns.center[start])))
+        center = float(g.inverse(np.asarray(columns.center[start])))
     if isinstance(g, Tabulated):
         # Levels: what the logit changes from one unit to the next on average.
         per_unit = per_sd * (g.scores[-1] - g.scores[0]) / (g.values[-1] - g.values[0])
         words = words_for_levels(kind, column.labels, _missing_at(own, np.array(g.scores)), per_sd, rate)
         return _Line(per_unit, per_sd, np.nan if kind.labels else threshold, words)
-    scale = _scale_at(threshold, column, columns)
-    return _of_number(column, per_sd / scale, per_sd, threshold, columns)
-
-
-def _as_given(column: Column, mechanism: Fixed, columns: ColumnInfo) -> _Line:
-    """What a known mechanism says of one column: what it was given, in original units."""
-    kind, start, g = column
-    own = slice(start, start + kind.width)
-    slope, threshold = (value.expand(len(columns.names))[own].numpy() for value in mechanism.given())
-    logits, rate = logistic_slope(torch.as_tensor(slope), mechanism.link).numpy(), float(columns.missing_rate[start])
-
-    def missing(values: FloatArray) -> FloatArray:
-        curve = Curve(torch.as_tensor(slope), torch.as_tensor(-slope * threshold), mechanism.link)
-        return np.asarray(curve.log_missing(torch.as_tensor(values)).exp().numpy())
-
-    if kind.kind == "nominal":
-        words = words_for_labels(kind.name, column.labels, missing(np.ones(kind.width)), rate)
-        return _Line(np.nan, np.nan, np.nan, words)
-    if kind.kind in ("binary", "one-hot"):
-        codes = columns.codes[start] if columns.codes and columns.codes[start] else (0.0, 1.0)
-        words = words_for_labels(kind.name, column.labels, missing(np.array(codes)), rate)
-        return _Line(float(logits[0]), float(logits[0]) * (codes[1] - codes[0]), float(threshold[0]), words)
-    if isinstance(g, Tabulated):
-        per_sd = float(logits[0]) * (g.values[-1] - g.values[0]) / (g.scores[-1] - g.scores[0])
-        words = words_for_levels(kind, column.labels, missing(np.array(g.values)), per_sd, rate)
-        return _Line(float(logits[0]), per_sd, float(threshold[0]), words)
-    per_sd = float(logits[0]) * _scale_at(float(threshold[0]), column, columns)
-    return _of_number(column, float(logits[0]), per_sd, float(threshold[0]), columns)
-
-
-def _scale_at(threshold: float, column: Column, columns: ColumnInfo) -> float:
-    """A standard deviation in original units; where a transform bends the scale, that where half are missing."""
-    unit = float(columns.scale[column.start])
+    # In original units, where a transform bends the scale: its unit is that where half of the cells are missing.
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        scale = unit * float(np.exp(-column.transform.log_derivative(np.asarray(threshold))))
-    return scale if np.isfinite(scale) and scale > 0 else unit
-
-
-def _of_number(column: Column, slope: float, per_sd: float, threshold: float, columns: ColumnInfo) -> _Line:
-    """What is said of a number or a date."""
-    kind, start, g = column
-    rate, scale = float(columns.missing_rate[start]), _scale_at(threshold, column, columns)
-    center = float(g.inverse(np.asarray(columns.center[start])))
+        scale = float(columns.scale[start] * np.exp(-g.log_derivative(np.asarray(threshold))))
+        scale = scale if np.isfinite(scale) and scale > 0 else float(columns.scale[start])
     if kind.kind in ("date", "duration"):
         words = words_for_dates(kind, per_sd, threshold, center, scale, rate)
     else:
         words = words_for_atom(kind, g, per_sd, threshold, rate) or words_for_curve(
-            str(kind.name), per_sd, threshold, center, scale, rate
+            name, per_sd, threshold, center, scale, rate
         )
-    return _Line(slope, per_sd, threshold, words)
+    return _Line(per_sd / scale, per_sd, threshold, words)
 
 
 def _missing_at(curve: Curve, values: FloatArray) -> FloatArray:
@@ -229,6 +176,8 @@ def _missing_at(curve: Curve, values: FloatArray) -> FloatArray:
 
 def _with_reason(kind: ColumnKind, words: str, finding: Finding, rate: float, flat: bool) -> str:
     """The sentence of a column under the nested mechanism: what was found, and what speaks for it."""
+    if finding.kind == "told":
+        return words
     reason = _NOT_JUDGED.get(kind.kind, finding.reason)
     if not flat:
         return f"{words}: {'its direction was given' if kind.kind in _NOT_JUDGED else reason}"
@@ -298,6 +247,26 @@ def _reasons(column: Column, every: Sequence[Column], slopes: FloatArray) -> lis
             state = "high" if slopes[k] > 0 else "low"
         reasons.append(f"{name} is {state} ({slopes[k]:+.2g} per sd)")
     return reasons
+
+
+def _without_term(column: Column, columns: ColumnInfo) -> str:
+    """The sentence of a column that has no mask term: complete, censored, or missing at random."""
+    name, rate = column.kind.name, float(columns.missing_rate[column.start])
+    share = _share_within_limits(column, columns)
+    if share > 0:
+        others = f"; {percent(rate - share)} missing without limits, taken as at random" if rate > share else ""
+        return f"{name}: of {percent(share)} of its values limits are known, and they are imputed within these{others}"
+    return f"{name}: no mechanism in the model ({percent(rate)} missing)" if rate > 0 else _complete(name)
+
+
+def _evidence_without_term(column: Column, columns: ColumnInfo) -> str:
+    if _share_within_limits(column, columns) > 0:
+        return "limits"
+    return "complete" if columns.missing_rate[column.start] == 0 else "ignorable"
+
+
+def _share_within_limits(column: Column, columns: ColumnInfo) -> float:
+    return columns.within_limits[column.start] if columns.within_limits else 0.0
 
 
 def _complete(name: object) -> str:

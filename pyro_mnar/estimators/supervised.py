@@ -17,6 +17,7 @@ from pyro_mnar.data.columns import FloatArray, most_likely, possible
 from pyro_mnar.data.exact import check_exact, with_exact_cells
 from pyro_mnar.data.kinds.declared import Types
 from pyro_mnar.data.raw import has_text_names
+from pyro_mnar.data.rows import Rows, between_limits
 from pyro_mnar.data.targets import ClassCodes, read_classes, read_values
 from pyro_mnar.data.write import write_table
 from pyro_mnar.estimators.base import JointEstimator
@@ -25,7 +26,7 @@ from pyro_mnar.estimators.parameters import check_widths, short_signature
 from pyro_mnar.estimators.settings import TrainingSettings
 from pyro_mnar.inference.posterior import Posterior, mixture_quantile
 from pyro_mnar.model.heads import CategoricalHead, GaussianHead, Head
-from pyro_mnar.model.mechanisms import Mechanism
+from pyro_mnar.model.mechanisms import Given
 
 
 class SupervisedEstimator(TransformerMixin, JointEstimator):
@@ -51,7 +52,7 @@ class SupervisedEstimator(TransformerMixin, JointEstimator):
 
     def __init__(
         self,
-        mechanism: str | Mechanism = "self-masking",
+        mechanism: Given = "self-masking",
         *,
         head: Literal["linear", "mlp"] = "mlp",
         head_hidden_units: Sequence[int] = (64,),
@@ -112,11 +113,14 @@ class SupervisedEstimator(TransformerMixin, JointEstimator):
         check_is_fitted(self)
         table = self._read(X, reset=False)
         check_exact(X, self._schema.numbers(table))
-        values = self._modelled(table, reset=False)
-        holes = np.isnan(values).any(1)
+        rows = self._modelled(table, reset=False)
+        values = rows.values
+        holes = np.asarray(np.isnan(values).any(1))
         if holes.any():
-            means = most_likely(self._posterior(values[holes]).refine_means().mean(), self.layout_)
-            values[holes] = np.where(np.isnan(values[holes]), possible(means, self.columns_), values[holes])
+            some = rows.at(holes)
+            means = most_likely(self._posterior(some).refine_means().mean(), self.layout_)
+            means = between_limits(possible(means, self.columns_), some, self.columns_)
+            values[holes] = np.where(np.isnan(values[holes]), means, values[holes])
         completed = np.nan_to_num(table.values)
         completed[:, self._schema.modelled] = self._schema.contract(values)
         container = np.asarray(X) if has_text_names(X) and not hasattr(self, "feature_names_in_") else X
@@ -149,13 +153,15 @@ class SupervisedEstimator(TransformerMixin, JointEstimator):
         average = self._posterior(self._check(X, reset=False)).predictive(function)
         return np.asarray(average.cpu().numpy(), dtype=np.float64)
 
-    def _fit_with_target(self, table: FloatArray, target: torch.Tensor) -> None:
+    def _fit_with_target(self, rows: Rows, target: torch.Tensor) -> None:
         """Train the pair, and put the final estimator in its head's place."""
-        self._fit_joint(table, target, self.head_weight_decay)
+        self._fit_joint(rows, target, self.head_weight_decay)
         if self.final_estimator is not None:
-            rows = self._batch(table)._replace(y=target)
-            draws = self.n_draws_posterior
-            posterior = Posterior(self.joint_, rows, self.columns_, table=table, n_draws=draws, seed=self._seed)
+            batch = self._batch(rows)._replace(y=target)
+            draws, seed = self.n_draws_posterior, self._seed
+            posterior = Posterior(
+                self.joint_, batch, self.columns_, table=rows.values, limits=rows.limits, n_draws=draws, seed=seed
+            )
             self.joint_.head = final_head(self.final_estimator, posterior, self.n_completed, self._seed)
 
     def _head_widths(self) -> tuple[int, ...]:
@@ -174,7 +180,7 @@ class MNARClassifier(ClassifierMixin, SupervisedEstimator):
 
     Parameters
     ----------
-    mechanism : str or Mechanism
+    mechanism : str, Mechanism or mapping
         As for :class:`~pyro_mnar.MNARImputer`; so too ``types``.
     head : {"linear", "mlp"}
         Softmax of a linear function of the completed row, or of a tanh network.
@@ -259,11 +265,11 @@ class MNARClassifier(ClassifierMixin, SupervisedEstimator):
         InvalidInputError
             A parameter, a column or a label that breaks a stated rule; before training.
         """
-        table = self._check(X, reset=True)
+        rows = self._check(X, reset=True)
         self._head_widths()
-        codes: ClassCodes = read_classes(y, len(table))
+        codes: ClassCodes = read_classes(y, len(rows.values))
         self.classes_ = codes.classes
-        self._fit_with_target(table, torch.as_tensor(codes.codes))
+        self._fit_with_target(rows, torch.as_tensor(codes.codes))
         return self
 
     def _target_as_given(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -308,7 +314,7 @@ class MNARRegressor(RegressorMixin, SupervisedEstimator):
 
     Parameters
     ----------
-    mechanism : str or Mechanism
+    mechanism : str, Mechanism or mapping
         As for :class:`~pyro_mnar.MNARImputer`; so too ``types``.
     head : {"linear", "mlp"}
         Mean of y given the completed row: linear, or a tanh network.
@@ -370,13 +376,13 @@ class MNARRegressor(RegressorMixin, SupervisedEstimator):
         InvalidInputError
             A parameter, a column or a value that breaks a stated rule; before training.
         """
-        table = self._check(X, reset=True)
+        rows = self._check(X, reset=True)
         self._head_widths()
-        values = read_values(y, len(table))
+        values = read_values(y, len(rows.values))
         self.y_center_, spread = float(values.mean()), float(values.std())
         self.y_scale_ = spread if spread > 0 else 1.0
         target = torch.as_tensor((values - self.y_center_) / self.y_scale_)
-        self._fit_with_target(table, target)
+        self._fit_with_target(rows, target)
         return self
 
     def _target_as_given(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -383,7 +383,7 @@ def all_finite(loss: Tensor, parameters: Iterable[Tensor]) -> bool:
 def fingerprint(joint: Joint, data: Batch, settings: FitSettings) -> str:
     """The name of a run: a hash of its data, settings, initial weights and versions, as 16 hex digits."""
     digest = hashlib.sha256(f"{settings} {joint} {torch.__version__} {__version__}".encode())
-    tensors = {"x": data.x, "observed": data.observed, "y": data.y, **joint.state_dict()}
+    tensors = {"x": data.x, "observed": data.observed, "y": data.y, "limits": data.limits, **joint.state_dict()}
     for name, tensor in tensors.items():
         if tensor is not None:
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.numerics.truncated_normal import mean_within
 
 
 class Batch(NamedTuple):
@@ -19,11 +20,15 @@ class Batch(NamedTuple):
         bool, shape (n, p); True where the value was observed.
     y
         optional target, shape (n,): class indices (int64) or a standardised real value.
+    limits
+        optional, shape (n, p, 2): between which values a cell that was not seen is known to lie, -inf and inf where
+        nothing is known.
     """
 
     x: Tensor
     observed: Tensor
     y: Tensor | None = None
+    limits: Tensor | None = None
 
     @property
     def n_rows(self) -> int:
@@ -32,18 +37,33 @@ class Batch(NamedTuple):
 
     def rows(self, index: Tensor | slice) -> "Batch":
         """The batch that holds the rows of ``index`` only."""
-        return Batch(self.x[index], self.observed[index], None if self.y is None else self.y[index])
+        y, limits = (None if part is None else part[index] for part in (self.y, self.limits))
+        return Batch(self.x[index], self.observed[index], y, limits)
 
     def without_target(self) -> "Batch":
         """The same rows with y unknown, as at prediction."""
-        return Batch(self.x, self.observed)
+        return self._replace(y=None)
+
+    @property
+    def censored(self) -> Tensor | None:
+        """Cells that were not seen but are known to lie within limits, bool, shape (n, p); None without limits."""
+        return None if self.limits is None else self.limits.isfinite().any(-1) & ~self.observed
+
+    @property
+    def hint(self) -> Tensor | None:
+        """What a proposal may take censored cells for, shape (n, p): the mean of N(0, 1) within limits; 0 elsewhere."""
+        if self.limits is None or self.censored is None:
+            return None
+        zero, one = torch.zeros_like(self.x), torch.ones_like(self.x)
+        return torch.where(self.censored, mean_within(zero, one, *self.limits.unbind(-1)), zero)
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> "Batch":
         """Copy to a device, with floating-point parts in ``dtype``."""
         y = self.y
         if y is not None:
             y = y.to(device, dtype) if y.is_floating_point() else y.to(device)
-        return Batch(self.x.to(device, dtype), self.observed.to(device), y)
+        limits = None if self.limits is None else self.limits.to(device, dtype)
+        return Batch(self.x.to(device, dtype), self.observed.to(device), y, limits)
 
     def check(self) -> None:
         """See that mask and values agree.

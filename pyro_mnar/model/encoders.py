@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.networks import ConvDown, mlp
 from pyro_mnar.numerics.distributions import DiagonalNormal
 
@@ -16,6 +17,10 @@ class Encoder(nn.Module, ABC):
     @abstractmethod
     def forward(self, x: Tensor, observed: Tensor) -> DiagonalNormal:
         """Proposal for rows ``x`` (n, p), of which only the cells ``observed`` (n, p) are used."""
+
+    def for_rows(self, batch: Batch) -> DiagonalNormal:
+        """Proposal for the rows of a batch, of which limits are known too."""
+        return self(batch.x, batch.observed)
 
 
 class MLPEncoder(Encoder):
@@ -57,7 +62,16 @@ class MLPEncoder(Encoder):
     def forward(self, x: Tensor, observed: Tensor) -> DiagonalNormal:
         """See :class:`Encoder`."""
         mask = observed.to(x.dtype)
-        loc, raw = self.loc_and_scale(self.trunk(torch.cat([x * mask, mask], dim=-1))).chunk(2, dim=-1)
+        return self._proposal(x * mask, mask)
+
+    def for_rows(self, batch: Batch) -> DiagonalNormal:
+        """See :class:`Encoder`: a censored cell shows a value within its limits beside a mask of 0."""
+        mask, hint = batch.observed.to(batch.x.dtype), batch.hint
+        filled = batch.x * mask
+        return self._proposal(filled if hint is None else filled + hint, mask)
+
+    def _proposal(self, filled: Tensor, mask: Tensor) -> DiagonalNormal:
+        loc, raw = self.loc_and_scale(self.trunk(torch.cat([filled, mask], dim=-1))).chunk(2, dim=-1)
         return DiagonalNormal(loc, nn.functional.softplus(raw) + self.min_scale)
 
 

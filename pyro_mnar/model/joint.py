@@ -22,7 +22,7 @@ from pyro_mnar.errors import UnsupportedModelError
 from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.encoders import Encoder
 from pyro_mnar.model.heads import Head
-from pyro_mnar.model.likelihoods import Likelihood, MaskedRows, RowDistribution
+from pyro_mnar.model.likelihoods import Likelihood, LimitEvidence, MaskedRows, RowDistribution, within_limits
 from pyro_mnar.model.mechanisms import Ignorable, Mechanism
 from pyro_mnar.model.networks import in_slices
 from pyro_mnar.numerics.distributions import StandardNormal, WithChoices
@@ -106,6 +106,8 @@ class Joint(nn.Module):
         for _, *others in self.one_cell_groups:
             active = active.clone()
             active[others] = False
+        masked = mechanism.masked()
+        active = active if masked is None else active & masked.to(active.device)
         self.register_buffer("active", active)
         self.has_mask_term = not isinstance(mechanism, Ignorable) and bool(active.any())
         self.collapsed = self.has_mask_term and collapse is not False and self._has_closed_form()
@@ -117,11 +119,13 @@ class Joint(nn.Module):
         self._last: GivenCode | None = None
 
     def model(self, batch: Batch) -> None:
-        """The generative side, for observed rows: sites z, x_obs, s, and where needed x_mis and y."""
+        """The generative side, for observed rows: sites z, x_obs, s, and where needed limits, x_mis and y."""
         with RowPlate(batch.n_rows):
             z = pyro.sample("z", self.prior(batch.x))
             given = self.given_code(z, batch)
             pyro.sample("x_obs", given.rows.observed_part(batch.observed), obs=batch.x)
+            if batch.limits is not None and batch.censored is not None:
+                pyro.sample("limits", LimitEvidence(given.rows, batch.censored), obs=batch.limits)
             if self.collapsed:
                 mask = given.rows.mask_term(self._masked(z, batch))
                 pyro.sample("s", mask, obs=batch.observed)
@@ -144,7 +148,7 @@ class Joint(nn.Module):
         ``proposal``, batch (n,) and event (L,), takes the encoder's place as q(z|x_obs) when it is given.
         """
         with RowPlate(batch.n_rows):
-            q = self.encoder(batch.x, batch.observed) if proposal is None else proposal
+            q = self.encoder.for_rows(batch) if proposal is None else proposal
             q.generator = self.generator
             z = pyro.sample("z", q)
             given = self.given_code(z, batch)
@@ -190,13 +194,13 @@ class Joint(nn.Module):
     def mask_given_row(self, x: Tensor, z: Tensor, n_inner: int | None = None) -> "MaskGivenRow":
         """p(s | x, z) for completed rows x of shape (K, n, p), or (K, n, M, p) for ``n_inner`` = M > 1."""
         s = self.mechanism.given_code(x, z)
-        if self.one_cell_groups and self.mechanism.by_own_value:
+        curve = self.mechanism.curve(z) if self.one_cell_groups else None
+        if curve is not None:
             # A group that is one cell of the table has the curve of the category that is present, at 1; where the
             # category does not matter, that of its first column.
-            logits, curve = s.logits.clone(), self.mechanism.curve()
-            flat = None if curve is None else curve.flat
+            logits = s.logits.clone()
             for group in self.one_cell_groups:
-                if flat is None or not bool(flat[group].all()):
+                if curve.flat is None or not bool(curve.flat[group].all()):
                     logits[..., group[0]] = (x[..., group] * s.logits[..., group]).sum(-1)
             s = Bernoulli(logits=logits, validate_args=False)
         return MaskGivenRow(s, self.active, self.n_inner if n_inner is None else n_inner, x.dtype, self.one_cell_groups)
@@ -221,10 +225,16 @@ class Joint(nn.Module):
 
     def missing_given_code(self, z: Tensor, rows: RowDistribution, batch: Batch, n_inner: int = 1) -> TorchDistribution:
         """p(x_mis | z, x_obs), conditioned on s too where that has a closed form; event (p,), or (M, p) for M > 1."""
+        limits, censored = batch.limits, batch.censored
+        if censored is not None:
+            # Its own part follows below; for the others, a censored cell is no missing one.
+            batch = batch._replace(observed=batch.observed | censored)
         if self.collapsed:
             part = rows.missing_given_mask(self._masked(z, batch), self.generator)
         else:
             part = rows.missing_part(batch.x, batch.observed, self.generator)
+        if limits is not None and censored is not None:
+            part = within_limits(rows, part, limits, censored, self.generator)
         return part if n_inner == 1 else InnerDraws(part, n_inner)
 
     def _uses_target(self, batch: Batch) -> bool:

@@ -28,14 +28,13 @@ class Mechanism(nn.Module, ABC):
     def forward(self, x: Tensor) -> Bernoulli:
         """p(s | x): for standardised rows x (..., p), a Bernoulli of the same shape with 1 = observed."""
 
+    def masked(self) -> Tensor | None:
+        """The columns of which the mask tells something, bool, shape (p,), after :meth:`setup`; None: all of them."""
+        return None
+
     def given_code(self, x: Tensor, z: Tensor) -> Bernoulli:
         """p(s | x, z), which is p(s | x) unless the mechanism depends on the code z (K, n, L) too."""
         return self(x)
-
-    @property
-    def by_own_value(self) -> bool:
-        """Whether each cell goes missing by its own value (and the code) alone."""
-        return self.curve() is not None
 
     def curve(self, z: Tensor | None = None) -> Curve | None:
         """The mechanism as one curve per cell if it has that form, which allows exact marginalisation; else None.

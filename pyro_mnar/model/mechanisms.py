@@ -15,7 +15,8 @@ Such a mechanism is trained by drawing x_mis. If the probability that cell j is 
 of that cell alone, return those from ``curve`` and x_mis is integrated out exactly instead.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -23,14 +24,17 @@ from pyro.distributions import Bernoulli
 from torch import Tensor, nn
 
 from pyro_mnar.data.columns import ColumnInfo
+from pyro_mnar.data.foreign import shown
 from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.model.censored import Censored
 from pyro_mnar.model.curve import Curve, Link
 from pyro_mnar.model.mechanism import Ignorable, Mechanism
 from pyro_mnar.model.networks import mlp
+from pyro_mnar.model.per_column import REST, PerColumn, declared_limits
 from pyro_mnar.model.self_masking import Direction, Nested, SelfMasking
-from pyro_mnar.model.units import in_original_units
 
 __all__ = [
+    "Censored",
     "Direction",
     "Fixed",
     "Ignorable",
@@ -38,8 +42,10 @@ __all__ = [
     "Mechanism",
     "Nested",
     "Nonlinear",
+    "PerColumn",
     "SelfMasking",
     "by_name",
+    "declared_limits",
 ]
 
 
@@ -95,9 +101,7 @@ class Fixed(Mechanism):
 
     Either ``slope`` and ``threshold``: P(cell missing | x_j) = F(slope_j (x_j - threshold_j)), as for a detection limit
     or a saturating sensor; or ``probability``, any function from complete rows (..., p) in original units to the
-    probability (..., p) that each cell is OBSERVED. Units are converted in double precision. Where a column is modelled
-    on another scale (levels, bounds, piles, logarithms), x_mis is drawn, and goes back to its own units first. Labels
-    count by their codes 0, 1, ..., dates in days since 1970.
+    probability (..., p) that each cell is OBSERVED. Units are converted in double precision.
 
     Parameters
     ----------
@@ -143,37 +147,27 @@ class Fixed(Mechanism):
         ------
         InvalidInputError
             slope or threshold with a wrong number of entries, or that are no finite numbers; a probability of another
-            shape or outside [0, 1].
+            shape or outside [0, 1]; columns that are not modelled in their original unit.
         """
-        # A plain attribute, no buffers, which are cast to single precision with the weights: 1e8 + 0.5 is not in it.
-        self._columns = columns
+        if columns.transformed:
+            name = columns.names[columns.transformed[0][0]]
+            raise InvalidInputError(
+                f"Fixed is in original units, but column {name!r} is modelled on another scale (its logarithm, say); "
+                "model it as it is (log_columns=None), or learn the mechanism"
+            )
+        # Plain attributes, not buffers, which are cast to single precision with the weights: 1e8 + 0.5 is not in it.
+        self._center, self._unit = torch.as_tensor(columns.center), torch.as_tensor(columns.scale)
         if self.probability is not None:
             self._seen(torch.stack([torch.zeros(len(columns.names)), torch.ones(len(columns.names))]))
             return
-        slope, threshold = self.given()
-        center, unit = torch.as_tensor(columns.center), torch.as_tensor(columns.scale)
-        for j, codes in enumerate(columns.codes):
-            if codes:
-                center, unit = center.clone(), unit.clone()
-                center[j], unit[j] = codes[0], codes[1] - codes[0]
+        slope, threshold = (_numbers(name, getattr(self, name), columns) for name in ("slope", "threshold"))
         dtype = torch.get_default_dtype()
-        self.register_buffer("standard_slope", (slope * unit).to(dtype))
-        self.register_buffer("standard_intercept", (slope * (center - threshold)).to(dtype))
-
-    def given(self) -> tuple[Tensor, Tensor]:
-        """Slope and threshold in original units, float64, shape (p,) or (), as they were given; after :meth:`setup`."""
-        names = ("slope", "threshold")
-        slope, threshold = (_numbers(name, getattr(self, name), self._columns) for name in names)
-        return slope, threshold
-
-    @property
-    def by_own_value(self) -> bool:
-        """See :class:`Mechanism`."""
-        return self.probability is None
+        self.register_buffer("standard_slope", (slope * self._unit).to(dtype))
+        self.register_buffer("standard_intercept", (slope * (self._center - threshold)).to(dtype))
 
     def curve(self, z: Tensor | None = None) -> Curve | None:
         """See :class:`Mechanism`."""
-        if self.probability is not None or self._columns.transformed:
+        if self.probability is not None:
             return None
         return Curve(self.standard_slope, self.standard_intercept, self.link)
 
@@ -188,10 +182,6 @@ class Fixed(Mechanism):
         curve = self.curve()
         if curve is not None:
             return curve.bernoulli(x)
-        if self.probability is None:
-            slope, threshold = (value.to(x.device) for value in self.given())
-            t = (slope * (in_original_units(x, self._columns) - threshold)).to(x.dtype)
-            return Curve(torch.ones_like(t[..., :1]), torch.zeros_like(t[..., :1]), self.link).bernoulli(t)
         tiny = torch.finfo(x.dtype).tiny
         chance = self._seen(x).to(x.dtype).clamp(tiny, 1 - torch.finfo(x.dtype).eps)
         return Bernoulli(probs=chance, validate_args=False)
@@ -199,7 +189,10 @@ class Fixed(Mechanism):
     def _seen(self, x: Tensor) -> Tensor:
         """What ``probability`` says of standardised rows, checked."""
         assert self.probability is not None
-        chance = self.probability(in_original_units(x, self._columns))
+        # MPS alone has no double precision.
+        dtype = torch.float32 if x.device.type == "mps" else torch.float64
+        center, unit = self._center.to(x.device, dtype), self._unit.to(x.device, dtype)
+        chance = self.probability(x.to(dtype) * unit + center)
         if not isinstance(chance, Tensor) or chance.shape != x.shape:
             found = tuple(chance.shape) if isinstance(chance, Tensor) else type(chance).__name__
             raise InvalidInputError(
@@ -214,6 +207,7 @@ class Fixed(Mechanism):
 
 NAMES: dict[str, type[Mechanism]] = {
     "auto": Nested,
+    "censored": Censored,
     "ignorable": Ignorable,
     "self-masking": SelfMasking,
     "linear": Linear,
@@ -240,8 +234,12 @@ def _numbers(name: str, value: object, columns: ColumnInfo) -> Tensor:
     return numbers
 
 
-def by_name(mechanism: str | Mechanism) -> Mechanism:
-    """The mechanism of a short name, or the instance itself.
+#: What an estimator's ``mechanism`` may be.
+Given: TypeAlias = "str | Mechanism | Mapping[Any, str | Mechanism]"
+
+
+def by_name(mechanism: Given) -> Mechanism:
+    """The mechanism of a short name, the instance itself, or one for each column from a mapping of both.
 
     Raises
     ------
@@ -255,8 +253,20 @@ def by_name(mechanism: str | Mechanism) -> Mechanism:
     """
     if isinstance(mechanism, Mechanism):
         return mechanism
+    if isinstance(mechanism, Mapping):
+        given = {}
+        for name, part in mechanism.items():
+            if isinstance(part, Mapping):
+                raise InvalidInputError(f"the mechanism of column {name!r} is {shown(part)}; give one mechanism")
+            given[str(name)] = by_name(part)
+        # As where nothing is said of a table.
+        given.setdefault(REST, NAMES["auto"]())
+        return PerColumn(given)
     if not isinstance(mechanism, str) or mechanism not in NAMES:
-        raise InvalidInputError(f"mechanism is {mechanism!r}; give one of {sorted(NAMES)} or a Mechanism instance")
+        raise InvalidInputError(
+            f"mechanism is {mechanism!r}; give one of {sorted(NAMES)}, a Mechanism instance, or a mapping from column "
+            "to one of these"
+        )
     return NAMES[mechanism]()
 
 

@@ -94,6 +94,8 @@ def _check_columns(state: dict[str, Any], named: Any) -> None:
     _check(len(state.get("findings_", ())) in (0, p), "what was found of its columns")
     _check(all(holds_numbers(support) for support in columns.supports), "the supports of its columns")
     _check(all(_is_tail(tail, p) for tail in columns.tails), "its columns")
+    shares = columns.within_limits
+    _check(len(shares) in (0, p) and all(0 <= share <= 1 for share in shares), "the limits of its columns")
     layout: Layout = state["layout_"]
     others = [*(levels.column for levels in layout.levels), *(atoms.column for atoms in layout.atoms)]
     _check(sorted([*layout.continuous, *layout.discrete, *others]) == list(range(p)), "the kinds of its columns")

@@ -3,6 +3,7 @@
 import numpy as np
 
 from pyro_mnar.data.columns import most_likely, original, possible
+from pyro_mnar.data.rows import Rows
 from pyro_mnar.data.write import decode
 from pyro_mnar.errors import FileFormatError, MNARError
 from pyro_mnar.estimators.base import JointEstimator
@@ -23,7 +24,7 @@ def check_answers(estimator: JointEstimator) -> None:
     columns, schema = estimator.columns_, estimator._schema
     middle = possible(original(np.zeros((1, len(columns.names))), columns), columns)
     table = np.vstack([np.full_like(middle, np.nan), most_likely(middle, estimator.layout_)])
-    posterior = estimator._posterior(table, 2)
+    posterior = estimator._posterior(Rows(table), 2)
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             answers = [posterior.mean(), posterior.quantile(0.5), posterior.sample(1)[0]]

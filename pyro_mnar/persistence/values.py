@@ -38,6 +38,7 @@ RECORDS: dict[str, type] = {
 MECHANISMS: dict[str, type[Mechanism]] = {
     cls.__name__: cls
     for cls in (
+        mechanisms.Censored,
         mechanisms.Ignorable,
         mechanisms.Nested,
         mechanisms.SelfMasking,

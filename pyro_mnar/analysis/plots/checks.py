@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 
 from pyro_mnar.analysis.checks import summarise
 from pyro_mnar.analysis.plots.parts import DATA, LIMIT, MODEL, OBSERVED, WRONG, axes, bins, legend, position, wrapped
+from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.base import JointEstimator
 from pyro_mnar.estimators.replicates import Codes, simulate
 from pyro_mnar.inference.posterior.reliability import MIN_ESS
@@ -89,6 +90,11 @@ def ppc_observed(
     j = position(column, simulated.names)
     data = simulated.table[:, j]
     data = data[~np.isnan(data)]
+    if j in simulated.censored:
+        raise InvalidInputError(
+            f"column {simulated.names[j]!r} is censored: what limits other rows would have is not in the model, so its "
+            "observed values cannot be simulated; show another column"
+        )
     x, observed = simulated.values[..., j], simulated.observed[..., j]
     low, high = np.quantile(x[observed], [0.001, 0.999])
     edges = bins(np.concatenate([data, x[0][observed[0]].clip(min(low, data.min()), max(high, data.max()))]))

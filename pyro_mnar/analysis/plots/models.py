@@ -128,8 +128,8 @@ def _missing_probability(
     joint = estimator.joint_
     if not joint.has_mask_term or not bool(joint.active[j]):
         raise InvalidInputError(
-            f"the model has no mechanism for column {estimator.columns_.names[j]!r}: it is ignorable, or the column "
-            "was complete in training"
+            f"the model has no mechanism for column {estimator.columns_.names[j]!r}: it is ignorable or censored, or "
+            "the column was complete in training"
         )
     like = next(joint.parameters())
     varied = np.repeat(posterior.mean()[:n_rows, None], len(grid), axis=1)

@@ -51,6 +51,8 @@ def apply(raw: RawColumn, kind: declared.Kind) -> ColumnKind:
         return ColumnKind(raw.name, "identifier", "declared; passed through", declared=True)
     if len(raw.observed) == 0:
         return infer(raw)
+    if raw.limits is not None and isinstance(kind, declared.Nominal | declared.Binary | declared.Date):
+        raise _impossible(raw, kind, "the mechanism declares it as censored, and limits need numbers with an order")
     match kind:
         case declared.Nominal():
             return _nominal(raw)

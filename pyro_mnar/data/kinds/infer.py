@@ -1,5 +1,6 @@
 """What a column is, from its type and its observed values: one rule after the other, each with its reason in words."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 
 from pyro_mnar.data.columns import Support
 from pyro_mnar.data.kinds.column import ColumnKind
+from pyro_mnar.data.limits import example_of_limits
 from pyro_mnar.data.raw import RawColumn
 from pyro_mnar.data.transforms import FloatArray
 from pyro_mnar.errors import InvalidTypeError
@@ -51,9 +53,13 @@ def infer(raw: RawColumn) -> ColumnKind:
     >>> infer(RawColumn("code", "number", x, np.isnan(x))).kind
     'binary'
     """
+    if raw.serves:
+        return ColumnKind(raw.name, "identifier", f"{raw.serves}; passed through")
     seen = raw.observed
     if len(seen) == 0:
         return ColumnKind(raw.name, "empty", "no observed value")
+    if raw.limits is not None:
+        return _of_censored(raw, infer(replace(raw, limits=None)))
     if raw.holds == "label":
         return _of_labels(raw)
     values, counts = np.unique(seen.astype(np.float64), return_counts=True)
@@ -67,6 +73,29 @@ def infer(raw: RawColumn) -> ColumnKind:
         support = Support(float(values[0]) - span, float(values[-1]) + span, is_whole(values))
         return ColumnKind(raw.name, raw.holds, f"{raw.holds}s", support)
     return _of_numbers(raw, values, counts)
+
+
+def _of_censored(raw: RawColumn, found: ColumnKind) -> ColumnKind:
+    """What a column with limits is: amounts or counts, of which values may lie where none was observed."""
+    assert raw.limits is not None
+    count = int(np.isfinite(raw.limits).any(1).sum())
+    why = f"; of {count} cells only limits are known" if count else ""
+    if count and found.kind not in ("continuous", "bounded", "semicontinuous", "count"):
+        values = raw.observed.astype(np.float64)
+        low = 0.0 if values.min() >= 0 else -np.inf
+        found = ColumnKind(raw.name, "continuous", "numbers", Support(low, whole=is_whole(values)))
+    limits, levels = raw.limits[np.isfinite(raw.limits).any(1)], np.array(found.levels)
+    if len(levels) and not all(((levels >= low) & (levels <= high)).any() for low, high in limits):
+        found = replace(found, levels=())
+    if found.support.whole and bool((np.ceil(limits[:, 0]) > np.floor(limits[:, 1])).any()):
+        kind = "continuous" if found.kind == "count" else found.kind
+        found = replace(found, kind=kind, levels=(), support=found.support._replace(whole=False))
+    lowest, highest = found.support.lowest, found.support.highest
+    beyond = bool((limits[:, 1] <= lowest).any()), bool((limits[:, 0] >= highest).any())
+    if any(beyond) and found.kind == "bounded":
+        found = replace(found, kind="continuous", atoms=())
+    support = found.support._replace(lowest=-np.inf if beyond[0] else lowest, highest=np.inf if beyond[1] else highest)
+    return replace(found, why=found.why + why, support=support)
 
 
 def is_whole(values: FloatArray) -> bool:
@@ -125,14 +154,27 @@ def _of_labels(raw: RawColumn) -> ColumnKind:
         why = f"text with {len(labels)} different values in {len(seen)} cells; passed through, not imputed"
         return ColumnKind(raw.name, "identifier", why)
     why = "categories" if raw.categories is not None else f"text with {len(labels)} levels"
+    limits = example_of_limits(labels)
+    why += f"; for limits such as {limits!r} to be read as intervals, give {_how_to_censor(raw.name)}" if limits else ""
     return with_pooled(raw, labels, why)
+
+
+def _how_to_censor(name: object) -> str:
+    return f"mechanism={{{name!r}: Censored()}}"
 
 
 def _reject_numbers(raw: RawColumn, n_labels: int) -> None:
     """Refuse numbers that are given as text: what else is among them must not become a level, nor a missing cell."""
     if n_labels <= MOST_VALUES:
         return
-    numbers = np.isfinite(pd.to_numeric(pd.Series(raw.observed, dtype=object).astype(str), errors="coerce").to_numpy())
+    cells = pd.Series(raw.observed, dtype=object).astype(str)
+    numbers = np.isfinite(pd.to_numeric(cells, errors="coerce").to_numpy())
+    limits = example_of_limits(list(raw.observed)) if numbers.any() else None
+    if limits is not None:
+        raise InvalidTypeError(
+            f"column {raw.name!r} holds numbers and limits as text, such as {limits!r}; {_how_to_censor(raw.name)} "
+            f"reads these as intervals, or say that it is text: types={{{raw.name!r}: 'nominal'}}"
+        )
     if numbers.mean() < 0.8:
         return
     rows = np.flatnonzero(~raw.missing)

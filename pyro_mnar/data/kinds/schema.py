@@ -27,6 +27,7 @@ from pyro_mnar.data.kinds.declared import Kind, OneHot, Types, as_kind, find_col
 from pyro_mnar.data.kinds.fit import cut_by_frequency, cut_counts, transform_for
 from pyro_mnar.data.kinds.infer import infer
 from pyro_mnar.data.raw import BoolArray, RawColumn
+from pyro_mnar.data.rows import Rows
 from pyro_mnar.data.transforms import FloatArray, Identity, Tabulated, Transform
 from pyro_mnar.errors import DataWarning, InvalidInputError, InvalidTypeError
 
@@ -40,10 +41,13 @@ class Cells(NamedTuple):
         Shape (n, p_table): numbers, codes of labels, days of dates; NaN where the model sees nothing.
     missing : ndarray
         bool, the same shape: cells that are missing in the table. A level that is new, and a name, are not.
+    limits : ndarray or None
+        Shape (n, p_table, 2): between which values missing cells are known to lie; None where nothing is known.
     """
 
     values: FloatArray
     missing: BoolArray
+    limits: FloatArray | None = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,13 @@ class Schema:
             A column of another type than when the schema was found.
         """
         columns = [_coded(column, kind) for column, kind in zip(raw, self.columns, strict=True)]
-        return Cells(np.column_stack(columns), np.column_stack([column.missing for column in raw]))
+        limits = None
+        if any(column.limits is not None for column in raw):
+            limits = np.full((len(columns[0]), len(columns), 2), (-np.inf, np.inf))
+            for j, (column, kind) in enumerate(zip(raw, self.columns, strict=True)):
+                if column.limits is not None and kind.modelled and not kind.labels:
+                    limits[:, j] = column.limits
+        return Cells(np.column_stack(columns), np.column_stack([column.missing for column in raw]), limits)
 
     def filled(self, missing: BoolArray) -> BoolArray:
         """The missing cells that get a value: those of columns that the model has, and of empty ones."""
@@ -129,6 +139,17 @@ class Schema:
         """The cells that are computed with as the numbers they are, NaN elsewhere, shape (n, p_table)."""
         plain = [column.modelled and column.holds == "number" and not column.labels for column in self.columns]
         return np.where(np.array(plain, dtype=bool) & ~table.missing, table.values, np.nan)
+
+    def rows(self, cells: Cells) -> Rows:
+        """The model's columns with their limits."""
+        values = self.expand(cells.values)
+        if cells.limits is None:
+            return Rows(values)
+        limits: FloatArray = np.full((*values.shape, 2), (-np.inf, np.inf))
+        for j, start in self.starts().items():
+            if self.columns[j].width == 1:
+                limits[:, start] = cells.limits[:, j]
+        return Rows(values, limits)
 
     def expand(self, table: FloatArray) -> FloatArray:
         """The model's columns, shape (n, p), from those of the table, (n, p_table); codes of levels become one-hot."""

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import torch
 
-from pyro_mnar.data.columns import ColumnInfo, FloatArray, Layout, atoms_of
+from pyro_mnar.data.columns import ColumnInfo, FloatArray
 from pyro_mnar.estimators.start.log_scale import likely_directions
 from pyro_mnar.estimators.start.lost_tail import lost_tail
 from pyro_mnar.model.mechanisms import Mechanism, SelfMasking
@@ -34,10 +34,6 @@ class Start(NamedTuple):
 
     columns: ColumnInfo
     mechanism: Mechanism
-
-    def adapted(self, layout: Layout) -> Layout:
-        """The layout with point masses where these scales have them."""
-        return layout._replace(atoms=tuple(atoms_of(atoms.column, self.columns) for atoms in layout.atoms))
 
 
 def passes(steps: int, n_rows: int, batch_size: int) -> int:

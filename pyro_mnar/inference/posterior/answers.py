@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pyro_mnar.data.arguments import chosen_rows, fits_in_memory, probabilities, whole_number
 from pyro_mnar.data.columns import ColumnInfo, FloatArray, original, possible
+from pyro_mnar.data.rows import Rows, between_limits
 from pyro_mnar.errors import UnsupportedModelError
 from pyro_mnar.inference.posterior.averages import average, average_original, nonlinear
 from pyro_mnar.inference.posterior.draws import BYTE_BUDGET, Values, WeightedDraws, code_carries_weight, draw_missing
@@ -46,6 +47,8 @@ class Posterior:
         The way back to original units.
     table : ndarray or None
         The rows in original units, shape (n, p), NaN = missing: observed cells are given back bit for bit.
+    limits : ndarray or None
+        Between which values missing cells are known to lie, shape (n, p, 2), original units.
     n_draws : int
         K.
     seed : int
@@ -70,13 +73,14 @@ class Posterior:
         columns: ColumnInfo,
         *,
         table: FloatArray | None = None,
+        limits: FloatArray | None = None,
         n_draws: int = 1000,
         seed: int = 0,
         byte_budget: int = BYTE_BUDGET,
     ) -> None:
         n_draws = whole_number("n_draws", n_draws)
         self.columns = columns
-        self._table = table
+        self._rows = None if table is None else Rows(table, limits)
         self._sampler = Sampler(joint, batch, n_draws, seed, byte_budget)
         # Found row by row: how far the weights can be trusted, and the means, which cost as much again.
         self._known, self._averaged = np.zeros((2, batch.n_rows), dtype=bool)
@@ -426,13 +430,16 @@ class Posterior:
         assert draws.x is not None
         x = with_uncertain_tails(draws.x, self.columns, self._sampler.seed)
         values = torch.as_tensor(original(x.cpu().numpy(), self.columns))
-        if self._table is None:
+        if self._rows is None:
             return values
-        table = torch.as_tensor(self._table)[draws.rows.cpu()]
+        table = torch.as_tensor(self._rows.values)[draws.rows.cpu()]
         return torch.where(table.isnan(), values, table)
 
     def _original(self, values: FloatArray) -> FloatArray:
         return self._with_observed(possible(original(values, self.columns), self.columns))
 
     def _with_observed(self, values: FloatArray) -> FloatArray:
-        return values.copy() if self._table is None else np.where(np.isnan(self._table), values, self._table)
+        if self._rows is None:
+            return values.copy()
+        table = self._rows.values
+        return np.where(np.isnan(table), between_limits(values, self._rows, self.columns), table)

@@ -99,7 +99,7 @@ def refined_proposal(
         How much to spend.
     """
     with torch.no_grad():
-        q = joint.encoder(batch.x, batch.observed)
+        q = joint.encoder.for_rows(batch)
     plain = q.mean, torch.diag_embed(q.scale.expand_as(q.mean))
     loc = climb(joint, batch, q.mean, rows, noise, settings)
     precision = -hessian(joint, batch, loc, rows, noise)

@@ -155,7 +155,7 @@ class Sampler:
             for place in places.split(max(1, self.byte_budget // row_bytes)):
                 part = group.part(place)
                 batch = self.batch.rows(part.rows)
-                q = self.joint.encoder(batch.x, batch.observed) if part.proposal is None else part.proposal
+                q = self.joint.encoder.for_rows(batch) if part.proposal is None else part.proposal
                 q.generator = noise.window(part.rows.tolist(), part.first_draw)
                 yield part.rows, q.expand(torch.Size((part.n_draws, len(part.rows)))).rsample()
 

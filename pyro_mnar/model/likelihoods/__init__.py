@@ -12,6 +12,7 @@ from pyro_mnar.model.likelihoods.bernoulli import BernoulliRows
 from pyro_mnar.model.likelihoods.categorical import CategoricalRows
 from pyro_mnar.model.likelihoods.gaussian import GaussianLikelihood, GaussianRows
 from pyro_mnar.model.likelihoods.levels import LevelLikelihood, LevelRows
+from pyro_mnar.model.likelihoods.limits import LimitEvidence, within_limits
 from pyro_mnar.model.likelihoods.mixed import Blocks, MixedLikelihood, MixedRows
 
 __all__ = [
@@ -25,8 +26,10 @@ __all__ = [
     "LevelLikelihood",
     "LevelRows",
     "Likelihood",
+    "LimitEvidence",
     "MaskedRows",
     "MixedLikelihood",
     "MixedRows",
     "RowDistribution",
+    "within_limits",
 ]

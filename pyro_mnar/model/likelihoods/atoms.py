@@ -15,7 +15,7 @@ from torch.distributions import constraints
 
 from pyro_mnar.data.columns import Atoms
 from pyro_mnar.model.curve import Curve
-from pyro_mnar.model.likelihoods.base import CellRows, Likelihood, MaskedRows
+from pyro_mnar.model.likelihoods.base import SAME_PLACE, CellRows, Likelihood, MaskedRows
 from pyro_mnar.model.likelihoods.gaussian import GaussianLikelihood, GaussianRows, TiltedGaussian
 from pyro_mnar.numerics.distributions import DiagonalNormal, WithChoices
 from pyro_mnar.numerics.random_streams import uniform
@@ -119,6 +119,37 @@ class AtomRows(AtomChoice, CellRows):
         at_atoms = curve.log_missing_at(self.atoms[cells % self.event_shape[0]])
         rest = self.rest.log_missing(curve, cells)
         return (log_share + _together(rest, at_atoms)).logsumexp(-1)
+
+    def log_within(self, cells: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        """See :class:`CellRows`."""
+        return self._inside(cells, low, high)[0].logsumexp(-1)
+
+    def mean_within(self, cells: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        """See :class:`CellRows`."""
+        log_part, atoms = self._inside(cells, low, high)
+        share = log_part.softmax(-1)
+        return share[..., 0] * self.rest.mean_within(cells, low, high) + (share[..., 1:] * atoms).sum(-1)
+
+    def draw_within(self, cells: Tensor, low: Tensor, high: Tensor, noise: Tensor) -> Tensor:
+        """See :class:`CellRows`; only draws of the continuous part have a path derivative."""
+        log_part, atoms = self._inside(cells, low, high)
+        upper = log_part.detach().softmax(-1).cumsum(-1)
+        part = (upper[..., :-1] < noise.unsqueeze(-1)).sum(-1, keepdim=True)
+        # Given that it is below its share, what is left of the noise is uniform again.
+        tiny = torch.finfo(noise.dtype).eps
+        rest = self.rest.draw_within(cells, low, high, (noise / upper[..., 0]).clamp(tiny, 1 - tiny))
+        values = atoms.expand((*part.shape[:-1], -1)).gather(-1, (part - 1).clamp(min=0)).squeeze(-1)
+        return torch.where(part.squeeze(-1) > 0, values, rest)
+
+    def _inside(self, cells: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        """Log probability of each part together with the limits of some cells, (K, m, 1 + A); and the atoms, (m, A)."""
+        atoms = self.atoms[cells % self.event_shape[0]]
+        near = SAME_PLACE * (1 + atoms.abs())
+        inside = (atoms >= low.unsqueeze(-1) - near) & (atoms <= high.unsqueeze(-1) + near)
+        log_share = self.log_share.flatten(-3, -2).index_select(-2, cells)
+        rest = (log_share[..., 0] + self.rest.log_within(cells, low, high)).unsqueeze(-1)
+        at_atoms = log_share[..., 1:].masked_fill(~inside, torch.finfo(log_share.dtype).min / 2)
+        return torch.cat([rest, at_atoms], -1), atoms
 
     def missing_given_mask(self, masked: MaskedRows, generator: torch.Generator | None = None) -> AtomChoice:
         """See :class:`RowDistribution`."""

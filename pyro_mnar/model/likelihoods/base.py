@@ -11,6 +11,9 @@ from torch.distributions import constraints
 from pyro_mnar.errors import UnsupportedModelError
 from pyro_mnar.model.curve import Curve, take
 
+#: Share of 1 within which a limit is at a level or an atom: it passes through single precision.
+SAME_PLACE = 1e-5
+
 
 class MaskedRows(NamedTuple):
     """Rows with holes and the mechanism by which each cell goes missing: what a mask term is asked about.
@@ -105,6 +108,31 @@ class CellRows(RowDistribution):
     def mask_term(self, masked: MaskedRows) -> "CellMask":
         """See :class:`RowDistribution`."""
         return CellMask(self, masked)
+
+    def log_within(self, cells: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        """Log P(low <= x <= high | z) of some cells, shape (K, m), in nats.
+
+        Parameters
+        ----------
+        cells : Tensor
+            Their positions in the flattened rows, shape (m,).
+        low, high : Tensor
+            Their limits, shape (m,); either may be infinite.
+
+        Raises
+        ------
+        UnsupportedModelError
+            An interval has no probability here.
+        """
+        raise UnsupportedModelError(f"{type(self).__name__} gives an interval no probability")
+
+    def mean_within(self, cells: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        """E[x | z, low <= x <= high] of some cells, shape (K, m); see :meth:`log_within`."""
+        raise UnsupportedModelError(f"{type(self).__name__} gives an interval no probability")
+
+    def draw_within(self, cells: Tensor, low: Tensor, high: Tensor, noise: Tensor) -> Tensor:
+        """Draws from p(x | z, low <= x <= high), shape of ``noise``, uniforms (..., K, m); see :meth:`log_within`."""
+        raise UnsupportedModelError(f"{type(self).__name__} gives an interval no probability")
 
 
 class MaskTerm(TorchDistribution, ABC):

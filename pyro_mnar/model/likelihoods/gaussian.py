@@ -11,6 +11,7 @@ from pyro_mnar.model.likelihoods.base import CellRows, Likelihood, MaskedRows, a
 from pyro_mnar.numerics.distributions import DiagonalNormal, WithChoices
 from pyro_mnar.numerics.masked_normal import TiltedNormal, log_missing
 from pyro_mnar.numerics.random_streams import normal, uniform
+from pyro_mnar.numerics.truncated_normal import draw_within, log_interval, mean_within
 
 
 class GaussianRows(DiagonalNormal, CellRows):
@@ -29,6 +30,21 @@ class GaussianRows(DiagonalNormal, CellRows):
         slope, threshold = curve.slope_and_threshold
         loc = take(self.loc.flatten(-2), cells)
         return log_missing(loc, at_cells(self.scale, cells, self.loc.shape), slope, threshold, curve.link)
+
+    def log_within(self, cells: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        """See :class:`CellRows`."""
+        return log_interval(*self._moments(cells), low, high)
+
+    def mean_within(self, cells: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        """See :class:`CellRows`."""
+        return mean_within(*self._moments(cells), low, high)
+
+    def draw_within(self, cells: Tensor, low: Tensor, high: Tensor, noise: Tensor) -> Tensor:
+        """See :class:`CellRows`."""
+        return draw_within(*self._moments(cells), low, high, noise)
+
+    def _moments(self, cells: Tensor) -> tuple[Tensor, Tensor]:
+        return take(self.loc.flatten(-2), cells), at_cells(self.scale, cells, self.loc.shape)
 
     def missing_given_mask(
         self, masked: MaskedRows, generator: torch.Generator | None = None

@@ -19,7 +19,7 @@ from torch.nn.functional import logsigmoid, softplus
 
 from pyro_mnar.data.columns import Levels
 from pyro_mnar.model.curve import Curve
-from pyro_mnar.model.likelihoods.base import CellRows, Likelihood, MaskedRows
+from pyro_mnar.model.likelihoods.base import SAME_PLACE, CellRows, Likelihood, MaskedRows
 from pyro_mnar.numerics.distributions import WithChoices
 from pyro_mnar.numerics.random_streams import uniform
 
@@ -138,6 +138,32 @@ class LevelRows(LevelChoice, CellRows):
         """See :class:`CellRows`."""
         log_p = self.log_probability.flatten(-3, -2).index_select(-2, cells)
         return (log_p + curve.log_missing_at(self.table.at(cells % self.event_shape[0]).scores)).logsumexp(-1)
+
+    def log_within(self, cells: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        """See :class:`CellRows`."""
+        return self._inside(cells, low, high)[0].logsumexp(-1)
+
+    def mean_within(self, cells: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        """See :class:`CellRows`."""
+        log_p, scores = self._inside(cells, low, high)
+        return (log_p.softmax(-1) * scores).sum(-1)
+
+    def draw_within(self, cells: Tensor, low: Tensor, high: Tensor, noise: Tensor) -> Tensor:
+        """See :class:`CellRows`; without a path derivative."""
+        log_p, scores = self._inside(cells, low, high)
+        upper = log_p.detach().softmax(-1).cumsum(-1)
+        level = (upper[..., :-1] < noise.unsqueeze(-1)).sum(-1)
+        drawn = scores.expand((*level.shape, -1)).gather(-1, level.unsqueeze(-1)).squeeze(-1)
+        # Where rounding leaves the sum below 1 the last level may lie outside.
+        return torch.minimum(torch.maximum(drawn, low), high)
+
+    def _inside(self, cells: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        """Log probabilities of the levels of some cells, (K, m, C), 0 outside their limits; and scores, (m, C)."""
+        scores = self.table.at(cells % self.event_shape[0]).scores
+        near = SAME_PLACE * (1 + scores.abs())
+        inside = (scores >= low.unsqueeze(-1) - near) & (scores <= high.unsqueeze(-1) + near)
+        log_p = self.log_probability.flatten(-3, -2).index_select(-2, cells)
+        return log_p.masked_fill(~inside, torch.finfo(log_p.dtype).min / 2), scores
 
     def missing_given_mask(self, masked: MaskedRows, generator: torch.Generator | None = None) -> LevelChoice:
         """See :class:`RowDistribution`."""

@@ -1,0 +1,127 @@
+"""Where training starts under any mechanism, those by column included: scales first, then the mechanism's state."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from pyro_mnar.data.columns import ColumnInfo, Layout, atoms_of, describe, transformed
+from pyro_mnar.data.transforms import FloatArray, Identity, Log, Transform
+from pyro_mnar.estimators.start.log_scale import find_log_columns
+from pyro_mnar.estimators.start.nested import Finding, start_nested
+from pyro_mnar.estimators.start.plan import set_up, start_from_tails
+from pyro_mnar.model.mechanisms import Ignorable, Mechanism, Nested, PerColumn, SelfMasking
+
+
+class Beginning(NamedTuple):
+    """What is known of a table before training.
+
+    Attributes
+    ----------
+    columns : ColumnInfo
+        Names, and what to standardise with.
+    mechanism : Mechanism or None
+        In the state from which training starts; None: as it is made.
+    findings : tuple of Finding
+        What each column shows of hiding its own values; empty where nothing was looked for.
+    """
+
+    columns: ColumnInfo
+    mechanism: Mechanism | None = None
+    findings: tuple[Finding, ...] = ()
+
+    def adapted(self, layout: Layout) -> Layout:
+        """The layout with point masses where these scales have them."""
+        return layout._replace(atoms=tuple(atoms_of(atoms.column, self.columns) for atoms in layout.atoms))
+
+
+def begin(table: FloatArray, layout: Layout, columns: ColumnInfo, given: Mechanism, seed: int) -> Beginning:
+    """Scales and the mechanism's first state, as the observed values say.
+
+    Parameters
+    ----------
+    table : ndarray
+        The model's columns in original units, shape (n, p), NaN = missing.
+    layout : Layout
+        Their kinds; columns that it leaves out are not looked at.
+    columns : ColumnInfo
+        Their scales by what was observed.
+    given : Mechanism
+        As the caller gave it; it is not changed.
+    seed : int
+        Of the search for evidence.
+    """
+    if isinstance(given, PerColumn):
+        return _by_column(table, layout, columns, given, seed)
+    if isinstance(given, Nested):
+        nested, findings = start_nested(table, layout, columns, given, seed)
+        return Beginning(nested.columns, nested.mechanism, findings)
+    start = start_from_tails(transformed(table, columns.transforms), columns, given, layout.continuous)
+    return Beginning(columns) if start is None else Beginning(start.columns, start.mechanism)
+
+
+def chosen_scales(table: FloatArray, layout: Layout, names: Sequence[str], given: Mechanism) -> dict[int, Transform]:
+    """Transforms of continuous columns, where something else decides than the shape of the observed values.
+
+    A column that may be missing because of its own values is bent only where its logarithm explains the observed ones
+    together with how many are not: its shape is not seen. Other mechanisms with a form on the column's scale keep it.
+
+    Parameters
+    ----------
+    table, layout, given
+        As for :func:`begin`.
+    names : sequence of str
+        Of the columns.
+    """
+    if isinstance(given, PerColumn):
+        whole = set_up(given, describe(table, names, layout.discrete))
+        found: dict[int, Transform] = {}
+        for place, part in enumerate(given.given.values()):
+            found.update(chosen_scales(table, _within(layout, whole.columns_of(place)), names, part))
+        return found
+    if isinstance(given, Ignorable | Nested):
+        return {}
+    logged: Sequence[int] = ()
+    if isinstance(given, SelfMasking):
+        mechanism = set_up(given, describe(table, names, layout.discrete))
+        known = np.broadcast_to(mechanism.sign.cpu().numpy(), table.shape[1])
+        logged = find_log_columns(table, layout.continuous, mechanism, known)
+    return {j: Log() if j in logged else Identity() for j in layout.continuous}
+
+
+def _by_column(table: FloatArray, layout: Layout, columns: ColumnInfo, given: PerColumn, seed: int) -> Beginning:
+    """Each part starts as if it were alone, with its own columns to look at; what it says of these counts."""
+    whole = set_up(given, columns)
+    p = len(columns.names)
+    center, scale = columns.center.copy(), columns.scale.copy()
+    transforms, supports = list(columns.transforms), list(columns.supports)
+    findings = [Finding(0, "told", np.inf, "its mechanism was told")] * p
+    parts, tails = [], []
+    for place, part in enumerate(given.given.values()):
+        own = whole.columns_of(place)
+        begun = begin(table, _within(layout, own), columns, part, seed) if own else Beginning(columns)
+        parts.append(set_up(part, columns) if begun.mechanism is None else begun.mechanism)
+        center[own], scale[own] = begun.columns.center[own], begun.columns.scale[own]
+        tails += [tail for tail in begun.columns.tails if tail.column in own]
+        for j in own:
+            if transforms:
+                transforms[j] = begun.columns.transforms[j]
+            if supports:
+                supports[j] = begun.columns.supports[j]
+            if begun.findings:
+                findings[j] = begun.findings[j]
+    whole.set_parts(parts, columns)
+    nested = any(isinstance(part, Nested) for part in parts)
+    described = columns._replace(center=center, scale=scale, transforms=tuple(transforms), supports=tuple(supports))
+    described = described._replace(tails=tuple(tails))
+    return Beginning(described, whole, tuple(findings) if nested else ())
+
+
+def _within(layout: Layout, own: Sequence[int]) -> Layout:
+    """The part of a layout that has to do with some columns."""
+    kept = set(own)
+    return layout._replace(
+        continuous=tuple(j for j in layout.continuous if j in kept),
+        levels=tuple(column for column in layout.levels if column.column in kept),
+        atoms=tuple(column for column in layout.atoms if column.column in kept),
+    )

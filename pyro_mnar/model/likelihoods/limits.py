@@ -1,0 +1,182 @@
+r"""Cells that were not seen but are known to lie within limits, which may differ from row to row.
+
+A limit is evidence about the row as an observed value is: the probability of the interval takes the place of a density,
+
+    p(x_obs, limits | z) = prod_{j observed} p(x_j | z) prod_{j censored} P(l_j <= x_j <= u_j | z)
+
+and given z such a cell follows p(x_j | z) cut to its interval.
+"""
+
+from typing import ClassVar
+
+import torch
+from pyro.distributions import TorchDistribution
+from torch import Tensor
+from torch.distributions import constraints
+
+from pyro_mnar.errors import UnsupportedModelError
+from pyro_mnar.model.likelihoods.base import CellRows, RowDistribution
+from pyro_mnar.model.likelihoods.mixed import Blocks, MixedRows
+from pyro_mnar.numerics.distributions import WithChoices
+from pyro_mnar.numerics.random_streams import uniform
+
+
+class LimitEvidence(TorchDistribution):
+    """The distribution of limits (n, p, 2) as far as they are evidence of z: batch (K, n), event (p, 2).
+
+    Parameters
+    ----------
+    rows : RowDistribution
+        p(x | z), batch (K, n).
+    censored : Tensor
+        bool, shape (n, p): the cells whose limits count.
+    """
+
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
+    support = constraints.independent(constraints.real, 2)
+
+    def __init__(self, rows: RowDistribution, censored: Tensor) -> None:
+        self.rows, self.censored = rows, censored
+        super().__init__(rows.batch_shape, torch.Size((*rows.event_shape, 2)), validate_args=False)
+
+    def expand(self, batch_shape: torch.Size, _instance: object = None) -> "LimitEvidence":
+        """Itself: the rows have all draws already."""
+        return self
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log prob of the intervals ``value``, shape (K, n), in nats."""
+        return log_within(self.rows, value, self.censored)
+
+
+class WithinLimits(WithChoices):
+    """A distribution of x_mis in which the censored cells lie within their limits: batch (K, n), event (p,).
+
+    Parameters
+    ----------
+    part : TorchDistribution
+        Of the other missing cells; it takes the censored ones for observed.
+    rows : CellRows
+        p(x | z), batch (K, n).
+    limits, censored : Tensor
+        Shape (n, p, 2), and bool, (n, p).
+    generator : torch.Generator or None
+        Source of the draws.
+    """
+
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
+    support = constraints.real_vector
+
+    def __init__(
+        self,
+        part: TorchDistribution,
+        rows: CellRows,
+        limits: Tensor,
+        censored: Tensor,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self.part, self.rows, self.generator = part, rows, generator
+        self.cells, self.low, self.high = _cells(limits, censored)
+        super().__init__(rows.batch_shape, rows.event_shape, validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """Means, shape (K, n, p)."""
+        return self._put(self.part.mean, self.rows.mean_within(self.cells, self.low, self.high))
+
+    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
+        """Draws, shape ``sample_shape`` + (K, n, p)."""
+        draws = self.part.rsample(torch.Size(sample_shape))
+        noise = uniform(tuple(draws.shape), draws, self.generator).expand(draws.shape)
+        noise = noise.flatten(-2).index_select(-1, self.cells)
+        return self._put(draws, self.rows.draw_within(self.cells, self.low, self.high, noise))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log density, shape (K, n), in nats: within its limits a cell has its own, divided by their probability."""
+        n_features = self.event_shape[0]
+        place = torch.zeros(value.shape[-2:], dtype=torch.bool, device=value.device)
+        place.view(-1)[self.cells] = True
+        density = self.rows.observed_part(place).log_prob(value)
+        log_p = self.rows.log_within(self.cells, self.low, self.high)
+        lost = density.new_zeros(self.batch_shape).index_add(-1, self.cells // n_features, log_p)
+        return self.part.log_prob(value) + density - lost
+
+    def choice_log_prob(self, value: Tensor) -> Tensor:
+        """See :class:`~pyro_mnar.numerics.distributions.WithChoices`."""
+        choices = value.new_zeros(value.shape[:-1])
+        if isinstance(self.part, WithChoices):
+            choices = choices + self.part.choice_log_prob(value)
+        if isinstance(self.rows, WithChoices):
+            place = torch.zeros(value.shape[-2:], dtype=torch.bool, device=value.device)
+            place.view(-1)[self.cells] = True
+            chosen = self.rows.observed_part(place)
+            assert isinstance(chosen, WithChoices)
+            log_p = self.rows.log_within(self.cells, self.low, self.high)
+            lost = choices.new_zeros(self.batch_shape).index_add(-1, self.cells // self.event_shape[0], log_p)
+            choices = choices + chosen.choice_log_prob(value) - lost
+        return choices
+
+    def _put(self, all_cells: Tensor, censored_cells: Tensor) -> Tensor:
+        shape = torch.broadcast_shapes(all_cells.shape, (*censored_cells.shape[:-1], *all_cells.shape[-2:]))
+        flat = all_cells.expand(shape).flatten(-2)
+        return flat.index_copy(-1, self.cells, censored_cells.expand((*shape[:-2], -1))).reshape(shape)
+
+
+def log_within(rows: RowDistribution, limits: Tensor, censored: Tensor) -> Tensor:
+    """Log prod_j P(l_j <= x_j <= u_j | z) over the censored cells, shape (K, n), in nats.
+
+    Parameters
+    ----------
+    rows : RowDistribution
+        p(x | z), batch (K, n).
+    limits, censored : Tensor
+        Shape (n, p, 2), and bool, (n, p).
+
+    Raises
+    ------
+    UnsupportedModelError
+        A censored cell of a kind of which intervals have no probability.
+    """
+    total = torch.zeros((), dtype=limits.dtype, device=limits.device).expand(rows.batch_shape)
+    if isinstance(rows, MixedRows):
+        for block in rows.blocks:
+            inside = censored[..., block.columns]
+            if bool(inside.any()):
+                total = total + log_within(block.rows, limits[..., block.columns, :], inside)
+        return total
+    cells, low, high = _cells(limits, censored)
+    log_p = _of_cells(rows).log_within(cells, low, high)
+    return total.index_add(-1, cells // rows.event_shape[0], log_p.expand((*rows.batch_shape[:-1], len(cells))))
+
+
+def within_limits(
+    rows: RowDistribution,
+    part: TorchDistribution,
+    limits: Tensor,
+    censored: Tensor,
+    generator: torch.Generator | None = None,
+) -> TorchDistribution:
+    """``part``, the distribution of x_mis, with the censored cells within their limits; arguments as above."""
+    if isinstance(rows, MixedRows) and isinstance(part, Blocks):
+        parts = [
+            within_limits(block.rows, own, limits[..., block.columns, :], censored[..., block.columns], generator)
+            for block, own in zip(rows.blocks, part.parts, strict=True)
+        ]
+        return Blocks(part.columns, parts)
+    if not bool(censored.any()):
+        return part
+    return WithinLimits(part, _of_cells(rows), limits, censored, generator)
+
+
+def _of_cells(rows: RowDistribution) -> CellRows:
+    if not isinstance(rows, CellRows):
+        raise UnsupportedModelError(
+            f"{type(rows).__name__} gives an interval no probability; such columns have no limits"
+        )
+    return rows
+
+
+def _cells(limits: Tensor, censored: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Positions of the censored cells in the flattened rows, and their limits, shape (m,) each."""
+    cells = censored.reshape(-1).nonzero()[:, 0]
+    low, high = limits.reshape(-1, 2).index_select(0, cells).unbind(-1)
+    return cells, low, high

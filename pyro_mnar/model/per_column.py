@@ -1,0 +1,176 @@
+"""Several mechanisms in one table: each column has its own."""
+
+import copy
+from collections.abc import Mapping
+
+import torch
+from pyro.distributions import Bernoulli
+from torch import Tensor, nn
+
+from pyro_mnar.data.columns import ColumnInfo
+from pyro_mnar.data.limits import Declared
+from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.model.censored import Censored
+from pyro_mnar.model.curve import Curve
+from pyro_mnar.model.mechanism import Ignorable, Mechanism
+
+#: The key under which a mapping has the mechanism of all columns that it does not name.
+REST = "default"
+
+
+class PerColumn(Mechanism):
+    """Mechanisms by column; what estimators make of ``{"income": SelfMasking("high"), "default": "auto"}``.
+
+    Each part is made for all columns of the table, and asked about its own. Where all parts have a curve, so has the
+    whole, and x_mis integrates out exactly.
+
+    Parameters
+    ----------
+    given : mapping from str to Mechanism
+        By name of the column in the table; "default" is that of all others.
+
+    Raises
+    ------
+    InvalidInputError
+        A part that itself is for one or the other column.
+    """
+
+    owner: Tensor
+
+    def __init__(self, given: Mapping[str, Mechanism]) -> None:
+        super().__init__()
+        for name, part in given.items():
+            if isinstance(part, PerColumn):
+                raise InvalidInputError(f"the mechanism of column {name!r} is itself one by column; give one mechanism")
+        self.given = dict(given)
+        self.names = list(self.given)
+        self.parts = nn.ModuleList(self.given.values())
+
+    @property
+    def mechanisms(self) -> list[Mechanism]:
+        """The parts, in the order of the names."""
+        return [part for part in self.parts if isinstance(part, Mechanism)]
+
+    def setup(self, columns: ColumnInfo) -> None:
+        """See :class:`Mechanism`.
+
+        Raises
+        ------
+        InvalidInputError
+            An unknown column, curves of different links, and what the parts raise.
+        """
+        self.set_parts([copy.deepcopy(part) for part in self.given.values()], columns)
+        for part in self.mechanisms:
+            part.setup(columns)
+        self.check_links()
+
+    def set_parts(self, parts: list[Mechanism], columns: ColumnInfo) -> None:
+        """Take these mechanisms, in the order of the names, for their columns."""
+        self.parts = nn.ModuleList(parts)
+        owner = torch.full((len(columns.names),), self.names.index(REST))
+        for place, name in enumerate(self.names):
+            if name != REST:
+                owner[columns_of(name, columns.names)] = place
+        # Not saved: it follows from the names.
+        self.register_buffer("owner", owner, persistent=False)
+
+    def check_links(self) -> None:
+        """See that all curves are of one link."""
+        links = {c.link: name for name, part in zip(self.names, self.mechanisms, strict=True) if (c := part.curve())}
+        if len(links) > 1:
+            raise InvalidInputError(
+                "the mechanisms by column have different links: "
+                + ", ".join(f"{link} for {name!r}" for link, name in links.items())
+                + "; give them one link ('auto' is probit)"
+            )
+
+    def setup_code(self, latent_dim: int) -> None:
+        """See :class:`Mechanism`."""
+        for part in self.mechanisms:
+            part.setup_code(latent_dim)
+
+    def columns_of(self, place: int) -> list[int]:
+        """Positions of the columns that a part has."""
+        found: list[int] = (self.owner == place).nonzero()[:, 0].tolist()
+        return found
+
+    def masked(self) -> Tensor:
+        """See :class:`Mechanism`."""
+        has_site = torch.tensor([not isinstance(part, Ignorable) for part in self.mechanisms], device=self.owner.device)
+        return has_site[self.owner]
+
+    def curve(self, z: Tensor | None = None) -> Curve | None:
+        """See :class:`Mechanism`."""
+        curves = {}
+        for place, part in enumerate(self.mechanisms):
+            if isinstance(part, Ignorable) or not bool((self.owner == place).any()):
+                continue
+            found = part.curve(z)
+            if found is None:
+                return None
+            curves[place] = found
+        if not curves:
+            return None
+        like = next(iter(curves.values())).slope
+        slope, intercept = like.new_zeros(len(self.owner)), like.new_zeros(len(self.owner))
+        flat = torch.zeros_like(self.owner, dtype=torch.bool)
+        for place, (w, c, _, still) in curves.items():
+            own = self.owner == place
+            slope, intercept = torch.where(own, w, slope), torch.where(own, c, intercept)
+            flat = flat if still is None else flat | (still & own)
+        # Columns without a mask term cost no integral.
+        return Curve(slope, intercept, next(iter(curves.values())).link, flat | ~self.masked())
+
+    def forward(self, x: Tensor) -> Bernoulli:
+        """See :class:`Mechanism`; columns without a mask term are called observed by a coin."""
+        curve = self.curve()
+        return self._together([None] * len(self.parts), x) if curve is None else curve.bernoulli(x)
+
+    def given_code(self, x: Tensor, z: Tensor) -> Bernoulli:
+        """See :class:`Mechanism`."""
+        codes = z if x.ndim == z.ndim else z.unsqueeze(-2)
+        curve = self.curve(codes)
+        return self._together([z] * len(self.parts), x) if curve is None else curve.bernoulli(x)
+
+    def _together(self, codes: list[Tensor | None], x: Tensor) -> Bernoulli:
+        logits = x.new_zeros(x.shape)
+        for place, (part, z) in enumerate(zip(self.mechanisms, codes, strict=True)):
+            if not isinstance(part, Ignorable):
+                own = part(x) if z is None else part.given_code(x, z)
+                logits = torch.where(self.owner == place, own.logits, logits)
+        return Bernoulli(logits=logits, validate_args=False)
+
+
+def columns_of(name: str, names: tuple[str, ...]) -> list[int]:
+    """Positions of the model's columns that stand for a column of the table: one, or one for each level.
+
+    Raises
+    ------
+    InvalidInputError
+        There is none.
+
+    Examples
+    --------
+    >>> columns_of("soil", ("age", "soil=clay", "soil=sand"))
+    [1, 2]
+    """
+    found = [j for j, column in enumerate(names) if column == name]
+    found = found or [j for j, column in enumerate(names) if column.startswith(f"{name}=")]
+    if not found:
+        raise InvalidInputError(
+            f"'mechanism' names the column {name!r}, which the model does not have; its columns are {list(names)}"
+        )
+    return found
+
+
+def declared_limits(mechanism: Mechanism) -> Declared:
+    """Of which columns a mechanism says that limits are given, and where."""
+    if isinstance(mechanism, Censored):
+        return mechanism.limits
+    if not isinstance(mechanism, PerColumn):
+        return None
+    found = {name: part.limits for name, part in mechanism.given.items() if isinstance(part, Censored) and name != REST}
+    rest = mechanism.given.get(REST)
+    if isinstance(rest, Censored):
+        raise InvalidInputError("'default' cannot be Censored: name the columns of which limits are known")
+    return found or None
