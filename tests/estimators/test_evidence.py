@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from scipy.special import expit
+from sklearn.datasets import load_breast_cancer
 
 from pyro_mnar import MNARImputer
 from pyro_mnar.data.columns import Layout, Support, describe
@@ -179,3 +180,12 @@ def test_how_far_a_lost_tail_reaches_is_uncertain_and_the_same_for_all_rows() ->
     assert with_tail.mean() == pytest.approx(without.mean(), abs=0.25 * excess)
     assert with_tail.mean(1).std() > 0.2 * excess > 5 * without.mean(1).std()
     assert np.mean(np.diff(wide, axis=0)) > 1.1 * np.mean(np.diff(narrow, axis=0))
+
+
+def test_soft_slopes_of_skewed_columns_are_not_taken_for_cuts() -> None:
+    x = load_breast_cancer().data[:, :12]
+    z = (x - x.mean(0)) / x.std(0)
+    lost = np.random.default_rng(0).random(x.shape) < expit(3 * (z - 0.7))
+    found = find_evidence(np.where(lost, np.nan, x), range(12), np.zeros(12), seed=0)
+    assert [e.kind for e in found].count("soft") >= 10 and "cliff" not in [e.kind for e in found]
+    assert -1 not in [e.direction for e in found]

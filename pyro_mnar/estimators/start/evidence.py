@@ -35,6 +35,8 @@ Kind = Literal["cliff", "soft", "none"]
 
 #: Log odds from which a cliff, and a soft slope, is believed.
 CLIFF_BELIEVED, SOFT_BELIEVED = 0.0, 0.3
+#: By so much a soft slope must be likelier than a cut to be taken for one.
+_RATHER_SOFT = 2.0
 #: Rows on which columns are compared.
 _MOST_ROWS = 2000
 _LEAST_SEEN, _LEAST_MISSING = 30, 10
@@ -150,6 +152,14 @@ class _Side(NamedTuple):
     def best(self) -> float:
         return max(self.cliff, self.soft)
 
+    def chances(self, sign: int, known: float) -> FloatArray:
+        """Of a cut and of a soft slope, shape (2,); a direction that is known counts for both."""
+        return expit(np.array([self.cliff, self.soft])) if not known else np.full(2, float(sign == known))
+
+    def shifted(self, shifts: FloatArray) -> _Side:
+        """With something added to both."""
+        return self._replace(cliff=self.cliff + float(shifts[0]), soft=self.soft + float(shifts[1]))
+
 
 def find_evidence(table: FloatArray, numeric: Sequence[int], known: FloatArray, seed: int = 0) -> list[Evidence]:
     """Look at every numeric column with holes.
@@ -185,9 +195,9 @@ def find_evidence(table: FloatArray, numeric: Sequence[int], known: FloatArray, 
     judged = [j for j in numeric if _can_be_judged(table[:, j], rows.holes[:, j])]
     shapes = {j: _shape(table[:, j]) for j in judged}
     sides = {j: _sides(rows, j, shapes[j], seed) for j in judged}
-    shifts = _shifts(sides, known)
+    sides = _with_others(sides, known)
     return [
-        _verdict(shapes[j], sides[j], shifts[j], int(known[j]))
+        _verdict(shapes[j], sides[j], int(known[j]))
         if j in sides
         else Evidence(int(known[j]), "none", 0.0, None, "there is nothing to judge it by")
         for j in range(table.shape[1])
@@ -322,38 +332,38 @@ def _soft_odds(support: Support) -> float:
 # The table
 
 
-def _shifts(sides: dict[int, dict[int, _Side]], known: FloatArray) -> dict[int, dict[int, float]]:
-    """What the verdicts on the other columns add to each column's log odds: most tables have one story.
+def _with_others(sides: dict[int, dict[int, _Side]], known: FloatArray) -> dict[int, dict[int, _Side]]:
+    """The log odds with what the verdicts on the other columns add to them: most tables have one story.
 
     Where columns agree on a side, those that show it less clearly follow; where none shows anything, one that seems to
-    has to be clearer.
+    has to be clearer. Cuts speak for cuts and soft slopes for soft ones.
     """
-    shifts = {j: dict.fromkeys((1, -1), 0.0) for j in sides}
+    shifted = sides
     for _ in range(2):
-        chance = {j: {s: _chance(sides[j][s].best + shifts[j][s], s, known[j]) for s in (1, -1)} for j in sides}
-        shifts = {j: {s: _shift([chance[k] for k in sides if k != j], s) for s in (1, -1)} for j in sides}
-    return shifts
+        chances = {j: {s: shifted[j][s].chances(s, known[j]) for s in (1, -1)} for j in sides}
+        shifted = {
+            j: {s: side.shifted(_shifts([chances[k] for k in sides if k != j], s)) for s, side in sides[j].items()}
+            for j in sides
+        }
+    return shifted
 
 
-def _chance(odds: float, sign: int, known: float) -> float:
-    return float(expit(odds)) if not known else float(sign == known)
+def _shifts(others: list[dict[int, FloatArray]], sign: int) -> FloatArray:
+    """Of a cut and of a soft slope on one side, by the chances of both in the other columns."""
+    agree = sum((np.minimum(1.0, chance[sign] + _OTHER_SIDE * chance[-sign]) for chance in others), np.zeros(2))
+    return np.clip(_QUORUM * np.log((agree + 1) / (len(others) - agree + 1)), *_SHIFTS)
 
 
-def _shift(others: list[dict[int, float]], sign: int) -> float:
-    agree = sum(min(1.0, chance[sign] + _OTHER_SIDE * chance[-sign]) for chance in others)
-    return float(np.clip(_QUORUM * np.log((agree + 1) / (len(others) - agree + 1)), *_SHIFTS))
-
-
-def _verdict(shape: _Shape, sides: dict[int, _Side], shifts: dict[int, float], known: int) -> Evidence:
+def _verdict(shape: _Shape, sides: dict[int, _Side], known: int) -> Evidence:
     if known:
         tails = [lost_tail(values, known > 0) for values in shape.scales]
         cut = any(tail is not None and tail.found and abs(tail.slope) >= CLEAR_SLOPE for tail in tails)
         kind: Kind = "cliff" if cut or sides[known].cliff >= CLIFF_BELIEVED else "soft"
         return Evidence(known, kind, np.inf, sides[known].support, "its direction was given")
-    sign = max(sides, key=lambda s: sides[s].best + shifts[s])
-    cliff, soft, support = sides[sign].cliff + shifts[sign], sides[sign].soft + shifts[sign], sides[sign].support
+    sign = max(sides, key=lambda s: sides[s].best)
+    cliff, soft, support = sides[sign]
     word, strength = "high" if sign > 0 else "low", max(cliff, soft)
-    if cliff >= CLIFF_BELIEVED:
+    if cliff >= max(CLIFF_BELIEVED, soft - _RATHER_SOFT):
         reason = (
             f"its {word} values end abruptly, and the other columns place its missing cells beyond that end "
             f"({_percent(support.hidden)} of what they say about the mask agrees with it)"
