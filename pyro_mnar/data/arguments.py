@@ -19,54 +19,21 @@ SHARE_OF_MEMORY = 0.5
 
 
 def whole_number(name: str, value: Any, least: int = 1, most: int = MOST) -> int:
-    """A whole number within bounds.
-
-    Raises
-    ------
-    InvalidInputError
-        It is none; the message gives the name, the value and the bounds.
-
-    Examples
-    --------
-    >>> whole_number("m", np.int64(3))
-    3
-    """
+    """A whole number within bounds; InvalidInputError gives the name, the value and the bounds of any other."""
     if not isinstance(value, (bool, np.bool_)) and isinstance(value, Integral) and least <= int(value) <= most:
         return int(value)
     raise InvalidInputError(f"{name} is {shown(value)}; it must be a whole number of at least {least}, at most {most}")
 
 
 def finite_number(name: str, value: Any) -> float:
-    """A finite real number.
-
-    Raises
-    ------
-    InvalidInputError
-        It is none; the message gives the name and the value.
-
-    Examples
-    --------
-    >>> finite_number("slope", 3)
-    3.0
-    """
+    """A finite real number; InvalidInputError gives the name and the value of any other."""
     if not isinstance(value, (bool, np.bool_)) and isinstance(value, Real) and math.isfinite(value):
         return float(value)
     raise InvalidInputError(f"{name} is {shown(value)}; it must be a finite number")
 
 
 def within_0_and_1(name: str, value: Any) -> float:
-    """A number between 0 and 1, neither of the two.
-
-    Raises
-    ------
-    InvalidInputError
-        It is none; the message gives the name and the value.
-
-    Examples
-    --------
-    >>> within_0_and_1("level", 0.95)
-    0.95
-    """
+    """A number between 0 and 1, neither of the two; InvalidInputError gives the name and the value of any other."""
     if isinstance(value, Real) and 0 < float(value) < 1:
         return float(value)
     raise InvalidInputError(f"{name} is {shown(value)}; it must lie between 0 and 1")

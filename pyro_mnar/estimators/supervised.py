@@ -181,7 +181,9 @@ class MNARClassifier(ClassifierMixin, SupervisedEstimator):
     Parameters
     ----------
     mechanism : str, Mechanism or mapping
-        As for :class:`~pyro_mnar.MNARImputer`; so too ``types``.
+        As for :class:`~pyro_mnar.MNARImputer`.
+    types : mapping, str, kind or None
+        As for :class:`~pyro_mnar.MNARImputer`.
     head : {"linear", "mlp"}
         Softmax of a linear function of the completed row, or of a tanh network.
     head_hidden_units : sequence of int
@@ -315,7 +317,9 @@ class MNARRegressor(RegressorMixin, SupervisedEstimator):
     Parameters
     ----------
     mechanism : str, Mechanism or mapping
-        As for :class:`~pyro_mnar.MNARImputer`; so too ``types``.
+        As for :class:`~pyro_mnar.MNARImputer`.
+    types : mapping, str, kind or None
+        As for :class:`~pyro_mnar.MNARImputer`.
     head : {"linear", "mlp"}
         Mean of y given the completed row: linear, or a tanh network.
     head_hidden_units : sequence of int

@@ -56,22 +56,7 @@ def check_log_weights(log_weights: Tensor) -> None:
 
 
 def normalised(log_weights: Tensor) -> Tensor:
-    """Give ``a_ik = w_ik / sum_k w_ik``.
-
-    Parameters
-    ----------
-    log_weights : Tensor
-        Shape (K, n), nats.
-
-    Returns
-    -------
-    Tensor
-        Shape (K, n); each column adds up to 1.
-
-    Raises
-    ------
-    InvalidWeightsError
-        See :func:`check_log_weights`.
+    """Give ``a_ik = w_ik / sum_k w_ik``: from log weights (K, n), nats, to shares (K, n) whose columns add up to 1.
 
     Examples
     --------
@@ -83,22 +68,7 @@ def normalised(log_weights: Tensor) -> Tensor:
 
 
 def ess(log_weights: Tensor) -> Tensor:
-    """Effective sample size ``1 / sum_k a_ik^2``, between 1 and K.
-
-    Parameters
-    ----------
-    log_weights : Tensor
-        Shape (K, n), nats.
-
-    Returns
-    -------
-    Tensor
-        Shape (n,), draws.
-
-    Raises
-    ------
-    InvalidWeightsError
-        See :func:`check_log_weights`.
+    """Effective sample size ``1 / sum_k a_ik^2`` of each row, between 1 and K draws; from log weights (K, n) to (n,).
 
     References
     ----------
@@ -116,17 +86,7 @@ def ess(log_weights: Tensor) -> Tensor:
 
 
 def pareto_k_limit(n_draws: int) -> float:
-    """Largest Pareto k-hat at which ``n_draws`` weights can be trusted, ``min(1 - 1/log10 K, 0.7)``.
-
-    Parameters
-    ----------
-    n_draws : int
-        K.
-
-    Returns
-    -------
-    float
-        NaN below 100 draws, where no k-hat is reported.
+    """Largest Pareto k-hat at which K weights can be trusted, ``min(1 - 1/log10 K, 0.7)``; NaN below 100 draws.
 
     References
     ----------
@@ -134,32 +94,18 @@ def pareto_k_limit(n_draws: int) -> float:
 
     Examples
     --------
-    >>> pareto_k_limit(1000)
+    >>> pareto_k_limit(n_draws=1000)
     0.6666666666666667
     """
     return math.nan if n_draws < MIN_DRAWS else min(1 - 1 / math.log10(n_draws), 0.7)
 
 
 def pareto_k(log_weights: Tensor) -> Tensor:
-    """Estimate the shape k-hat of the generalised Pareto tail of each row's weights.
+    """Estimate the shape k-hat of the generalised Pareto tail of each row's weights (K, n), float64, shape (n,).
 
-    Weights have finite moments up to order 1/k. The tail holds the ``min(0.2 K, 3 sqrt(K))`` largest.
-
-    Parameters
-    ----------
-    log_weights : Tensor
-        Shape (K, n), nats.
-
-    Returns
-    -------
-    Tensor
-        Shape (n,), float64. NaN below 100 draws; ``-inf`` where the largest weights are all equal (nothing to
-        fear); ``inf`` where four weights or fewer stand out of such a tie (nothing to fit).
-
-    Raises
-    ------
-    InvalidWeightsError
-        See :func:`check_log_weights`.
+    Weights have finite moments up to order 1/k. The tail holds the ``min(0.2 K, 3 sqrt(K))`` largest. NaN below 100
+    draws; ``-inf`` where the largest weights are all equal (nothing to fear); ``inf`` where four weights or fewer stand
+    out of such a tie (nothing to fit).
 
     References
     ----------
@@ -177,24 +123,8 @@ def pareto_k(log_weights: Tensor) -> Tensor:
 def psis_smooth(log_weights: Tensor) -> Tensor:
     """Replace the largest weights by the expected order statistics of their Pareto tail, at most the largest weight.
 
-    Parameters
-    ----------
-    log_weights : Tensor
-        Shape (K, n), nats.
-
-    Returns
-    -------
-    Tensor
-        Shape (K, n), same type and normalisation. Rows without a finite k-hat come back as they are.
-
-    Raises
-    ------
-    InvalidWeightsError
-        See :func:`check_log_weights`.
-
-    References
-    ----------
-    Vehtari et al. (2024), algorithm 1.
+    From log weights (K, n), nats, to the same shape, type and normalisation; rows without a finite k-hat come back as
+    they are (Vehtari et al. 2024, algorithm 1).
 
     Examples
     --------
@@ -206,26 +136,10 @@ def psis_smooth(log_weights: Tensor) -> Tensor:
 
 
 def reliable(log_weights: Tensor, min_ess: float = 100.0) -> Tensor:
-    """Tell which rows have ``ess >= min_ess``, and ``k-hat < pareto_k_limit(K)`` or ``ess >= K / 2``.
+    """Tell which rows of (K, n) have ``ess >= min_ess``, and ``k-hat < pareto_k_limit(K)`` or ``ess >= K / 2``.
 
-    Where half of the draws are effective the weights have no tail to speak of, and k-hat fitted to them is noise.
-
-    Parameters
-    ----------
-    log_weights : Tensor
-        Shape (K, n), nats.
-    min_ess : float
-        Smallest effective sample size, draws.
-
-    Returns
-    -------
-    Tensor
-        Shape (n,), bool; False throughout below 100 draws, where k-hat is not known.
-
-    Raises
-    ------
-    InvalidWeightsError
-        See :func:`check_log_weights`.
+    Where half of the draws are effective the weights have no tail to speak of, and k-hat fitted to them is noise. False
+    throughout below 100 draws, where k-hat is not known.
 
     Examples
     --------

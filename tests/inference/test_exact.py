@@ -52,7 +52,7 @@ def test_mean_weight_is_the_evidence(link: str, collapse: bool | str) -> None:
         assert np.abs(z).max() < 4
 
 
-def test_bound_rises_and_stays_below_the_evidence() -> None:
+def test_bound_rises_towards_the_evidence_and_stays_below_it() -> None:
     joint = exact_joint("probit")
     exact = np.array([solve(x, s, "probit")[0] for x, s in zip(VALUES, MASKS, strict=True)])
     means, errors = [], []
@@ -60,10 +60,12 @@ def test_bound_rises_and_stays_below_the_evidence() -> None:
         bound = weights(joint, n_draws * repeats).view(repeats, n_draws, -1).logsumexp(1) - np.log(n_draws)
         means.append(bound.mean(0).numpy())
         errors.append(bound.std(0).numpy() / np.sqrt(repeats))
-    for low, high, a, b in zip(means, means[1:], errors, errors[1:], strict=False):
-        assert (high - low > -4 * np.hypot(a, b)).all()
-    assert (means[-1] - exact < 4 * errors[-1]).all()
-    assert (exact - means[0] > 4 * errors[0]).all()
+    gaps = exact - np.array(means)
+    # A gap is about chi2 / (2 K): with ten times the draws a tenth is left, and a bound that stays flat is refused.
+    for few, many, a, b in zip(gaps, gaps[1:], errors, errors[1:], strict=False):
+        assert (many < few / 2 + 4 * np.hypot(a, b)).all()
+    assert (gaps[0] > 12 * errors[0]).all()
+    assert (gaps[-1] > -4 * errors[-1]).all()
 
 
 @pytest.mark.parametrize("link", ["probit", "logistic"])

@@ -23,25 +23,13 @@ def reproduce_field(
     data_home: Path | None = None,
     workers: int | None = None,
 ) -> list[Path]:
-    """Run the study, or a part of it, and write the tables of all rows that are finished in the folder.
+    """Run the study, or a part of it, and write the tables of all rows that are finished in ``folder``.
 
-    Parameters
-    ----------
-    folder : Path
-        Where ``rows.jsonl``, tables and picture go; an interrupted run goes on with what is not there.
-    quick : bool
-        Few rows of two tables, three masks and quick methods, to see that everything works.
-    tables, masks, methods, seeds : iterable or None
-        The part to run, see :func:`~pyro_mnar.studies.field.design.field_rows`.
-    data_home : Path or None
-        Folder with the original data files; None means ``PYRO_MNAR_DATA``.
-    workers : int or None
-        Processes; None is one per processor.
-
-    Returns
-    -------
-    list of Path
-        The files written.
+    An interrupted run goes on with what is not there. ``quick`` takes few rows and quick methods, to see that
+    everything works; ``tables``, ``masks``, ``methods`` and ``seeds`` choose the part
+    (:func:`~pyro_mnar.studies.field.design.field_rows`); ``data_home`` is the folder with the data files (None:
+    ``PYRO_MNAR_DATA``), ``workers`` the number of processes (None: one per processor). Gives the files that were
+    written.
     """
     part = Study("field", field_rows(tables, masks, methods, seeds, quick), run_row)
     records = run_part(part, field_rows(quick=quick), folder, data_home=data_home, workers=workers)

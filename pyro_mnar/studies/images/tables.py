@@ -49,32 +49,10 @@ def reproduce_images(
     workers: int | None = None,
     console: Console | None = None,
 ) -> pd.DataFrame:
-    """Run the study on ``data`` ("celeba" or "photo patches") and write everything; finished rows are kept.
+    """Run the study on ``data`` ("celeba" or "photo patches"), write everything, and give what ``summary.csv`` holds.
 
-    Parameters
-    ----------
-    data : str
-        Which images.
-    folder : Path
-        Where results go.
-    data_home : Path or None
-        Folder with CelebA.
-    quick : bool
-        All methods on a handful of images, in seconds: to see that it works, not to judge.
-    workers : int or None
-        Processes; None is one per processor.
-    console : Console or None
-        Where progress is shown.
-
-    Returns
-    -------
-    DataFrame
-        What ``summary.csv`` holds.
-
-    Raises
-    ------
-    StudyError
-        Rows failed; the others are kept.
+    Finished rows are kept. ``data_home`` is the folder with CelebA; ``quick`` runs all methods on a handful of images,
+    in seconds: to see that it works, not to judge; ``workers`` is the number of processes (None: one per processor).
     """
     records = run_study(image_study(data, quick), folder, data_home=data_home, workers=workers, console=console)
     return write_results(records, folder)

@@ -203,24 +203,10 @@ def concrete(data_home: Folder = None) -> Dataset:
 
 
 def wine_white(data_home: Folder = None) -> Dataset:
-    """Load Wine Quality, white: 4,898 rows, 11 physicochemical features, a quality from 0 to 10.
+    """Load Wine Quality, white: 4,898 rows, 11 physicochemical features, and ``quality`` from 0 to 10 as the target.
 
-    Published imputation results are of the 11 features: the authors' code drops the quality.
-
-    Parameters
-    ----------
-    data_home : path or None
-        Folder with the original file; None means ``PYRO_MNAR_DATA``, or a download into the cache.
-
-    Returns
-    -------
-    Dataset
-        Features `fixed_acidity` to `alcohol`; target `quality`.
-
-    Raises
-    ------
-    DatasetError
-        If the file is not there, cannot be downloaded, or differs from the original.
+    Published imputation results are of the 11 features: the authors' code drops the quality. ``data_home`` and errors
+    are those of :func:`concrete`.
 
     References
     ----------
@@ -231,22 +217,9 @@ def wine_white(data_home: Folder = None) -> Dataset:
 
 
 def wine_red(data_home: Folder = None) -> Dataset:
-    """Load Wine Quality, red: 1,599 rows, 11 physicochemical features, a quality from 0 to 10.
+    """Load Wine Quality, red: 1,599 rows, 11 physicochemical features, and ``quality`` from 0 to 10 as the target.
 
-    Parameters
-    ----------
-    data_home : path or None
-        Folder with the original file; None means ``PYRO_MNAR_DATA``, or a download into the cache.
-
-    Returns
-    -------
-    Dataset
-        Features `fixed_acidity` to `alcohol`; target `quality`.
-
-    Raises
-    ------
-    DatasetError
-        If the file is not there, cannot be downloaded, or differs from the original.
+    ``data_home`` and errors are those of :func:`concrete`.
 
     References
     ----------

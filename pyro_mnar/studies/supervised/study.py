@@ -198,25 +198,10 @@ def reproduce_supervised(
     workers: int | None = None,
     console: Console | None = None,
 ) -> pd.DataFrame:
-    """Run what is not finished of the study, and write rows, summary, table and figure.
+    """Run what is not finished of the study, write rows, summary, table and figure into ``out``, and give the summary.
 
-    Parameters
-    ----------
-    out : Path
-        Folder for the results.
-    data_home : Path or None
-        Folder with the original data files; None reads them where :mod:`pyro_mnar.datasets` does.
-    quick : bool
-        See :func:`supervised_study`.
-    workers : int or None
-        Rows side by side; None is one per processor.
-    console : Console or None
-        Where progress is shown.
-
-    Returns
-    -------
-    DataFrame
-        See :func:`report`.
+    ``data_home`` is the folder with the original files, ``quick`` that of :func:`supervised_study`, ``workers`` the
+    number of rows side by side (None: one per processor).
     """
     records = run_study(supervised_study(quick), out, data_home=data_home, workers=workers, console=console)
     return report(records, out)

@@ -20,27 +20,11 @@ def reproduce_uci(
     data_home: Path | None = None,
     workers: int | None = None,
 ) -> list[Path]:
-    """Run the study and write its tables; an interrupted run goes on where it was.
+    """Run the study and write its tables; an interrupted run goes on where it was. Gives the files that were written.
 
-    Parameters
-    ----------
-    folder : Path
-        Where ``rows.jsonl``, tables and figure go.
-    quick : bool
-        Few rows, steps and methods, to see that everything works.
-    seeds : int
-        How many of the five.
-    parity : bool
-        Run the authors' settings too: 100,000 steps for each of two data sets.
-    data_home : Path or None
-        Folder with the original data files; None downloads them.
-    workers : int or None
-        Processes; None is one per processor.
-
-    Returns
-    -------
-    list of Path
-        The files written.
+    ``quick`` takes few rows, steps and methods, to see that everything works; ``seeds`` how many of the five;
+    ``parity`` runs the authors' settings too, 100,000 steps for each of two data sets. ``data_home`` is the folder with
+    the original files (None downloads them), ``workers`` the number of processes (None: one per processor).
     """
     rows = quick_rows() if quick else study_rows(seeds) + (parity_rows() if parity else ())
     # The longest first: at the end they would leave the other processes idle.
