@@ -8,19 +8,32 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pyro_mnar.analysis.assess import Assessment, assess
     from pyro_mnar.estimators import MNARClassifier, MNARImageImputer, MNARImputer, MNARRegressor, TrainingSettings
     from pyro_mnar.persistence import load, save
 
-__all__ = ["MNARClassifier", "MNARImageImputer", "MNARImputer", "MNARRegressor", "TrainingSettings", "load", "save"]
+__all__ = [
+    "Assessment",
+    "MNARClassifier",
+    "MNARImageImputer",
+    "MNARImputer",
+    "MNARRegressor",
+    "TrainingSettings",
+    "assess",
+    "load",
+    "save",
+]
 __version__ = "0.2.0"
 
 #: Where the package's own names live.
 _HOMES = {
+    "Assessment": "analysis.assess",
     "MNARClassifier": "estimators",
     "MNARImageImputer": "estimators",
     "MNARImputer": "estimators",
     "MNARRegressor": "estimators",
     "TrainingSettings": "estimators",
+    "assess": "analysis.assess",
     "load": "persistence",
     "save": "persistence",
 }

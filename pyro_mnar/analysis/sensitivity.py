@@ -23,7 +23,7 @@ from pyro_mnar.analysis.pooling import pool
 from pyro_mnar.data.arguments import finite_number, whole_number
 from pyro_mnar.data.columns import FloatArray
 from pyro_mnar.errors import InvalidInputError
-from pyro_mnar.estimators.base import JointEstimator
+from pyro_mnar.estimators.imputer import MNARImputer
 from pyro_mnar.model.mechanisms import Censored, Given, SelfMasking
 
 #: From a completed table to a number, or to a number and its squared standard error.
@@ -33,7 +33,7 @@ _BOOTSTRAP = 100
 
 
 def sweep(
-    estimator: JointEstimator,
+    estimator: MNARImputer,
     X: npt.ArrayLike | pd.DataFrame,
     quantity: Quantity,
     column: str | Sequence[str],
@@ -232,7 +232,7 @@ def _seed(*parts: int) -> int:
 
 
 def _refitted(
-    estimator: JointEstimator, frame: pd.DataFrame, mechanism: Given, m: int, seed: int
+    estimator: MNARImputer, frame: pd.DataFrame, mechanism: Given, m: int, seed: int
 ) -> tuple[list[pd.DataFrame], float]:
     """One imputed table from each of m fits to bootstrap samples, and the mean bound of those fits."""
     # Slopes are per standard deviation of the observed values; another start has another unit for each slope.
@@ -241,9 +241,9 @@ def _refitted(
     completed, bounds = [], []
     for index in range(m):
         rows = generator.integers(len(frame), size=len(frame))
-        model = clone(model).set_params(random_state=_seed(seed, index))
+        model = clone(model).set_params(random_state=_seed(seed, index)).take_kinds_from(frame)
         posterior = model.fit(frame.iloc[rows]).posterior(frame)
-        completed.append(pd.DataFrame(posterior.sample(1)[0], index=frame.index, columns=frame.columns))
+        completed += model.completed_tables(frame, posterior.sample(1))
         bounds.append(float(posterior.log_evidence.mean()))
     return completed, float(np.mean(bounds))
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from pyro_mnar import __version__
+from pyro_mnar.cli.assess import assess
 from pyro_mnar.cli.demo import demo
 from pyro_mnar.cli.faults import one_line_errors
 from pyro_mnar.cli.fit import fit
@@ -18,7 +19,7 @@ from pyro_mnar.cli.report import report
 from pyro_mnar.cli.reproduce import reproduce
 from pyro_mnar.cli.transform import transform
 
-COMMANDS = (impute, fit, transform, report, demo)
+COMMANDS = (assess, impute, fit, transform, report, demo)
 
 app = typer.Typer(
     name="pyro-mnar",

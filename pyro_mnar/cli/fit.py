@@ -1,6 +1,5 @@
 """``pyro-mnar fit``: a CSV in, a saved model out."""
 
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -63,9 +62,7 @@ def fit(
     limit_threads(available_cores())
     started = time.perf_counter()
     training = TrainingSettings(checkpoint_dir=checkpoint_dir)
-    imputer = MNARImputer(
-        chosen, types=declared or None, random_state=random_state, verbose=sys.stdout.isatty(), training=training
-    )
+    imputer = MNARImputer(chosen, types=declared or None, random_state=random_state, training=training)
     if max_iter is not None:
         imputer.set_params(max_iter=max_iter)
     imputer.fit(rows)

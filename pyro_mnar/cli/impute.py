@@ -1,7 +1,6 @@
 """``pyro-mnar impute``: a CSV with holes in, a completed CSV out."""
 
 import shutil
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -81,7 +80,7 @@ def impute(
 
     limit_threads(available_cores())
     started = time.perf_counter()
-    imputer = MNARImputer(chosen, types=declared or None, random_state=random_state, verbose=sys.stdout.isatty())
+    imputer = MNARImputer(chosen, types=declared or None, random_state=random_state)
     given = {"strategy": str(strategy), "n_draws_posterior": n_draws, "max_iter": max_iter}
     imputer.set_params(**{name: value for name, value in given.items() if value is not None})
     imputer.fit(rows)

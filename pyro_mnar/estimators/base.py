@@ -33,7 +33,7 @@ from pyro_mnar.estimators.start.log_scale import check_positive
 from pyro_mnar.estimators.start.nested import Finding
 from pyro_mnar.estimators.start.plan import passes, set_up
 from pyro_mnar.inference.posterior import Posterior
-from pyro_mnar.inference.progress import training_bar
+from pyro_mnar.inference.progress import progress, training_report
 from pyro_mnar.inference.training import FitSettings, History, fit
 from pyro_mnar.model import mechanisms
 from pyro_mnar.model.batch import Batch
@@ -92,7 +92,7 @@ class JointEstimator(Explained, BaseEstimator):
     max_iter: int | None
     random_state: int | np.random.RandomState | None
     device: str
-    verbose: bool
+    verbose: bool | None
     # Parameters of the estimators for tables.
     types: Types
     decoder: Literal["mlp", "residual", "linear"]
@@ -114,7 +114,7 @@ class JointEstimator(Explained, BaseEstimator):
         "max_iter": [Interval(Integral, 1, None, closed="left"), None],
         "random_state": ["random_state"],
         "device": [str],
-        "verbose": ["boolean"],
+        "verbose": ["boolean", None],
     }
     _table_constraints: ClassVar[dict[str, list[Any]]] = {
         "types": [StrOptions(set(KINDS)), Mapping, *get_args(Kind), None],
@@ -172,6 +172,25 @@ class JointEstimator(Explained, BaseEstimator):
         """The columns of ``X`` that the model has, as checked numbers: shape (n, p), NaN = missing, original units."""
         return self._check(X, reset=False).values
 
+    def take_kinds_from(self, X: npt.ArrayLike) -> Self:
+        """Let the next fits take the columns for what they are in ``X``, of which they get samples of the rows.
+
+        Names that are each there once are no names in a sample in which rows are drawn twice, and rare levels may be
+        absent from it.
+
+        Parameters
+        ----------
+        X : array-like
+            Shape (n, p), NaN = missing.
+
+        Returns
+        -------
+        JointEstimator
+            Itself; ``clone`` forgets it.
+        """
+        self._known_schema: Schema | None = self._found_schema(read_columns(X, self.missing_values, self))
+        return self
+
     def batch(self, X: npt.ArrayLike) -> Batch:
         """The rows of ``X``, shape (n, p), as ``joint_.model`` and ``joint_.guide`` take them, for Pyro's tools."""
         return self._batch(self._check(X, reset=False))
@@ -197,7 +216,8 @@ class JointEstimator(Explained, BaseEstimator):
         with reading("X", lines=True):
             validate_data(self, X, reset=reset, skip_check_array=True)
         if reset:
-            self._schema = self._found_schema(raw).renamed(list(self._input_names()))
+            known: Schema | None = getattr(self, "_known_schema", None)
+            self._schema = (known or self._found_schema(raw)).renamed(list(self._input_names()))
         return self._schema.read(raw)
 
     def _found_schema(self, raw: Sequence[RawColumn]) -> Schema:
@@ -264,8 +284,9 @@ class JointEstimator(Explained, BaseEstimator):
         self.history_ = History()
         try:
             self._start(described, table, data, settings)
-            with training_bar(self.verbose) as report:
-                fit(self.joint_, data, settings, report, self.history_, self.training_used.checkpoint_dir)
+            with progress(self.verbose) as report:
+                told = training_report(report, bool(self.verbose))
+                fit(self.joint_, data, settings, told, self.history_, self.training_used.checkpoint_dir)
         finally:
             self.n_iter_ = self.history_.n_iter
 
@@ -380,8 +401,16 @@ class JointEstimator(Explained, BaseEstimator):
     def _posterior(self, rows: Rows, n_draws: int | None = None) -> Posterior:
         draws = self.n_draws_posterior if n_draws is None else n_draws
         table, limits = rows
-        batch = self._batch(rows)
-        return Posterior(self.joint_, batch, self.columns_, table=table, limits=limits, n_draws=draws, seed=self._seed)
+        return Posterior(
+            self.joint_,
+            self._batch(rows),
+            self.columns_,
+            table=table,
+            limits=limits,
+            n_draws=draws,
+            seed=self._seed,
+            show=self.verbose,
+        )
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

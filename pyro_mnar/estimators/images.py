@@ -61,8 +61,10 @@ class MNARImageImputer(Imputer):
         others are not.
     random_state : int, RandomState or None
         Of initialisation, minibatches and draws; global generators are left alone.
-    verbose : bool
-        Show a progress bar.
+    verbose : bool or None
+        Whether to show what is being done, how far it has come and the time left. None shows it in a terminal or a
+        notebook, for what takes more than two seconds, and nowhere else; True shows the bound too, at once; False
+        nothing.
 
     Other Parameters
     ----------------
@@ -125,7 +127,7 @@ class MNARImageImputer(Imputer):
         training: TrainingSettings | None = None,
         random_state: int | np.random.RandomState | None = None,
         device: str = "cpu",
-        verbose: bool = False,
+        verbose: bool | None = None,
         missing_values: float | None = np.nan,
     ) -> None:
         self.mechanism = mechanism

@@ -117,18 +117,46 @@ class Imputer(TransformerMixin, JointEstimator):
         if refit not in (None, "bootstrap"):
             raise InvalidInputError(f"refit is {refit!r}; it must be None or 'bootstrap'")
         if refit is None:
-            table = self._read(X, reset=False)
-            rows = self._modelled(table, reset=False)
-            draws = self._posterior(rows).refine().sample(m)
-            complete = [self._completed(table, self._tidied(rows, draw)) for draw in draws]
-            return [self._given(X, table, values) for values in complete]
+            return self.completed_tables(X, self.posterior(X).sample(m))
         generator, n_rows = np.random.default_rng(self._seed), len(self._read(X, reset=False).values)
         tables = []
         for _ in range(m):
-            other = clone(self).set_params(random_state=int(generator.integers(2**31)))
+            other = clone(self).set_params(random_state=int(generator.integers(2**31))).take_kinds_from(X)
             other.fit(_safe_indexing(X, generator.integers(n_rows, size=n_rows)))
             tables += other.multiple_impute(X, 1)
         return tables
+
+    def completed_tables(self, X: npt.ArrayLike, draws: FloatArray) -> list[Any]:
+        """Completed tables from values of the model's columns, such as those of ``posterior(X).sample(m)``.
+
+        Parameters
+        ----------
+        X : array-like
+            Shape (n, p), original units.
+        draws : ndarray
+            Shape (m, n, columns of the model), original units: draws, or quantiles.
+
+        Returns
+        -------
+        list
+            m tables of the kind that :meth:`transform` gives; every value is one that its column can have.
+
+        Raises
+        ------
+        InvalidInputError
+            ``draws`` are of another shape; and what :meth:`transform` raises.
+        NotFittedError
+            Before ``fit``.
+        """
+        check_is_fitted(self)
+        table = self._read(X, reset=False)
+        rows = self._modelled(table, reset=False)
+        if np.shape(draws)[1:] != rows.values.shape:
+            raise InvalidInputError(
+                f"draws have shape {np.shape(draws)}; they must be (m, {', '.join(map(str, rows.values.shape))})"
+            )
+        complete = [self._completed(table, self._tidied(rows, draw)) for draw in draws]
+        return [self._given(X, table, values) for values in complete]
 
     def _completed(self, table: Cells, values: FloatArray) -> FloatArray:
         """All columns of the table with the model's values, as the schema reads them; 0 where there are none."""
@@ -237,8 +265,10 @@ class MNARImputer(Imputer):
         number of missing ones, are better explained so. Means, quantiles and draws are in original units either way.
     random_state : int, RandomState or None
         Of initialisation, minibatches and draws; global generators are left alone.
-    verbose : bool
-        Show a progress bar.
+    verbose : bool or None
+        Whether to show what is being done, how far it has come and the time left. None shows it in a terminal or a
+        notebook, for what takes more than two seconds, and nowhere else; True shows the bound too, at once; False
+        nothing.
 
     Other Parameters
     ----------------
@@ -322,7 +352,7 @@ class MNARImputer(Imputer):
         training: TrainingSettings | None = None,
         random_state: int | np.random.RandomState | None = None,
         device: str = "cpu",
-        verbose: bool = False,
+        verbose: bool | None = None,
         discrete_output: Literal["value", "probability"] = "value",
         missing_values: float | None = np.nan,
         keep_empty_features: bool = False,

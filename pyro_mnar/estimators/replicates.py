@@ -8,7 +8,7 @@ import torch
 from pyro import poutine
 
 from pyro_mnar.data.arguments import whole_number
-from pyro_mnar.data.columns import FloatArray, original
+from pyro_mnar.data.columns import FloatArray, original, possible
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.fitted import Fitted
 from pyro_mnar.estimators.mask_at_random import fit_mask_at_random
@@ -114,7 +114,7 @@ def simulate(
                     value = nodes[site]["value"].cpu().numpy()
                     parts.setdefault(site, []).append(value.reshape(count, n, *value.shape[1:]))
     drawn = {site: np.concatenate(values) for site, values in parts.items()}
-    x = original(drawn["x"].astype(np.float64), estimator.columns_)
+    x = possible(original(drawn["x"].astype(np.float64), estimator.columns_), estimator.columns_)
     if "s" in drawn:
         seen: BoolArray = drawn["s"]
     else:

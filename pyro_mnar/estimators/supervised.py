@@ -69,7 +69,7 @@ class SupervisedEstimator(TransformerMixin, JointEstimator):
         training: TrainingSettings | None = None,
         random_state: int | np.random.RandomState | None = None,
         device: str = "cpu",
-        verbose: bool = False,
+        verbose: bool | None = None,
     ) -> None:
         self.mechanism = mechanism
         self.head = head
@@ -195,8 +195,10 @@ class MNARClassifier(ClassifierMixin, SupervisedEstimator):
         cannot be saved.
     random_state : int, RandomState or None
         Of initialisation, minibatches and draws; global generators are left alone.
-    verbose : bool
-        Show a progress bar.
+    verbose : bool or None
+        Whether to show what is being done, how far it has come and the time left. None shows it in a terminal or a
+        notebook, for what takes more than two seconds, and nowhere else; True shows the bound too, at once; False
+        nothing.
 
     Other Parameters
     ----------------

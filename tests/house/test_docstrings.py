@@ -23,6 +23,7 @@ FACE = [
     "pyro_mnar.analysis.metrics",
     "pyro_mnar.analysis.pooling",
     "pyro_mnar.inference.weights",
+    "pyro_mnar.analysis.assess",
     "pyro_mnar.analysis.plots",
     "pyro_mnar.errors",
 ]

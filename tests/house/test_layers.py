@@ -20,8 +20,8 @@ ROOMS = (
     "model",
     "inference",
     "estimators",
-    "analysis",
     "persistence",
+    "analysis",
     "studies",
     "cli",
 )

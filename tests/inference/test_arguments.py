@@ -18,7 +18,6 @@ from pyro_mnar.data import arguments
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.arviz import to_inference_data
 from pyro_mnar.estimators.replicates import simulate
-from pyro_mnar.inference.posterior import pace as paces
 from pyro_mnar.model.mechanisms import SelfMasking
 from tests.support.estimators import MAKERS, small_imputer, table
 from tests.support.folders import FRAME
@@ -143,21 +142,6 @@ def test_a_checkpoint_folder_that_is_a_file(place: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(InvalidInputError, match="which is not a folder; give a folder"):
         small_imputer(checkpoint_dir=tmp_path / place, max_iter=10**9).fit(table())
-
-
-def test_long_work_says_so_and_short_work_does_not(
-    fitted: MNARImputer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    X = np.tile(table(), (4, 1))
-    means = fitted.posterior(X, n_draws=50, refine=False).mean()
-    assert capsys.readouterr().err == ""
-    found = fitted.posterior(X, n_draws=50, refine=False)
-    found._sampler.byte_budget = 100_000
-    now = iter(np.arange(0.0, 1e6, 30.0))
-    monkeypatch.setattr(paces.time, "monotonic", lambda: float(next(now)))
-    assert np.allclose(found.mean(), means, rtol=1e-12)
-    said = capsys.readouterr().err
-    assert "160 rows at 50 draws take about" in said and "minutes here; fewer draws" in said
 
 
 def test_memory_of_a_row_is_bounded_in_its_draws(fitted: MNARImputer, monkeypatch: pytest.MonkeyPatch) -> None:

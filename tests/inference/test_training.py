@@ -11,7 +11,6 @@ import torch
 
 from pyro_mnar.errors import FitDivergedError
 from pyro_mnar.inference.importance import ImportanceBound
-from pyro_mnar.inference.progress import training_bar
 from pyro_mnar.inference.training import FitSettings, fit, held_out_bound, make_optimiser, split
 from pyro_mnar.model.joint import Joint
 from pyro_mnar.model.mechanisms import SelfMasking
@@ -135,13 +134,3 @@ def test_split_holds_each_row_once() -> None:
     together = torch.cat([train.x, held_out.x]).sort(0).values
     assert torch.equal(together, rows.x.sort(0).values)
     assert split(rows, 0.01, torch.Generator())[1] is None
-
-
-def test_the_progress_bar_says_passes_bound_and_time(capsys: pytest.CaptureFixture[str]) -> None:
-    with training_bar(True) as report:
-        assert report is not None
-        report(2, 2, -3.14159, -4.0)
-    shown = capsys.readouterr().out
-    assert "2/2" in shown and "-3.142" in shown and "-4.000" in shown and ":" in shown
-    with training_bar(False) as report:
-        assert report is None

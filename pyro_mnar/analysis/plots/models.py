@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
 from matplotlib.axes import Axes
 
+from pyro_mnar.analysis.curves import missing_probability
 from pyro_mnar.analysis.plots.parts import (
     DASHES,
     DATA,
@@ -22,10 +22,7 @@ from pyro_mnar.analysis.plots.parts import (
     position,
     wrapped,
 )
-from pyro_mnar.data.columns import FloatArray, standardise
-from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.base import JointEstimator
-from pyro_mnar.inference.posterior import Posterior
 
 
 def training_history(estimator: JointEstimator, ax: Axes | None = None) -> Axes:
@@ -109,7 +106,7 @@ def mechanism_curves(
     grid = np.linspace(values.min(), values.max(), 200)
     ax.axvspan(seen.min(), seen.max(), color=OBSERVED, alpha=0.5, linewidth=0, label="observed values")
     for index, (estimator, posterior) in enumerate(zip(fitted, posteriors, strict=True)):
-        curves = _missing_probability(estimator, posterior, n_rows, j, grid)
+        curves = missing_probability(estimator, posterior, n_rows, j, grid)
         color = SEVERAL[index % len(SEVERAL)]
         ax.plot(grid, curves.mean(0), color=color, linestyle=DASHES[index % len(DASHES)], label=labels[index])
         low, high = np.quantile(curves, [0.05, 0.95], axis=0)
@@ -119,29 +116,6 @@ def mechanism_curves(
     ax.set(xlabel=wrapped(first.columns_.names[j], 60), ylabel="P(missing)", ylim=(-0.02, 1.02))
     legend(ax)
     return ax
-
-
-def _missing_probability(
-    estimator: JointEstimator, posterior: Posterior, n_rows: int, j: int, grid: FloatArray
-) -> FloatArray:
-    """P(s_j = 0) with column j set to each value of the grid and the rest of the row left, shape (rows, grid)."""
-    joint = estimator.joint_
-    if not joint.has_mask_term or not bool(joint.active[j]):
-        raise InvalidInputError(
-            f"the model has no mechanism for column {estimator.columns_.names[j]!r}: it is ignorable or censored, or "
-            "the column was complete in training"
-        )
-    like = next(joint.parameters())
-    varied = np.repeat(posterior.mean()[:n_rows, None], len(grid), axis=1)
-    varied[..., j] = grid
-    # standardise knows tables of two dimensions only.
-    standard = standardise(varied.reshape(-1, varied.shape[-1]), estimator.columns_).reshape(varied.shape)
-    codes = posterior.codes(1, torch.Generator().manual_seed(0))[0, :n_rows, None]
-    with torch.no_grad():
-        x, z = torch.as_tensor(standard).to(like), codes.to(like).expand(-1, len(grid), -1)
-        observed = joint.mask_given_row(x, z, n_inner=1).bernoulli.probs[..., j]
-    missing: FloatArray = (1 - observed).double().cpu().numpy()
-    return missing
 
 
 def mechanism_comparison(table: pd.DataFrame, ax: Axes | None = None) -> Axes:

@@ -55,6 +55,8 @@ class Posterior:
         Of the noise.
     byte_budget : int
         Memory for one chunk, bytes; halved up to six times where it runs out.
+    show : bool or None
+        Whether long answers show how far they have come; see :func:`pyro_mnar.inference.progress.progress`.
 
     Raises
     ------
@@ -77,11 +79,12 @@ class Posterior:
         n_draws: int = 1000,
         seed: int = 0,
         byte_budget: int = BYTE_BUDGET,
+        show: bool | None = None,
     ) -> None:
         n_draws = whole_number("n_draws", n_draws)
         self.columns = columns
         self._rows = None if table is None else Rows(table, limits)
-        self._sampler = Sampler(joint, batch, n_draws, seed, byte_budget)
+        self._sampler = Sampler(joint, batch, n_draws, seed, byte_budget, show)
         # Found row by row: how far the weights can be trusted, and the means, which cost as much again.
         self._known, self._averaged = np.zeros((2, batch.n_rows), dtype=bool)
         self._means = np.zeros(batch.x.shape)

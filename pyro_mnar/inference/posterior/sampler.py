@@ -11,9 +11,9 @@ from torch import Tensor
 
 from pyro_mnar.data.arguments import fits_in_memory
 from pyro_mnar.inference.posterior.draws import Values, WeightedDraws, cell_bytes, draw_chunk, within_memory
-from pyro_mnar.inference.posterior.pace import pace
 from pyro_mnar.inference.posterior.proposals import StudentRows
 from pyro_mnar.inference.posterior.refine import Refinement, refined_proposal
+from pyro_mnar.inference.progress import progress
 from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.joint import Joint
 from pyro_mnar.numerics.random_streams import BlockNoise
@@ -57,7 +57,10 @@ class Group:
 class Sampler:
     """Weighted draws of the rows of a batch, in float64; see :class:`~pyro_mnar.inference.posterior.Posterior`."""
 
-    def __init__(self, joint: Joint, batch: Batch, n_draws: int, seed: int, byte_budget: int) -> None:
+    def __init__(
+        self, joint: Joint, batch: Batch, n_draws: int, seed: int, byte_budget: int, show: bool | None = None
+    ) -> None:
+        self.show = show
         self.joint = copy.deepcopy(joint).double().eval()
         self.batch = batch.to(batch.x.device, torch.float64)
         self.seed = seed
@@ -140,10 +143,13 @@ class Sampler:
         if chosen is not None:
             mask = torch.as_tensor(chosen, device=batch.x.device)
             groups = [group.part(mask[group.rows].nonzero()[:, 0]) for group in groups]
-        with pace(sum(len(group.rows) for group in groups), max(group.n_draws for group in groups)) as done:
+        n_rows, done = sum(len(group.rows) for group in groups), 0
+        words = f"asking the model about {n_rows:,} rows, {max(group.n_draws for group in groups):,} draws each"
+        with progress(self.show) as report:
             for group in groups:
                 for draws in self._group_chunks(group, values, batch, noise):
-                    done.step(len(draws.rows))
+                    done += len(draws.rows)
+                    report(done, n_rows, words)
                     yield draws
 
     @torch.no_grad()

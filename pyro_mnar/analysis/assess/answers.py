@@ -1,0 +1,176 @@
+"""What the fitted model puts into the holes, cell by cell, and how far it can be trusted, row by row."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from pyro_mnar.analysis.curves import missing_probability
+from pyro_mnar.data.columns import FloatArray
+from pyro_mnar.estimators import MNARImputer
+
+#: Draws of each missing cell behind intervals and bands, and bytes that they may take.
+DRAWS, _MOST_BYTES = 100, 5e8
+LEVEL = 0.9
+#: Rows from which the other values of a curve are taken.
+_CURVE_ROWS = 200
+_BINS = 30
+
+
+class Answers(NamedTuple):
+    """Imputations with what can be said of them; see :class:`~pyro_mnar.analysis.assess.assessment.Assessment`."""
+
+    completed: pd.DataFrame
+    tables: list[pd.DataFrame]
+    cells: pd.DataFrame
+    rows: pd.DataFrame
+    histograms: dict[str, pd.DataFrame]
+    curves: dict[str, pd.DataFrame]
+
+
+def answers(imputer: MNARImputer, X: pd.DataFrame, n_draws: int, n_tables: int) -> Answers:
+    """Impute a table, and keep the draws' shapes.
+
+    Parameters
+    ----------
+    imputer : MNARImputer
+        Fitted to ``X``.
+    X : DataFrame
+        Shape (n, p).
+    n_draws : int
+        Importance draws per row; rows whose weights are uneven get a proposal of their own.
+    n_tables : int
+        Completed tables to keep.
+    """
+    posterior = imputer.posterior(X, n_draws, refine=False)
+    posterior.refine(rows=~posterior.reliable)
+    size = 8.0 * X.shape[0] * len(imputer.columns_.names)
+    n_kept = int(np.clip(_MOST_BYTES / size, n_tables, DRAWS))
+    draws = posterior.sample(n_kept)
+    ends = np.quantile(draws, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2], axis=0)
+    completed, low, middle, high = imputer.completed_tables(X, np.stack([posterior.mean(), *ends]))
+    tables = imputer.completed_tables(X, draws[:n_tables])
+    schema, read = imputer._schema, imputer._check(X, reset=False)
+    values = np.stack([schema.contract(imputer._tidied(read, draw)) for draw in draws])
+    known = schema.contract(read.values)
+    cells, histograms, curves = [], {}, {}
+    starts = schema.starts()
+    for place, (j, start) in enumerate(starts.items()):
+        kind, name = schema.columns[j], X.columns[j]
+        hidden = X.iloc[:, j].isna().to_numpy()
+        if not hidden.any():
+            continue
+        drawn = values[:, hidden, place]
+        seen = np.where(X.iloc[:, j].isna(), np.nan, known[:, place])
+        labels = [str(label) for label in kind.labels] or None
+        line = pd.DataFrame({"row": X.index[hidden].astype(str), "column": str(name)})
+        line["value"] = completed[name][hidden].astype(str).to_numpy()
+        if labels:
+            codes = completed_codes(drawn, len(labels))
+            line["low"] = line["median"] = line["high"] = ""
+            line["chance"] = codes.max(0)
+        else:
+            for word, table in (("low", low), ("median", middle), ("high", high)):
+                line[word] = table[name][hidden].astype(str).to_numpy()
+            line["chance"] = np.nan
+        cells.append(line)
+        histograms[str(name)] = histogram(seen[~np.isnan(seen)], drawn, labels)
+        if not labels and _has_own_slope(imputer, start):
+            curves[str(name)] = curve(imputer, X, start, np.concatenate([seen[~np.isnan(seen)], drawn.ravel()]))
+    rows = pd.DataFrame(
+        {
+            "missing": X.isna().sum(axis=1).to_numpy(),
+            "effective_draws": posterior.ess,
+            "pareto_k": posterior.pareto_k,
+            "reliable": posterior.reliable,
+        },
+        index=X.index,
+    )
+    columns = ["row", "column", "value", "low", "median", "high", "chance"]
+    found = pd.concat(cells, ignore_index=True)[columns] if cells else pd.DataFrame(columns=columns)
+    return Answers(completed, tables, found, rows, histograms, curves)
+
+
+def _has_own_slope(imputer: MNARImputer, j: int) -> bool:
+    """Whether the model lets the value of column j matter for its being missing."""
+    if not imputer.joint_.has_mask_term or not bool(imputer.joint_.active[j]):
+        return False
+    curve = imputer.joint_.mechanism.curve()
+    return curve is None or curve.flat is None or not bool(curve.flat[j])
+
+
+def completed_codes(drawn: FloatArray, n_labels: int) -> FloatArray:
+    """Share of the draws, shape (m, cells), that have each of the codes, shape (labels, cells).
+
+    Examples
+    --------
+    >>> completed_codes(np.array([[0.0, 1.0], [0.0, 0.0]]), 2).tolist()
+    [[1.0, 0.5], [0.0, 0.5]]
+    """
+    return np.stack([(drawn == code).mean(0) for code in range(n_labels)])
+
+
+def histogram(seen: FloatArray, drawn: FloatArray, labels: list[str] | None) -> pd.DataFrame:
+    """Cells per bin (or label): observed; imputed, the mean over the completed tables with its 90 % band.
+
+    Parameters
+    ----------
+    seen : ndarray
+        Observed values, codes for labels.
+    drawn : ndarray
+        Shape (m, cells).
+    labels : list of str or None
+        Of the codes.
+
+    Returns
+    -------
+    DataFrame
+        left and right of each bin, or label; observed, imputed, low, high.
+    """
+    together = np.concatenate([seen, drawn.ravel()])
+    if labels:
+        edges = np.arange(len(labels) + 1) - 0.5
+    else:
+        whole = bool((together == np.rint(together)).all())
+        # A few far draws would leave no room for the others: what lies beyond belongs to the last bar.
+        low, high = (float(end) for end in np.quantile(drawn, [0.002, 0.998]))
+        low, high = min(low, float(seen.min())), max(high, float(seen.max()))
+        seen, drawn = seen.clip(low, high), drawn.clip(low, high)
+        if whole:
+            low, high = float(np.floor(low)), float(np.ceil(high))
+        if whole and high - low < _BINS:
+            edges = np.arange(low, high + 2) - 0.5
+        else:
+            n_bins = int(np.clip(len(np.histogram_bin_edges(seen, "auto")) - 1, 10, _BINS))
+            # Bars of whole numbers hold as many of them each.
+            step = max(1.0, np.ceil((high - low) / n_bins)) if whole else (high - low) / n_bins or 1.0
+            edges = low + step * np.arange(n_bins + 1) - (0.5 if whole else 0.0)
+            edges = edges[: int(np.searchsorted(edges, high)) + 1]
+            edges[-1] = max(edges[-1], high)
+    counts = np.stack([np.histogram(draw, edges)[0] for draw in drawn])
+    shape = {
+        "observed": np.histogram(seen, edges)[0],
+        "imputed": counts.mean(0),
+        "low": np.quantile(counts, 0.05, axis=0),
+        "high": np.quantile(counts, 0.95, axis=0),
+    }
+    if labels:
+        return pd.DataFrame({"label": labels, **shape})
+    return pd.DataFrame({"left": edges[:-1], "right": edges[1:], **shape})
+
+
+def curve(imputer: MNARImputer, X: pd.DataFrame, j: int, values: FloatArray) -> pd.DataFrame:
+    """The learned chance that a cell of a column is missing, over its values.
+
+    Returns
+    -------
+    DataFrame
+        value (original units), chance (mean over rows), low and high (90 % of the rows, where their other values
+        matter).
+    """
+    rows = X.iloc[np.unique(np.linspace(0, len(X) - 1, min(len(X), _CURVE_ROWS)).astype(int))]
+    posterior = imputer.posterior(rows, 100, refine=False)
+    grid = np.linspace(values.min(), values.max(), 80)
+    chances = missing_probability(imputer, posterior, len(rows), j, grid)
+    low, high = np.quantile(chances, [0.05, 0.95], axis=0)
+    return pd.DataFrame({"value": grid, "chance": chances.mean(0), "low": low, "high": high})

@@ -1,0 +1,230 @@
+"""A quantity of interest: what it is, and what it would be under other assumptions about the missing values."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from pyro_mnar.analysis.assess.budget import Effort
+from pyro_mnar.analysis.assess.lines import at_zero
+from pyro_mnar.analysis.assess.steps import Steps
+from pyro_mnar.analysis.sensitivity import Quantity, delta_adjustment, sweep, tipping_point
+from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.estimators import MNARImputer
+
+#: Kinds whose values can be shifted and have a mean.
+_NUMBERS = ("continuous", "bounded", "semicontinuous", "count", "discrete", "ordinal", "binary")
+#: Shifts of the imputed values, observed standard deviations.
+_SHIFTS = np.linspace(-1.0, 1.0, 9)
+#: Slopes beyond which a column whose direction is not known is not pushed.
+_MOST_TO_BOTH_SIDES = 2.0
+
+
+class Conclusion(NamedTuple):
+    """A quantity and what it rests on.
+
+    Attributes
+    ----------
+    name : str
+        The quantity, such as "mean of income".
+    column : str
+        The column whose assumption is varied; empty where no column can be.
+    estimate, low, high : float
+        Pooled over the completed tables, with its 95 % interval.
+    observed_only : float
+        The same from the observed values alone.
+    sweep : DataFrame
+        From :func:`~pyro_mnar.analysis.sensitivity.sweep`; empty where no column can be varied.
+    delta : DataFrame
+        From :func:`~pyro_mnar.analysis.sensitivity.delta_adjustment`.
+    reference : float
+        The value at which the conclusion changes.
+    tipping : float
+        The shift of the imputed values at which the interval starts, or stops, to hold it; NaN where none of them does.
+    """
+
+    name: str
+    column: str
+    estimate: float
+    low: float
+    high: float
+    observed_only: float
+    sweep: pd.DataFrame
+    delta: pd.DataFrame
+    reference: float
+    tipping: float
+
+
+class Named(NamedTuple):
+    """A quantity with its name, and the column that it is about, if it is about one."""
+
+    name: str
+    of: Quantity
+    column: str | None
+    can_be_kept: bool = True
+
+
+def named_quantity(
+    quantity: str | Callable[[pd.DataFrame], Any] | None, X: pd.DataFrame, found: pd.DataFrame, numbers: Sequence[str]
+) -> Named | None:
+    """The quantity that a user means.
+
+    Parameters
+    ----------
+    quantity : str, callable or None
+        A column (its mean), "column=level" (the share of a level), a function of a completed table, or None for the
+        mean of the column that most needs it.
+    X : DataFrame
+        The table.
+    found : DataFrame
+        From :func:`~pyro_mnar.analysis.assess.evidence.evidence`.
+    numbers : sequence of str
+        Columns that have a mean.
+
+    Raises
+    ------
+    InvalidInputError
+        A column that is not there, or has no mean.
+    """
+    if callable(quantity):
+        return Named(
+            str(getattr(quantity, "__name__", "quantity")).replace("<lambda>", "your quantity"), quantity, None, False
+        )
+    if quantity is None:
+        holed = [name for name in found["column"] if name in numbers]
+        if not holed:
+            return None
+        quantity = holed[0]
+    if not isinstance(quantity, str):
+        raise InvalidInputError(f"quantity is {quantity!r}; give a column, 'column=level', or a function of a table")
+    if quantity in numbers:
+        name = quantity
+        return Named(f"mean of {name}", lambda table: _mean(table[name].astype(float)), name)
+    column, _, level = quantity.rpartition("=")
+    if column in X.columns and level in set(X[column].dropna().astype(str)):
+        return Named(
+            f"share of {quantity}", lambda table: _mean((table[column].astype(str) == level).astype(float)), column
+        )
+    if quantity in X.columns:
+        raise InvalidInputError(f"quantity is {quantity!r}, a column without a mean; give {quantity}=LEVEL for a share")
+    raise InvalidInputError(f"quantity is {quantity!r}, which is no column; the columns are {list(X.columns)}")
+
+
+def _mean(values: "pd.Series[float]") -> tuple[float, float]:
+    """Mean and squared standard error; a column that does not vary still has a variance, since none is not allowed."""
+    return float(values.mean()), max(float(values.var()) / len(values), 1e-300)
+
+
+def numbers_of(imputer: MNARImputer) -> list[str]:
+    """The columns that have a mean."""
+    kinds = imputer._schema.columns
+    return [str(kind.name) for kind in kinds if kind.kind in _NUMBERS and kind.holds in ("number", "boolean")]
+
+
+def varied_column(vary: str | None, quantity: Named, found: pd.DataFrame, numbers: Sequence[str]) -> str | None:
+    """The column whose assumption is varied: the one given, the quantity's own, or the likeliest to hide itself.
+
+    Raises
+    ------
+    InvalidInputError
+        The column given has no holes or no numbers.
+    """
+    candidates = [name for name in found["column"] if name in numbers]
+    if vary is not None:
+        if vary not in candidates:
+            raise InvalidInputError(f"vary is {vary!r}; the columns of numbers that have holes are {candidates}")
+        return vary
+    if quantity.column in candidates:
+        return quantity.column
+    return candidates[0] if candidates else None
+
+
+def conclude(
+    quantity: Named,
+    column: str | None,
+    X: pd.DataFrame,
+    tables: list[pd.DataFrame],
+    found: pd.DataFrame,
+    effort: Effort,
+    imputer: MNARImputer,
+    reference: float | None,
+    seed: int,
+    steps: Steps,
+    report: Callable[[float], None],
+) -> Conclusion:
+    """Pool the quantity, and vary what it rests on."""
+    shift_of = column if column is not None else str(X.columns[0])
+    spread = float(X[shift_of].astype(float).std()) if column is not None else 0.0
+    deltas = [round_to(step * spread, spread / 20) for step in _SHIFTS] if spread > 0 else [0.0]
+    shifted = delta_adjustment(tables, X, quantity.of, shift_of, deltas, random_state=seed)
+    alone = quantity.of(X if column is None else X[X[column].notna()])
+    observed_only = float(alone if np.ndim(alone) == 0 else alone[0])
+    mark = observed_only if reference is None else float(reference)
+    up, down = shifted[shifted.index >= 0], shifted[shifted.index <= 0].iloc[::-1]
+    points = [point for point in (tipping_point(up, mark), tipping_point(down, mark)) if not np.isnan(point)]
+    tipping = min(points, key=abs) if points else float("nan")
+    lines = []
+    if column is not None:
+        slopes = signed_slopes(str(found.set_index("column").loc[column, "direction"]), effort.slopes)
+        # What a function of the user's does is not known from one call to the next.
+        kept = steps if quantity.can_be_kept else Steps(None, "")
+        model = MNARImputer(types=imputer.types, random_state=seed, verbose=imputer.verbose, **effort.refit)
+        for place, slope in enumerate(slopes):
+            report(place / len(slopes))
+
+            def line(slope: float = slope) -> pd.DataFrame:
+                # One at a time, so that each is kept once it is done; all have the same seeds, so that they differ in
+                # nothing else.
+                return sweep(
+                    model, X, quantity.of, str(column), [slope], n_imputations=effort.refits, random_state=seed
+                )
+
+            lines.append(kept.frame(f"slope-{slope:g}-{column_key(column + ' of ' + quantity.name)}", line))
+    swept = pd.concat(lines) if lines else pd.DataFrame()
+    return Conclusion(
+        quantity.name,
+        column or "",
+        at_zero(shifted),
+        at_zero(shifted, "low"),
+        at_zero(shifted, "high"),
+        observed_only,
+        swept,
+        shifted,
+        mark,
+        tipping,
+    )
+
+
+def column_key(column: str) -> str:
+    """A column's name as part of a file's."""
+    return hashlib.sha256(column.encode()).hexdigest()[:12]
+
+
+def signed_slopes(direction: str, slopes: Sequence[float]) -> list[float]:
+    """The slopes to try, on the side on which values are missing, or on both where that is not known.
+
+    Examples
+    --------
+    >>> signed_slopes("low", (0.0, 2.0)), signed_slopes("", (0.0, 2.0, 4.0))
+    ([-2.0, 0.0], [-2.0, 0.0, 2.0])
+    """
+    if direction == "high":
+        return [float(slope) for slope in slopes]
+    if direction == "low":
+        return sorted(-float(slope) + 0.0 for slope in slopes)
+    some = [float(slope) for slope in slopes if slope <= _MOST_TO_BOTH_SIDES]
+    return sorted({*(-slope + 0.0 for slope in some), *some})
+
+
+def round_to(value: float, step: float) -> float:
+    """The value to a power of ten below the step.
+
+    Examples
+    --------
+    >>> round_to(1234.567, 60.0)
+    1230.0
+    """
+    unit = 10.0 ** np.floor(np.log10(step))
+    return float(np.round(value / unit) * unit)

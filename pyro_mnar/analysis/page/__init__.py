@@ -1,0 +1,1 @@
+"""An assessment as one page: templates, pictures, a style and a small script."""

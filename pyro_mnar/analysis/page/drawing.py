@@ -1,0 +1,143 @@
+"""SVG by hand: what all pictures of the page share.
+
+Drawn here and not by a charting library, because a page made of a few kilobytes of SVG opens from a mail, prints,
+follows the page's colours by day and night, and can be read aloud; a bundled library weighs one to four megabytes, and
+none of that is easier with it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib.ticker import MaxNLocator
+
+WIDTH, LEFT, RIGHT, TOP, BOTTOM = 460.0, 52.0, 14.0, 12.0, 34.0
+
+
+class Scale(NamedTuple):
+    """From values to places."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        """Where the value is."""
+        span = self.high - self.low or 1.0
+        return self.start + (float(value) - self.low) / span * (self.end - self.start)
+
+
+def figure(identity: str, title: str, description: str, body: Sequence[Markup], height: float) -> Markup:
+    """A picture with its name and its text for those who do not see it.
+
+    Parameters
+    ----------
+    identity : str
+        The element's id, unique on the page.
+    title, description : str
+        What it shows, and what can be seen.
+    body : sequence of Markup
+        Its parts.
+    height : float
+        In the units of the drawing, of which it is 460 wide.
+    """
+    return Markup(
+        '<svg viewBox="0 0 {w:.0f} {h:.0f}" role="img" aria-labelledby="{i}-t {i}-d"><title id="{i}-t">{t}</title>'
+        '<desc id="{i}-d">{d}</desc>{body}</svg>'
+    ).format(w=WIDTH, h=height, i=identity, t=title, d=description, body=Markup("").join(body))
+
+
+def rectangle(x: float, y: float, width: float, height: float, kind: str, tip: str = "") -> Markup:
+    """A bar; ``kind`` is its class, ``tip`` what a pointer on it shows."""
+    return Markup('<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" class="{}">{}</rect>').format(
+        x, y, max(width, 0.0), max(height, 0.0), kind, tip_of(tip)
+    )
+
+
+def line(x1: float, y1: float, x2: float, y2: float, kind: str, tip: str = "") -> Markup:
+    """A straight line."""
+    return Markup('<line x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}" class="{}">{}</line>').format(
+        x1, y1, x2, y2, kind, tip_of(tip)
+    )
+
+
+def dot(x: float, y: float, kind: str, tip: str = "", radius: float = 4.5) -> Markup:
+    """A point."""
+    return Markup('<circle cx="{:.1f}" cy="{:.1f}" r="{:.1f}" class="{}">{}</circle>').format(
+        x, y, radius, kind, tip_of(tip)
+    )
+
+
+def text(x: float, y: float, words: str, anchor: str = "start", kind: str = "") -> Markup:
+    """Words; ``anchor`` is start, middle or end."""
+    return Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}" class="{}">{}</text>').format(x, y, anchor, kind, words)
+
+
+def path(xs: Sequence[float], ys: Sequence[float], kind: str) -> Markup:
+    """A line through points."""
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(xs, ys, strict=True))
+    return Markup('<polyline points="{}" class="{}"/>').format(points, kind)
+
+
+def area(xs: Sequence[float], low: Sequence[float], high: Sequence[float], kind: str) -> Markup:
+    """A band."""
+    there = [f"{x:.1f},{y:.1f}" for x, y in zip(xs, high, strict=True)]
+    back = [f"{x:.1f},{y:.1f}" for x, y in reversed(list(zip(xs, low, strict=True)))]
+    return Markup('<polygon points="{}" class="{}"/>').format(" ".join([*there, *back]), kind)
+
+
+def tip_of(tip: str) -> Markup:
+    """What a pointer shows."""
+    return Markup("<title>{}</title>").format(tip) if tip else Markup("")
+
+
+def ticks(low: float, high: float, most: int = 5) -> list[float]:
+    """Round numbers within a range."""
+    found = MaxNLocator(most).tick_values(low, high)
+    return [float(value) for value in found if low - 1e-9 * (high - low) <= value <= high + 1e-9 * (high - low)]
+
+
+def axis_below(scale: Scale, y: float, words: Callable[[float], str], label: str, most: int = 5) -> list[Markup]:
+    """An axis at the bottom, with its numbers and its name."""
+    parts = [line(scale.start, y, scale.end, y, "axis")]
+    for value in ticks(scale.low, scale.high, most):
+        parts += [
+            line(scale(value), y, scale(value), y + 4, "axis"),
+            text(scale(value), y + 16, words(value), "middle"),
+        ]
+    return [*parts, text((scale.start + scale.end) / 2, y + 31, shortened(label, 60), "middle", "name")]
+
+
+def axis_left(scale: Scale, x: float, right: float, words: Callable[[float], str], most: int = 4) -> list[Markup]:
+    """An axis on the left, with faint lines across."""
+    parts = []
+    for value in ticks(min(scale.low, scale.high), max(scale.low, scale.high), most):
+        parts += [
+            line(x, scale(value), right, scale(value), "grid"),
+            text(x - 6, scale(value) + 4, words(value), "end"),
+        ]
+    return parts
+
+
+def shortened(words: str, most: int) -> str:
+    """Words that fit; the page names the column in full elsewhere.
+
+    Examples
+    --------
+    >>> shortened("abcdef", 4)
+    'abc…'
+    """
+    return words if len(words) <= most else words[: most - 1] + "…"
+
+
+def plain(value: float) -> str:
+    """A number on an axis.
+
+    Examples
+    --------
+    >>> plain(1500.0), plain(0.25), plain(2000000.0)
+    ('1,500', '0.25', '2,000,000')
+    """
+    return f"{value:,.0f}" if abs(value) >= 1000 or value == np.rint(value) else f"{value:.4g}"

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import pyro_mnar
+from pyro_mnar import Assessment, assess
+from pyro_mnar.analysis.assess.conclusion import Named, named_quantity, numbers_of, varied_column
+from pyro_mnar.datasets.household import make_household_survey
+from pyro_mnar.errors import InvalidInputError
+from tests.support.assessments import SMALL, short_fits
+
+SURVEY, COMPLETE = make_household_survey(240)
+
+
+@pytest.fixture(scope="module")
+def assessment() -> Assessment:
+    with short_fits():
+        return assess(SURVEY, "income", title="survey.csv")
+
+
+def test_everything_is_in_it(assessment: Assessment) -> None:
+    holed = SURVEY.columns[SURVEY.isna().any()]
+    assert (
+        set(assessment.evidence["column"])
+        == set(assessment.histograms)
+        == set(assessment.cells["column"])
+        == set(holed)
+    )
+    assert assessment.profile["column"].tolist() == list(SURVEY.columns)
+    assert assessment.patterns["rows"].sum() == len(SURVEY) == len(assessment.rows)
+    assert len(assessment.cells) == SURVEY.isna().sum().sum()
+    assert len(assessment.tables) == SMALL.n_imputations
+    for table in [assessment.completed, *assessment.tables]:
+        assert not table.isna().any().any()
+        assert ((table == SURVEY) | SURVEY.isna()).all().all()
+    assert set(assessment.completed["region"]) <= set(["North", "East", "South", "West"])
+    c = assessment.conclusion
+    assert c is not None and (c.name, c.column) == ("mean of income", "income")
+    assert c.low < c.estimate < c.high and c.observed_only == pytest.approx(SURVEY["income"].mean())
+    assert c.estimate == pytest.approx(np.mean([table["income"].mean() for table in assessment.tables]))
+    assert set(np.abs(c.sweep.index)) == set(SMALL.slopes) and 0.0 in c.delta.index
+
+
+def test_the_column_that_hides_itself_is_found_and_how_sure_it_is(assessment: Assessment) -> None:
+    first = assessment.evidence.iloc[0]
+    assert (first["column"], first["verdict"], first["direction"]) == ("income", "hides itself", "high")
+    assert 0.5 < first["chance"] < 1 and first["threshold"] == pytest.approx(3600, rel=0.05)
+    others = assessment.evidence[1:]
+    assert (others["verdict"] != "hides itself").all() and list(assessment.curves) == ["income"]
+    said = str(assessment)
+    assert "income hides its own high values, those above about 3," in said and "--direction income=high" in said
+    for title in ("What was found", "What rests on assumption", "What to ask who knows the data"):
+        assert title in said
+
+
+def test_what_a_mask_depends_on_is_found(assessment: Assessment) -> None:
+    masks = assessment.masks
+    top = masks[masks["column"] == "satisfaction_percent"].iloc[0]
+    assert top["other"] == "age" and top["chance"] > 0.7 and top["p_adjusted"] < 1e-6
+    rent = masks[masks["column"] == "rent"]
+    assert (rent["p_adjusted"] > 0.01).all()
+
+
+def test_an_interrupted_one_goes_on_and_ends_the_same(
+    assessment: Assessment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pyro_mnar.analysis.assess import conclusion
+
+    whole, left = conclusion.sweep, [1]
+
+    def once(*given: object, **more: object) -> object:
+        if not left:
+            raise KeyboardInterrupt
+        left.pop()
+        return whole(*given, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(conclusion, "sweep", once)
+    with short_fits() as fits, pytest.raises(KeyboardInterrupt):
+        assess(SURVEY, "income", title="survey.csv", folder=tmp_path)
+    assert len(fits) == 1 + SMALL.refits
+    monkeypatch.setattr(conclusion, "sweep", whole)
+    with short_fits() as fits:
+        again = assess(SURVEY, "income", title="survey.csv", folder=tmp_path)
+    assert len(fits) == SMALL.refits
+    # And without an interruption, and without a folder: the same seed gives the same.
+    pd.testing.assert_frame_equal(again.completed, assessment.completed)
+    pd.testing.assert_frame_equal(again.cells, assessment.cells)
+    assert again.conclusion is not None and assessment.conclusion is not None
+    pd.testing.assert_frame_equal(again.conclusion.sweep, assessment.conclusion.sweep)
+    assert str(again) == str(assessment)
+
+
+def test_a_quantity_is_a_mean_a_share_a_function_or_found(assessment: Assessment) -> None:
+    found, numbers = assessment.evidence, numbers_of(assessment.imputer)
+    assert numbers == [name for name in SURVEY.columns if name not in ("person", "region")]
+
+    def asked(quantity: object) -> tuple[str, float, str | None]:
+        named = named_quantity(quantity, SURVEY, found, numbers)  # type: ignore[arg-type]
+        assert named is not None
+        answer = named.of(COMPLETE)
+        return named.name, answer if np.ndim(answer) == 0 else answer[0], varied_column(None, named, found, numbers)
+
+    assert asked("rent") == ("mean of rent", COMPLETE["rent"].mean(), "rent")
+    # What has no holes, or no numbers, rests on the column that is likeliest to hide itself.
+    assert asked("age") == ("mean of age", COMPLETE["age"].mean(), "income")
+    assert asked("region=West") == ("share of region=West", (COMPLETE["region"] == "West").mean(), "income")
+    assert asked(lambda table: table["rent"].median()) == ("your quantity", COMPLETE["rent"].median(), "income")
+    assert asked(None) == ("mean of income", COMPLETE["income"].mean(), "income")
+    for quantity, message in ((3, "quantity is 3; give a column"), ("region", "without a mean; give region=LEVEL")):
+        with pytest.raises(InvalidInputError, match=message):
+            asked(quantity)
+    with pytest.raises(InvalidInputError, match="vary is 'age'; the columns of numbers that have holes are"):
+        varied_column("age", Named("age", len, None), found, numbers)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"X": [[1.0, np.nan]]}, "X is of type list; give a pandas DataFrame"),
+        ({"X": COMPLETE}, "no cell of X is missing"),
+        ({"quantity": "wage"}, "quantity is 'wage', which is no column"),
+        ({"budget": "cheap"}, "budget is 'cheap'; it must be one of quick, standard, thorough"),
+        ({"random_state": -1}, "random_state is -1"),
+        ({"X": pd.concat([SURVEY, SURVEY[["age"]]], axis=1)}, "X has the column 'age' more than once"),
+    ],
+)
+def test_bad_input_is_named(given: dict[str, object], message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        assess(given.pop("X", SURVEY), **given)  # type: ignore[arg-type]
+
+
+def test_where_no_column_has_numbers_there_is_no_conclusion(tmp_path: Path) -> None:
+    table = pd.DataFrame({"a": ["x", "y", "z", None] * 20, "b": ["u", "v", "w", "w"] * 20})
+    with short_fits():
+        found = assess(table)
+    assert found.conclusion is None and "could not be judged" in str(found)
+    assert found.to_html(tmp_path / "page.html").stat().st_size > 1000
+
+
+def test_what_was_told_is_called_told() -> None:
+    from pyro_mnar.mechanisms import Nested
+
+    with short_fits(SMALL._replace(slopes=())):
+        found = assess(SURVEY, "age", mechanism=Nested(direction={"rent": "low"}))
+    c = found.conclusion
+    assert c is not None and len(c.sweep) == 0 and c.estimate == pytest.approx(SURVEY["age"].mean())
+    line = found.evidence.set_index("column").loc["rent"]
+    assert (line["verdict"], line["direction"]) == ("told", "low")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_page_can_answer_within_a_minute_what_the_mean_income_is() -> None:
+    """A messy table of 800 rows; a minute of two cores, which other work may share."""
+    survey, complete = make_household_survey(800)
+    before = time.process_time()
+    found = assess(survey, "income", budget="quick")
+    assert time.process_time() - before < 120
+    c = found.conclusion
+    assert c is not None and c.low < complete["income"].mean() < c.high
+    assert c.observed_only < 0.85 * complete["income"].mean()
+    assert c.sweep.loc[0.0, "estimate"] < c.estimate
+    assert found.evidence.loc[0, "column"] == "income" and found.evidence.loc[0, "verdict"] == "hides itself"
+
+
+def test_it_is_a_public_name() -> None:
+    assert {"assess", "Assessment"} <= set(pyro_mnar.__all__)
