@@ -9,6 +9,7 @@ __all__ = [
     "DownloadError",
     "FileFormatError",
     "FitDivergedError",
+    "ForkedProcessError",
     "InvalidInputError",
     "InvalidTypeError",
     "InvalidWeightsError",
@@ -48,6 +49,10 @@ class UnsupportedModelError(MNARError, ValueError):
 
 class FitDivergedError(MNARError, RuntimeError):
     """Training met losses or gradients that are not finite and could not recover."""
+
+
+class ForkedProcessError(MNARError, RuntimeError):
+    """The process was forked while torch had threads, and would wait for them for ever."""
 
 
 class InvalidWeightsError(MNARError, ValueError):

@@ -32,6 +32,7 @@ from pyro_mnar.estimators.start.censored_scale import with_censored_scales
 from pyro_mnar.estimators.start.log_scale import check_positive
 from pyro_mnar.estimators.start.nested import Finding
 from pyro_mnar.estimators.start.plan import passes, set_up
+from pyro_mnar.inference.forks import check_process
 from pyro_mnar.inference.posterior import Posterior
 from pyro_mnar.inference.progress import progress, training_report
 from pyro_mnar.inference.training import FitSettings, History, fit
@@ -271,6 +272,7 @@ class JointEstimator(Explained, BaseEstimator):
 
     def _fit_joint(self, rows: Rows, target: torch.Tensor | None = None, head_weight_decay: float = 0.0) -> None:
         """Build the pair and train it, with a head where there is a target."""
+        check_process()
         self._seed = drawn_seed(self.random_state)
         table = rows.values
         check_size(self, table.shape)

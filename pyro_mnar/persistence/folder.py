@@ -19,6 +19,7 @@ from pyro_mnar.errors import FileFormatError, InvalidInputError, one_line
 from pyro_mnar.estimators import MNARClassifier, MNARImageImputer, MNARImputer, MNARRegressor, TrainingSettings
 from pyro_mnar.estimators.base import JointEstimator
 from pyro_mnar.estimators.parameters import check_parameters, checked_device
+from pyro_mnar.inference.forks import check_process
 from pyro_mnar.model.joint import Joint
 from pyro_mnar.model.mechanisms import Mechanism, by_name
 from pyro_mnar.persistence.files import (
@@ -129,6 +130,7 @@ def load(
     ...
     pyro_mnar.errors.FileFormatError: no-such-folder/manifest.json is missing; a saved estimator is a folder that ...
     """
+    check_process()
     path = Path(folder)
     chosen = checked_device("cpu" if device is None else device)
     while True:

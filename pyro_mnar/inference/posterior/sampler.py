@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pyro_mnar.data.arguments import fits_in_memory
+from pyro_mnar.inference.forks import check_process
 from pyro_mnar.inference.posterior.draws import Values, WeightedDraws, cell_bytes, draw_chunk, within_memory
 from pyro_mnar.inference.posterior.proposals import StudentRows
 from pyro_mnar.inference.posterior.refine import Refinement, refined_proposal
@@ -61,6 +62,7 @@ class Sampler:
         self, joint: Joint, batch: Batch, n_draws: int, seed: int, byte_budget: int, show: bool | None = None
     ) -> None:
         self.show = show
+        check_process()
         self.joint = copy.deepcopy(joint).double().eval()
         self.batch = batch.to(batch.x.device, torch.float64)
         self.seed = seed
