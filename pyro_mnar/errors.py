@@ -91,6 +91,10 @@ class TrainingWarning(MNARWarning):
     """Training met a fault and went on; the message says what was lost."""
 
 
+class ImputationWarning(MNARWarning):
+    """Imputed values lie where no data speak for them; the message names the columns."""
+
+
 class UnreliableWeightsWarning(MNARWarning):
     """Importance weights of some rows are too uneven for the answers to be trusted."""
 

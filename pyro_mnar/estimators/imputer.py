@@ -23,6 +23,7 @@ from pyro_mnar.data.rows import Rows, between_limits
 from pyro_mnar.data.write import write_table
 from pyro_mnar.errors import DataWarning, InvalidInputError
 from pyro_mnar.estimators.base import JointEstimator
+from pyro_mnar.estimators.guard import warn_far
 from pyro_mnar.estimators.parameters import check_parameters, short_signature
 from pyro_mnar.estimators.settings import TrainingSettings
 from pyro_mnar.model.mechanisms import Given
@@ -73,11 +74,18 @@ class Imputer(TransformerMixin, JointEstimator):
             Columns that are not those of the fitted table, and cells that break a stated rule.
         NotFittedError
             Before ``fit``.
+
+        Warns
+        -----
+        ImputationWarning
+            More than 1 % of a column's imputed values lie more than five standard deviations of its observed values
+            beyond the smallest or largest of them.
         """
         check_is_fitted(self)
         table = self._read(X, reset=False)
         rows = self._modelled(table, reset=False)
         values = self._imputed(rows) if np.isnan(rows.values).any() else rows.values
+        warn_far(rows.values, values, self.columns_, self._numeric())
         return self._given(X, table, self._completed(table, values))
 
     def multiple_impute(self, X: npt.ArrayLike, m: int = 20, refit: Literal["bootstrap"] | None = None) -> list[Any]:
@@ -216,6 +224,10 @@ class Imputer(TransformerMixin, JointEstimator):
             discrete = np.isin(np.arange(values.shape[1]), self.layout_.discrete)
             values[np.ix_(holes, discrete)] = means[:, discrete]
         return self._tidied(rows, values)
+
+    def _numeric(self) -> list[int]:
+        """Positions of the model's columns that hold numbers."""
+        return [*self.layout_.continuous, *(atoms.column for atoms in self.layout_.atoms)]
 
     def _tidied(self, rows: Rows, values: FloatArray) -> FloatArray:
         """The values of missing cells as they are given back: such as their columns, and their limits, can have."""
@@ -414,6 +426,10 @@ class MNARImputer(Imputer):
         table = super()._read(X, reset)
         check_exact(X, self._schema.numbers(table))
         return table
+
+    def _numeric(self) -> list[int]:
+        """Positions of the model's columns that hold numbers."""
+        return [*self.layout_.continuous, *(atoms.column for atoms in self.layout_.atoms)]
 
     def _tidied(self, rows: Rows, values: FloatArray) -> FloatArray:
         if self.discrete_output == "value":

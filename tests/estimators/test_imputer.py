@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from pyro_mnar import MNARImputer, TrainingSettings
+from pyro_mnar.errors import ImputationWarning
 from pyro_mnar.model.mechanisms import SelfMasking
 from tests.support.estimators import small_imputer, table
 
@@ -199,3 +200,15 @@ def test_a_second_fit_keeps_no_finding_of_the_first() -> None:
     imputer = small_imputer().fit(X)
     assert len(imputer.findings_) == X.shape[1]
     assert imputer.set_params(mechanism="self-masking").fit(X).findings_ == ()
+
+
+def test_values_far_beyond_what_was_observed_are_said_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    holed = pd.DataFrame(x, columns=["far", "near"]).mask(np.random.default_rng(1).random(x.shape) < 0.2)
+    imputer = MNARImputer("ignorable", latent_dim=1, max_iter=1, n_draws_posterior=20, random_state=0).fit(holed)
+    imputer.transform(holed)
+    somewhere = np.array([12.0, 1.0])
+    monkeypatch.setattr(imputer, "_imputed", lambda rows: np.where(np.isnan(rows.values), somewhere, rows.values))
+    with pytest.warns(ImputationWarning, match=r"in 'far' \(100% of its imputed values, as 12; observed -2") as caught:
+        imputer.transform(holed)
+    assert "'near'" not in str(caught[0].message)

@@ -1,0 +1,70 @@
+"""A look at what is given back: imputed values that lie where no value was ever observed are said by name."""
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+
+from pyro_mnar.data.columns import ColumnInfo, FloatArray
+from pyro_mnar.errors import ImputationWarning
+
+#: Standard deviations of the observed values beyond their ends from which an imputed value is far off.
+FAR = 5.0
+#: Share of a column's imputed values from which it is worth a word.
+LEAST_SHARE = 0.01
+#: Columns that are named.
+_NAMED = 3
+
+
+def warn_far(table: FloatArray, completed: FloatArray, columns: ColumnInfo, judged: Sequence[int]) -> None:
+    """Warn of columns of which many imputed values lie far beyond what was observed.
+
+    Parameters
+    ----------
+    table : ndarray
+        The model's columns before, original units, shape (n, p), NaN = missing.
+    completed : ndarray
+        And after.
+    columns : ColumnInfo
+        Their names.
+    judged : sequence of int
+        Positions of the columns that hold numbers.
+
+    Warns
+    -----
+    ImputationWarning
+        More than 1 % of the imputed values of a column lie more than five standard deviations of its observed values
+        beyond the smallest or largest of them.
+
+    Examples
+    --------
+    >>> info = ColumnInfo(("a",), np.zeros(1), np.ones(1), np.zeros(1))
+    >>> before = np.array([[0.0], [1.0], [np.nan]])
+    >>> with warnings.catch_warnings(record=True) as found:
+    ...     warnings.simplefilter("always")
+    ...     warn_far(before, np.array([[0.0], [1.0], [9.0]]), info, [0])
+    >>> len(found)
+    1
+    """
+    found = []
+    for j in judged:
+        missing = np.isnan(table[:, j])
+        seen, imputed = table[~missing, j], completed[missing, j]
+        if not len(imputed) or len(seen) < 2 or seen.std() == 0:
+            continue
+        reach = FAR * seen.std()
+        far = (imputed > seen.max() + reach) | (imputed < seen.min() - reach)
+        if far.mean() > LEAST_SHARE:
+            worst = imputed[far][np.argmax(np.abs(imputed[far] - seen.mean()))]
+            ends = f"{seen.min():.4g} to {seen.max():.4g}"
+            share = f"{far.mean():.0%} of its imputed values, as {worst:.4g}"
+            found.append(f"{columns.names[j]!r} ({share}; observed {ends})")
+    if found:
+        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        warnings.warn(
+            f"imputed values lie far beyond what was observed in {', '.join(found[:_NAMED])}{more}: no data speak for "
+            "them, only the mechanism that was assumed; compare mechanism='auto' or 'ignorable', or give the column's "
+            "bounds in types",
+            ImputationWarning,
+            stacklevel=4,
+        )
