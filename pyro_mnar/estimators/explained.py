@@ -9,8 +9,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from pyro_mnar.data.columns import standardise
 from pyro_mnar.estimators.fitted import Fitted
+from pyro_mnar.estimators.precision import CurveErrors, curve_errors
 from pyro_mnar.estimators.readable import MechanismReport
 from pyro_mnar.estimators.report import drawn_rows, mechanism_table, sensitivity_matrix
+
+#: Draws of a row's code over which its score is averaged.
+_CODES = 50
 
 
 class Explained(Fitted):
@@ -22,7 +26,8 @@ class Explained(Fitted):
         Parameters
         ----------
         X : array-like or None
-            See :meth:`mechanism_sensitivity`; matters for a mechanism that sees the whole row.
+            The table that was fitted, for standard errors; see also :meth:`mechanism_sensitivity`, which matters for a
+            mechanism that sees the whole row.
 
         Returns
         -------
@@ -32,7 +37,9 @@ class Explained(Fitted):
             threshold (value at which half of the cells are missing, original units, dates in days since 1970; none for
             labels) and direction ("high" values go missing, or "low"; of two labels, the second or the first); and
             words, the same as a sentence. A column of labels without an order has no slope: its sentence says which are
-            missing. Printed, the sentences come first, and whole.
+            missing. Printed, the sentences come first, and whole. With ``X`` also slope_per_sd_se and threshold_se,
+            standard errors with the networks taken as known (and so lower bounds), NaN where the data do not tell: no
+            data say how steep a cut is.
 
         Raises
         ------
@@ -41,7 +48,8 @@ class Explained(Fitted):
         """
         check_is_fitted(self)
         rows = self._rows_to_average(X)
-        return MechanismReport(mechanism_table(self.joint_, self._schema, self.columns_, rows, self.findings_))
+        errors = None if X is None else self._curve_errors(X)
+        return MechanismReport(mechanism_table(self.joint_, self._schema, self.columns_, rows, self.findings_, errors))
 
     def mechanism_sensitivity(self, X: npt.ArrayLike | None = None) -> pd.DataFrame:
         r"""Mean of d logit P(s_j = 0 | x) / d x_l: how each column's value (l) moves each column's missingness (j).
@@ -100,6 +108,11 @@ class Explained(Fitted):
         from pyro_mnar.estimators.arviz import to_inference_data
 
         return to_inference_data(self, X, y, n_samples=n_samples, random_state=random_state)
+
+    def _curve_errors(self, X: npt.ArrayLike) -> CurveErrors:
+        posterior = self.posterior(X)
+        codes = posterior.codes(_CODES, torch.Generator().manual_seed(self._seed))
+        return curve_errors(posterior.joint, posterior.batch, codes)
 
     def _rows_to_average(self, X: npt.ArrayLike | None) -> torch.Tensor:
         """Complete rows, standardised: the model's completion of X, or rows drawn from it."""

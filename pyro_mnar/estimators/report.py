@@ -13,6 +13,7 @@ from pyro_mnar.data.kinds.column import ColumnKind
 from pyro_mnar.data.kinds.schema import Schema
 from pyro_mnar.data.transforms import Identity, Tabulated, Transform
 from pyro_mnar.errors import UnsupportedModelError
+from pyro_mnar.estimators.precision import CurveErrors
 from pyro_mnar.estimators.sentences import (
     WEAK,
     percent,
@@ -65,7 +66,12 @@ class _Line(NamedTuple):
 
 
 def mechanism_table(
-    joint: Joint, schema: Schema, columns: ColumnInfo, x: torch.Tensor, findings: Sequence[Finding] = ()
+    joint: Joint,
+    schema: Schema,
+    columns: ColumnInfo,
+    x: torch.Tensor,
+    findings: Sequence[Finding] = (),
+    errors: CurveErrors | None = None,
 ) -> pd.DataFrame:
     """One row per column of the table, original units; see :meth:`pyro_mnar.estimators.MNARImputer.mechanism_report`.
 
@@ -81,6 +87,8 @@ def mechanism_table(
         Complete rows over which the sensitivities are averaged, shape (n, p), standardised.
     findings : sequence of Finding
         What each column shows, p of them, for the nested mechanism.
+    errors : CurveErrors or None
+        Of slopes and thresholds, for those who ask for them.
 
     Returns
     -------
@@ -111,6 +119,10 @@ def mechanism_table(
     for name in ("slope", "per_sd", "threshold"):
         values = [np.nan if line is None or off else getattr(line, name) for line, off in zip(lines, flat, strict=True)]
         table["slope_per_sd" if name == "per_sd" else name] = values
+    if errors is not None:
+        pairs = list(zip(found, lines, strict=True))
+        table["slope_per_sd_se"] = [_slope_error(column, line, curve, errors) for column, line in pairs]
+        table["threshold_se"] = [_threshold_error(column, line, columns, errors) for column, line in pairs]
     sides = np.sign(table["slope_per_sd"].fillna(0.0)).astype(int)
     table["direction"] = [("low", "", "high")[side + 1] for side in sides]
     table["words"] = [
@@ -165,6 +177,20 @@ def _line(column: Column, curve: Curve, columns: ColumnInfo) -> _Line:
             name, per_sd, threshold, center, scale, rate
         )
     return _Line(per_sd / scale, per_sd, threshold, words)
+
+
+def _slope_error(column: Column, line: _Line | None, curve: Curve, errors: CurveErrors) -> float:
+    if line is None or np.isnan(line.per_sd):
+        return np.nan
+    return float(logistic_slope(torch.as_tensor(errors.slope[column.start]), curve.link))
+
+
+def _threshold_error(column: Column, line: _Line | None, columns: ColumnInfo, errors: CurveErrors) -> float:
+    """Of the threshold, original units."""
+    if line is None or np.isnan(line.threshold):
+        return np.nan
+    per_unit = np.exp(column.transform.log_derivative(np.asarray(line.threshold)))
+    return float(errors.threshold[column.start] * columns.scale[column.start] / per_unit)
 
 
 def _missing_at(curve: Curve, values: FloatArray) -> FloatArray:
