@@ -189,3 +189,16 @@ def test_soft_slopes_of_skewed_columns_are_not_taken_for_cuts() -> None:
     found = find_evidence(np.where(lost, np.nan, x), range(12), np.zeros(12), seed=0)
     assert [e.kind for e in found].count("soft") >= 10 and "cliff" not in [e.kind for e in found]
     assert -1 not in [e.direction for e in found]
+
+
+def test_the_tail_of_a_softly_missing_column_is_uncertain_too() -> None:
+    x = correlated(1)[:, : P - 1]
+    z = (x - x.mean(0)) / x.std(0)
+    table = np.where(np.random.default_rng(0).random(x.shape) < expit(3 * (z - 0.7)), np.nan, x)
+    columns = describe(table, [f"c{j}" for j in range(P - 1)])._replace(supports=(Support(),) * (P - 1))
+    start, findings = start_nested(table, Layout(tuple(range(P - 1))), columns, Nested(), seed=0)
+    soft = [j for j, finding in enumerate(findings) if finding.kind == "soft"]
+    assert [tail.column for tail in start.columns.tails] == soft and len(soft) >= 4
+    tail = start.columns.tails[0]
+    observed = (table[:, soft[0]] - columns.center[soft[0]]) / columns.scale[soft[0]]
+    assert np.mean(observed[~np.isnan(observed)] > tail.end) == pytest.approx(0.2, abs=0.01)
