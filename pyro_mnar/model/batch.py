@@ -21,7 +21,7 @@ class Batch(NamedTuple):
     y
         optional target, shape (n,): class indices (int64) or a standardised real value.
     limits
-        optional, shape (n, p, 2): between which values a cell that was not seen is known to lie, -inf and inf where
+        optional, shape (n, p, 2): between which values a cell that was not observed is known to lie, -inf and inf where
         nothing is known.
     """
 
@@ -46,7 +46,7 @@ class Batch(NamedTuple):
 
     @property
     def censored(self) -> Tensor | None:
-        """Cells that were not seen but are known to lie within limits, bool, shape (n, p); None without limits."""
+        """Cells that were not observed but are known to lie within limits, bool, shape (n, p); None without limits."""
         return None if self.limits is None else self.limits.isfinite().any(-1) & ~self.observed
 
     @property

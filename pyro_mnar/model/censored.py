@@ -11,7 +11,7 @@ class Censored(Ignorable):
               \Phi\Big(\frac{u_j - m_j(z)}{s_j(z)}\Big) - \Phi\Big(\frac{l_j - m_j(z)}{s_j(z)}\Big)
 
     takes the place of a density in the bound, on the scale on which the column is modelled, and a sum over levels or
-    point masses where the column has these. Limits may differ from row to row. That the cell was not seen is explained
+    point masses where the column has these. Limits may differ from row to row. That the cell is missing is explained
     by its interval, so it has no mask term, and imputed values lie within it. A missing cell without limits counts as
     missing at random.
 

@@ -1,4 +1,4 @@
-r"""Cells that were not seen but are known to lie within limits, which may differ from row to row.
+r"""Cells that were not observed but are known to lie within limits, which may differ from row to row.
 
 A limit is evidence about the row as an observed value is: the probability of the interval takes the place of a density,
 
