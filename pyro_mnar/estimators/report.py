@@ -27,6 +27,7 @@ from pyro_mnar.estimators.sentences import (
 from pyro_mnar.estimators.start.nested import Finding
 from pyro_mnar.model.curve import Curve, logistic_slope
 from pyro_mnar.model.joint import Joint
+from pyro_mnar.model.mechanisms import Fixed
 
 #: Why a column of these kinds shows no evidence, whatever its values.
 _NOT_JUDGED = {
@@ -60,9 +61,27 @@ class _Line(NamedTuple):
     """Slope (logits per original unit, and per standard deviation) and threshold of a column, and its sentence."""
 
     slope: float
-    per_sd: float
+    slope_per_sd: float
     threshold: float
     words: str
+
+    def only_words(self) -> "_Line":
+        return _Line(np.nan, np.nan, np.nan, self.words)
+
+
+def _with_lines(
+    table: pd.DataFrame, found: Sequence[Column], lines: Sequence[_Line | None], columns: ColumnInfo
+) -> pd.DataFrame:
+    """The table with what is said of each column; None for columns without a mask term."""
+    for name in ("slope", "slope_per_sd", "threshold"):
+        table[name] = [np.nan if line is None else getattr(line, name) for line in lines]
+    sides = np.sign(table["slope_per_sd"].fillna(0.0)).astype(int)
+    table["direction"] = [("low", "", "high")[side + 1] for side in sides]
+    table["words"] = [
+        _without_term(column, columns) if line is None else line.words
+        for column, line in zip(found, lines, strict=True)
+    ]
+    return table
 
 
 def mechanism_table(
@@ -104,6 +123,10 @@ def mechanism_table(
         return table
     has_term = joint.active.cpu().numpy()[starts]
     curve = joint.mechanism.curve()
+    if curve is None and isinstance(joint.mechanism, Fixed) and joint.mechanism.by_own_value:
+        fixed = joint.mechanism
+        given = [_as_given(c, fixed, columns) if term else None for c, term in zip(found, has_term, strict=True)]
+        return _with_lines(table, found, given, columns)
     if curve is None:
         matrix = sensitivity_matrix(joint, columns, x).to_numpy()
         table["words"] = [
@@ -113,22 +136,18 @@ def mechanism_table(
             for column, rate, term in zip(found, rates, has_term, strict=True)
         ]
         return table
+    lines = [_line(column, curve, columns) if term else None for column, term in zip(found, has_term, strict=True)]
     own_value = np.ones(len(columns.names), bool) if curve.flat is None else ~curve.flat.cpu().numpy()
     flat = [not own_value[c.start : c.start + c.kind.width].any() for c in found]
-    lines = [_line(column, curve, columns) if term else None for column, term in zip(found, has_term, strict=True)]
-    for name in ("slope", "per_sd", "threshold"):
-        values = [np.nan if line is None or off else getattr(line, name) for line, off in zip(lines, flat, strict=True)]
-        table["slope_per_sd" if name == "per_sd" else name] = values
+    shown = [line and (line.only_words() if off else line) for line, off in zip(lines, flat, strict=True)]
+    table = _with_lines(table, found, shown, columns)
     if errors is not None:
-        pairs = list(zip(found, lines, strict=True))
-        table["slope_per_sd_se"] = [_slope_error(column, line, curve, errors) for column, line in pairs]
-        table["threshold_se"] = [_threshold_error(column, line, columns, errors) for column, line in pairs]
-    sides = np.sign(table["slope_per_sd"].fillna(0.0)).astype(int)
-    table["direction"] = [("low", "", "high")[side + 1] for side in sides]
-    table["words"] = [
-        _without_term(column, columns) if line is None else line.words
-        for column, line in zip(found, lines, strict=True)
-    ]
+        pairs, place = list(zip(found, lines, strict=True)), table.columns.get_loc("direction")
+        assert isinstance(place, int)
+        table.insert(place, "slope_per_sd_se", [_slope_error(column, line, curve, errors) for column, line in pairs])
+        table.insert(
+            place + 1, "threshold_se", [_threshold_error(column, line, columns, errors) for column, line in pairs]
+        )
     if findings and curve.flat is not None:
         of_columns = [findings[start] for start in starts]
         table["evidence"] = [
@@ -160,27 +179,65 @@ def _line(column: Column, curve: Curve, columns: ColumnInfo) -> _Line:
     with np.errstate(divide="ignore", invalid="ignore"):
         standard = np.float64(-intercept) / slope
         threshold = float(g.inverse(np.asarray(standard * columns.scale[start] + columns.center[start])))
-        center = float(g.inverse(np.asarray(columns.center[start])))
     if isinstance(g, Tabulated):
         # Levels: what the logit changes from one unit to the next on average.
         per_unit = per_sd * (g.scores[-1] - g.scores[0]) / (g.values[-1] - g.values[0])
         words = words_for_levels(kind, column.labels, _missing_at(own, np.array(g.scores)), per_sd, rate)
         return _Line(per_unit, per_sd, np.nan if kind.labels else threshold, words)
-    # In original units, where a transform bends the scale: its unit is that where half of the cells are missing.
+    scale = _scale_at(threshold, column, columns)
+    return _of_number(column, per_sd / scale, per_sd, threshold, columns)
+
+
+def _as_given(column: Column, mechanism: Fixed, columns: ColumnInfo) -> _Line:
+    """What a known mechanism says of one column: what it was given, in original units."""
+    kind, start, g = column
+    own = slice(start, start + kind.width)
+    slope, threshold = (value.expand(len(columns.names))[own].numpy() for value in mechanism.given())
+    logits, rate = logistic_slope(torch.as_tensor(slope), mechanism.link).numpy(), float(columns.missing_rate[start])
+
+    def missing(values: FloatArray) -> FloatArray:
+        curve = Curve(torch.as_tensor(slope), torch.as_tensor(-slope * threshold), mechanism.link)
+        return np.asarray(curve.log_missing(torch.as_tensor(values)).exp().numpy())
+
+    if kind.kind == "nominal":
+        words = words_for_labels(kind.name, column.labels, missing(np.ones(kind.width)), rate)
+        return _Line(np.nan, np.nan, np.nan, words)
+    if kind.kind in ("binary", "one-hot"):
+        codes = columns.codes[start] if columns.codes and columns.codes[start] else (0.0, 1.0)
+        words = words_for_labels(kind.name, column.labels, missing(np.array(codes)), rate)
+        return _Line(float(logits[0]), float(logits[0]) * (codes[1] - codes[0]), float(threshold[0]), words)
+    if isinstance(g, Tabulated):
+        per_sd = float(logits[0]) * (g.values[-1] - g.values[0]) / (g.scores[-1] - g.scores[0])
+        words = words_for_levels(kind, column.labels, missing(np.array(g.values)), per_sd, rate)
+        return _Line(float(logits[0]), per_sd, float(threshold[0]), words)
+    per_sd = float(logits[0]) * _scale_at(float(threshold[0]), column, columns)
+    return _of_number(column, float(logits[0]), per_sd, float(threshold[0]), columns)
+
+
+def _scale_at(threshold: float, column: Column, columns: ColumnInfo) -> float:
+    """A standard deviation in original units; where a transform bends the scale, that where half are missing."""
+    unit = float(columns.scale[column.start])
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        scale = float(columns.scale[start] * np.exp(-g.log_derivative(np.asarray(threshold))))
-        scale = scale if np.isfinite(scale) and scale > 0 else float(columns.scale[start])
+        scale = unit * float(np.exp(-column.transform.log_derivative(np.asarray(threshold))))
+    return scale if np.isfinite(scale) and scale > 0 else unit
+
+
+def _of_number(column: Column, slope: float, per_sd: float, threshold: float, columns: ColumnInfo) -> _Line:
+    """What is said of a number or a date."""
+    kind, start, g = column
+    rate, scale = float(columns.missing_rate[start]), _scale_at(threshold, column, columns)
+    center = float(g.inverse(np.asarray(columns.center[start])))
     if kind.kind in ("date", "duration"):
         words = words_for_dates(kind, per_sd, threshold, center, scale, rate)
     else:
         words = words_for_atom(kind, g, per_sd, threshold, rate) or words_for_curve(
-            name, per_sd, threshold, center, scale, rate
+            str(kind.name), per_sd, threshold, center, scale, rate
         )
-    return _Line(per_sd / scale, per_sd, threshold, words)
+    return _Line(slope, per_sd, threshold, words)
 
 
 def _slope_error(column: Column, line: _Line | None, curve: Curve, errors: CurveErrors) -> float:
-    if line is None or np.isnan(line.per_sd):
+    if line is None or np.isnan(line.slope_per_sd):
         return np.nan
     return float(logistic_slope(torch.as_tensor(errors.slope[column.start]), curve.link))
 

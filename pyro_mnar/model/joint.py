@@ -194,13 +194,13 @@ class Joint(nn.Module):
     def mask_given_row(self, x: Tensor, z: Tensor, n_inner: int | None = None) -> "MaskGivenRow":
         """p(s | x, z) for completed rows x of shape (K, n, p), or (K, n, M, p) for ``n_inner`` = M > 1."""
         s = self.mechanism.given_code(x, z)
-        curve = self.mechanism.curve(z) if self.one_cell_groups else None
-        if curve is not None:
+        if self.one_cell_groups and self.mechanism.by_own_value:
             # A group that is one cell of the table has the curve of the category that is present, at 1; where the
             # category does not matter, that of its first column.
-            logits = s.logits.clone()
+            logits, curve = s.logits.clone(), self.mechanism.curve()
+            flat = None if curve is None else curve.flat
             for group in self.one_cell_groups:
-                if curve.flat is None or not bool(curve.flat[group].all()):
+                if flat is None or not bool(flat[group].all()):
                     logits[..., group[0]] = (x[..., group] * s.logits[..., group]).sum(-1)
             s = Bernoulli(logits=logits, validate_args=False)
         return MaskGivenRow(s, self.active, self.n_inner if n_inner is None else n_inner, x.dtype, self.one_cell_groups)

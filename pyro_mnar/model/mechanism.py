@@ -36,6 +36,11 @@ class Mechanism(nn.Module, ABC):
         """p(s | x, z), which is p(s | x) unless the mechanism depends on the code z (K, n, L) too."""
         return self(x)
 
+    @property
+    def by_own_value(self) -> bool:
+        """Whether each cell goes missing by its own value (and the code) alone."""
+        return self.curve() is not None
+
     def curve(self, z: Tensor | None = None) -> Curve | None:
         """The mechanism as one curve per cell if it has that form, which allows exact marginalisation; else None.
 

@@ -32,6 +32,7 @@ from pyro_mnar.model.mechanism import Ignorable, Mechanism
 from pyro_mnar.model.networks import mlp
 from pyro_mnar.model.per_column import REST, PerColumn, declared_limits
 from pyro_mnar.model.self_masking import Direction, Nested, SelfMasking
+from pyro_mnar.model.units import in_original_units
 
 __all__ = [
     "Censored",
@@ -101,7 +102,9 @@ class Fixed(Mechanism):
 
     Either ``slope`` and ``threshold``: P(cell missing | x_j) = F(slope_j (x_j - threshold_j)), as for a detection limit
     or a saturating sensor; or ``probability``, any function from complete rows (..., p) in original units to the
-    probability (..., p) that each cell is OBSERVED. Units are converted in double precision.
+    probability (..., p) that each cell is OBSERVED. Units are converted in double precision. Where a column is modelled
+    on another scale (levels, bounds, piles, logarithms), x_mis is drawn, and goes back to its own units first. Labels
+    count by their codes 0, 1, ..., dates in days since 1970.
 
     Parameters
     ----------
@@ -147,27 +150,37 @@ class Fixed(Mechanism):
         ------
         InvalidInputError
             slope or threshold with a wrong number of entries, or that are no finite numbers; a probability of another
-            shape or outside [0, 1]; columns that are not modelled in their original unit.
+            shape or outside [0, 1].
         """
-        if columns.transformed:
-            name = columns.names[columns.transformed[0][0]]
-            raise InvalidInputError(
-                f"Fixed is in original units, but column {name!r} is modelled on another scale (its logarithm, say); "
-                "model it as it is (log_columns=None), or learn the mechanism"
-            )
-        # Plain attributes, not buffers, which are cast to single precision with the weights: 1e8 + 0.5 is not in it.
-        self._center, self._unit = torch.as_tensor(columns.center), torch.as_tensor(columns.scale)
+        # A plain attribute, no buffers, which are cast to single precision with the weights: 1e8 + 0.5 is not in it.
+        self._columns = columns
         if self.probability is not None:
             self._seen(torch.stack([torch.zeros(len(columns.names)), torch.ones(len(columns.names))]))
             return
-        slope, threshold = (_numbers(name, getattr(self, name), columns) for name in ("slope", "threshold"))
+        slope, threshold = self.given()
+        center, unit = torch.as_tensor(columns.center), torch.as_tensor(columns.scale)
+        for j, codes in enumerate(columns.codes):
+            if codes:
+                center, unit = center.clone(), unit.clone()
+                center[j], unit[j] = codes[0], codes[1] - codes[0]
         dtype = torch.get_default_dtype()
-        self.register_buffer("standard_slope", (slope * self._unit).to(dtype))
-        self.register_buffer("standard_intercept", (slope * (self._center - threshold)).to(dtype))
+        self.register_buffer("standard_slope", (slope * unit).to(dtype))
+        self.register_buffer("standard_intercept", (slope * (center - threshold)).to(dtype))
+
+    def given(self) -> tuple[Tensor, Tensor]:
+        """Slope and threshold in original units, float64, shape (p,) or (), as they were given; after :meth:`setup`."""
+        names = ("slope", "threshold")
+        slope, threshold = (_numbers(name, getattr(self, name), self._columns) for name in names)
+        return slope, threshold
+
+    @property
+    def by_own_value(self) -> bool:
+        """See :class:`Mechanism`."""
+        return self.probability is None
 
     def curve(self, z: Tensor | None = None) -> Curve | None:
         """See :class:`Mechanism`."""
-        if self.probability is not None:
+        if self.probability is not None or self._columns.transformed:
             return None
         return Curve(self.standard_slope, self.standard_intercept, self.link)
 
@@ -182,6 +195,10 @@ class Fixed(Mechanism):
         curve = self.curve()
         if curve is not None:
             return curve.bernoulli(x)
+        if self.probability is None:
+            slope, threshold = (value.to(x.device) for value in self.given())
+            t = (slope * (in_original_units(x, self._columns) - threshold)).to(x.dtype)
+            return Curve(torch.ones_like(t[..., :1]), torch.zeros_like(t[..., :1]), self.link).bernoulli(t)
         tiny = torch.finfo(x.dtype).tiny
         chance = self._seen(x).to(x.dtype).clamp(tiny, 1 - torch.finfo(x.dtype).eps)
         return Bernoulli(probs=chance, validate_args=False)
@@ -189,10 +206,7 @@ class Fixed(Mechanism):
     def _seen(self, x: Tensor) -> Tensor:
         """What ``probability`` says of standardised rows, checked."""
         assert self.probability is not None
-        # MPS alone has no double precision.
-        dtype = torch.float32 if x.device.type == "mps" else torch.float64
-        center, unit = self._center.to(x.device, dtype), self._unit.to(x.device, dtype)
-        chance = self.probability(x.to(dtype) * unit + center)
+        chance = self.probability(in_original_units(x, self._columns))
         if not isinstance(chance, Tensor) or chance.shape != x.shape:
             found = tuple(chance.shape) if isinstance(chance, Tensor) else type(chance).__name__
             raise InvalidInputError(

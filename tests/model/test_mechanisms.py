@@ -204,13 +204,6 @@ def test_fixed_takes_finite_numbers(slope: Any, threshold: Any, message: str) ->
         Fixed(slope=slope, threshold=threshold).setup(COLUMNS)
 
 
-def test_fixed_is_not_for_a_scale_of_another_kind() -> None:
-    X = np.exp(table(60))
-    imputer = small_imputer(mechanism=Fixed(slope=1.0, threshold=1.0), log_columns=[1])
-    with pytest.raises(InvalidInputError, match="'x1' is modelled on another scale"):
-        imputer.fit(X)
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
