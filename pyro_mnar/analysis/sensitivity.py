@@ -22,9 +22,11 @@ from sklearn.base import clone
 from pyro_mnar.analysis.pooling import pool
 from pyro_mnar.data.arguments import finite_number, whole_number
 from pyro_mnar.data.columns import FloatArray
+from pyro_mnar.data.kinds.schema import find_schema
+from pyro_mnar.data.raw import read_columns
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.imputer import MNARImputer
-from pyro_mnar.model.mechanisms import Censored, Given, SelfMasking
+from pyro_mnar.model.mechanisms import Censored, Given, Nested, SelfMasking, by_name
 
 #: From a completed table to a number, or to a number and its squared standard error.
 Quantity = Callable[[pd.DataFrame], Any]
@@ -54,18 +56,21 @@ def sweep(
     ----------
     estimator : MNARImputer
         Its settings are used; it need not be fitted, and is not changed. A
-        :class:`~pyro_mnar.model.mechanisms.SelfMasking` mechanism keeps its direction and link for the other columns, a
-        mapping of mechanisms those of the other columns; any other mechanism is replaced by SelfMasking().
+        :class:`~pyro_mnar.model.mechanisms.SelfMasking` mechanism keeps its direction and link for the other columns,
+        "auto" (:class:`~pyro_mnar.model.mechanisms.Nested`) the directions that it was told and the evidence that it
+        finds, a mapping of mechanisms those of the other columns; any other mechanism is replaced by SelfMasking().
     X : DataFrame or array-like
         The table, shape (n, p), NaN = missing.
     quantity : callable
         From a completed DataFrame (columns x0, x1, ... for an array) to a number, or to (number, squared standard
         error). For a number alone, its variance comes from 100 bootstrap samples of the rows of the completed table.
     column : str or sequence of str
-        The column or columns whose slope is fixed.
+        The column or columns whose slope is fixed: numbers, ordered levels, or two values. For labels without an order
+        see ``category`` of :func:`delta_adjustment`.
     slopes : sequence of float
-        Logits per standard deviation of the observed values; 0 is missing at random, positive where high values go
-        missing, negative where low ones do.
+        Logits per standard deviation of the observed values, on the scale on which the column is modelled (``schema_``;
+        between two values, per step from the first to the second); 0 is missing at random, positive where high values
+        go missing, negative where low ones do.
     n_imputations : int
         m, at least 2.
     level : float
@@ -84,13 +89,21 @@ def sweep(
     Raises
     ------
     InvalidInputError
-        An unknown column or fewer than two imputations.
+        An unknown column, one of labels without an order, or fewer than two imputations.
     """
     frame = _frame(X)
     fixed = [column] if isinstance(column, str) else list(column)
     for name in fixed:
         if name not in frame.columns:
             raise InvalidInputError(f"{name!r} is not a column; the columns are {list(frame.columns)}")
+    kinds = find_schema(read_columns(frame, estimator.missing_values, estimator), estimator.types).columns
+    for name in fixed:
+        kind = next(kind for kind in kinds if kind.name == name).kind
+        if kind in ("nominal", "identifier", "empty", "one-hot"):
+            raise InvalidInputError(
+                f"column {name!r} is of the kind {kind}, which has no order and so no slope; shift the odds of a level "
+                "instead: delta_adjustment(..., category=...)"
+            )
     n_imputations = whole_number("n_imputations", n_imputations, 2)
     slopes = [finite_number("slopes", slope) for slope in slopes]
     lines = []
@@ -109,12 +122,15 @@ def delta_adjustment(
     column: str | Mapping[str, float],
     deltas: Sequence[float],
     *,
+    category: Any = None,
     level: float = 0.95,
     random_state: int = 0,
 ) -> pd.DataFrame:
-    """Add delta to the imputed values of a column, and follow a quantity of interest.
+    """Add delta to the imputed values of a column, or to the log odds of one of its levels, and follow a quantity.
 
-    A pattern-mixture model: those who did not answer are delta higher than the imputation model says.
+    A pattern-mixture model: those who did not answer are delta higher than the imputation model says, or likelier to be
+    of one level: their odds of it are exp(delta) times those that the imputations give (the share of the level among a
+    cell's imputations; twenty of them or more). Imputed cells change as delta grows from 0, and none changes back.
 
     Parameters
     ----------
@@ -127,11 +143,13 @@ def delta_adjustment(
     column : str, or mapping from column to float
         The column that is shifted; a mapping shifts several, each by its factor times delta.
     deltas : sequence of float
-        Shifts in the column's own units (times the factors).
+        Shifts in the column's own units (times the factors); with ``category``, of log odds (nats).
+    category : object or None
+        A level of the column, as its cells hold it: labels, ordered levels, booleans, counts.
     level : float
         Probability of the intervals.
     random_state : int
-        Seed of the bootstrap of the quantity.
+        Seed of the bootstrap of the quantity, and of the cells that change their level.
 
     Returns
     -------
@@ -141,7 +159,8 @@ def delta_adjustment(
     Raises
     ------
     InvalidInputError
-        An unknown column, or fewer than two completed tables, or of another shape than ``X``.
+        An unknown column or category, a column of labels without a category, fewer than two completed tables, or tables
+        of another shape than ``X``.
 
     Examples
     --------
@@ -159,14 +178,87 @@ def delta_adjustment(
     for table in completed:
         if table.shape != X.shape:
             raise InvalidInputError(f"a completed table has shape {table.shape}, the table with holes {X.shape}")
-    lines = []
-    for delta in deltas:
-        shifted = [
-            table.assign(**{n: table[n].to_numpy() + X[n].isna().to_numpy() * (f * delta) for n, f in factors.items()})
+    if category is not None and not isinstance(column, str):
+        raise InvalidInputError(f"'category' is a level of one column; give 'column' as its name, not {column!r}")
+    if category is not None:
+        shift = _odds_shift(completed, X, str(column), category, random_state)
+        name = f"delta of the log odds of {column}={category}"
+    else:
+        shift, name = _value_shift(completed, X, factors), f"delta of {', '.join(factors)}"
+    lines = [_pooled(shift(float(delta)), quantity, level, random_state) for delta in deltas]
+    return pd.DataFrame(lines, index=pd.Index([float(d) for d in deltas], name=name))
+
+
+def _value_shift(
+    completed: Sequence[pd.DataFrame], X: pd.DataFrame, factors: Mapping[str, float]
+) -> Callable[[float], list[pd.DataFrame]]:
+    """From a delta to the tables with it added in missing cells."""
+    for name in factors:
+        dtype = completed[0][name].dtype
+        if not pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype):
+            raise InvalidInputError(
+                f"column {name!r} holds {dtype}, to which no number can be added; give the level whose odds are to "
+                "change: category=..."
+            )
+
+    def shifted(delta: float) -> list[pd.DataFrame]:
+        return [
+            table.assign(
+                **{
+                    name: table[name].to_numpy(dtype=float) + X[name].isna().to_numpy() * (factor * delta)
+                    for name, factor in factors.items()
+                }
+            )
             for table in completed
         ]
-        lines.append(_pooled(shifted, quantity, level, random_state))
-    return pd.DataFrame(lines, index=pd.Index([float(d) for d in deltas], name=f"delta of {', '.join(factors)}"))
+
+    return shifted
+
+
+def _odds_shift(
+    completed: Sequence[pd.DataFrame], X: pd.DataFrame, column: str, category: Any, seed: int
+) -> Callable[[float], list[pd.DataFrame]]:
+    """From a delta to the tables in which the log odds of a level are shifted by it in missing cells.
+
+    With p the share of the level among the m imputations of a cell, and p' that with the odds times exp(delta): of the
+    imputations that are another level, a share (p' - p) / (1 - p) takes this one; or of those of this level, a share
+    (p - p') / p takes another one that was imputed for the cell.
+    """
+    missing = X[column].isna().to_numpy()
+    cells = np.stack([table[column].to_numpy(dtype=object)[missing] for table in completed])
+    known = {*X[column].dropna(), *cells.ravel()}
+    if category not in known:
+        raise InvalidInputError(
+            f"{category!r} is no level of column {column!r}; its levels are {sorted(known, key=str)}"
+        )
+    generator = np.random.default_rng(seed)
+    chance, order = generator.random(cells.shape), generator.random(cells.shape)
+    hit = cells == category
+    share = hit.mean(0)
+    # For each cell one of its imputations that is another level, at random: where all are this one, it stays.
+    other = np.take_along_axis(cells, np.where(hit, -1.0, order).argmax(0)[None], 0)
+
+    def shifted(delta: float) -> list[pd.DataFrame]:
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            moved = share / (share + (1 - share) * np.exp(-delta))
+            moved = np.where((share == 0) | (share == 1), share, moved)
+            gains, losses = np.nan_to_num((moved - share) / (1 - share)), np.nan_to_num((share - moved) / share)
+        new = np.where(~hit & (chance < gains), _filled(category, cells.shape), cells)
+        new = np.where(hit & (chance < losses), other, new)
+        tables = []
+        for table, values in zip(completed, new, strict=True):
+            series = table[column].copy()
+            series[missing] = values
+            tables.append(table.assign(**{column: series}))
+        return tables
+
+    return shifted
+
+
+def _filled(value: Any, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    result = np.empty(shape, dtype=object)
+    result.fill(value)
+    return result
 
 
 def tipping_point(table: pd.DataFrame, reference: float = 0.0) -> float:
@@ -212,7 +304,7 @@ def _frame(X: npt.ArrayLike | pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(table, columns=[f"x{j}" for j in range(table.shape[1])])
 
 
-def _with_slope(mechanism: object, slope: dict[str, float]) -> Given:
+def _with_slope(mechanism: Given, slope: dict[str, float]) -> Given:
     if isinstance(mechanism, Censored):
         raise InvalidInputError("the mechanism is Censored: limits say why cells are missing, and nothing is varied")
     if isinstance(mechanism, Mapping):
@@ -222,6 +314,9 @@ def _with_slope(mechanism: object, slope: dict[str, float]) -> Given:
                     f"column {name!r} is censored: its limits say why its cells are missing; sweep another column"
                 )
         return {**mechanism, **{name: SelfMasking(slope=value) for name, value in slope.items()}}
+    mechanism = by_name(mechanism)
+    if isinstance(mechanism, Nested):
+        return Nested(mechanism.direction, slope)
     if not isinstance(mechanism, SelfMasking):
         return SelfMasking(slope=slope)
     return SelfMasking(direction=mechanism.direction, link=mechanism.link, slope=slope)
@@ -235,8 +330,10 @@ def _refitted(
     estimator: MNARImputer, frame: pd.DataFrame, mechanism: Given, m: int, seed: int
 ) -> tuple[list[pd.DataFrame], float]:
     """One imputed table from each of m fits to bootstrap samples, and the mean bound of those fits."""
-    # Slopes are per standard deviation of the observed values; another start has another unit for each slope.
-    model = clone(estimator).set_params(mechanism=mechanism, training__start="neutral")
+    model = clone(estimator).set_params(mechanism=mechanism)
+    if not isinstance(mechanism, Nested):
+        # Slopes are per standard deviation of the observed values; another start has another unit for each slope.
+        model.set_params(training__start="neutral")
     generator = np.random.default_rng(seed)
     completed, bounds = [], []
     for index in range(m):

@@ -162,6 +162,8 @@ class Nested(Mechanism):
     ----------
     direction
         As for :class:`SelfMasking`: these columns have a slope of their own from the start.
+    slope
+        As for :class:`SelfMasking`: slopes to hold fixed, for a sensitivity analysis, in these columns alone.
 
     References
     ----------
@@ -171,16 +173,19 @@ class Nested(Mechanism):
     believed: Tensor
 
     def __init__(
-        self, direction: Direction | Mapping[str, Direction] | Sequence[Direction | None] | None = None
+        self,
+        direction: Direction | Mapping[str, Direction] | Sequence[Direction | None] | None = None,
+        slope: float | Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
         self.direction = direction
-        self.own = SelfMasking(direction)
+        self.slope = slope
+        self.own = SelfMasking(direction, slope=slope)
 
     def setup(self, columns: ColumnInfo) -> None:
         """See :class:`Mechanism`; errors as for :class:`SelfMasking`."""
         self.own.setup(columns)
-        self.register_buffer("believed", self.own.sign != 0)
+        self.register_buffer("believed", (self.own.sign != 0) | self.own.slope_is_fixed)
 
     def setup_code(self, latent_dim: int) -> None:
         """See :class:`Mechanism`."""

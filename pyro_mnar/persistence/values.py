@@ -205,7 +205,8 @@ class Unpacker:
             raise FileFormatError(f"the manifest names the mechanism {name!r}, which this version does not have")
         cls = MECHANISMS[name]
         values = self.unpack(parameters)
-        if not isinstance(values, dict) or list(values) != constructor_parameters(cls):
+        # A parameter that is newer than the file has its default.
+        if not isinstance(values, dict) or not set(values) <= set(constructor_parameters(cls)):
             raise FileFormatError(f"the parameters of {name} in the manifest are not {constructor_parameters(cls)}")
         return cls(**values)
 

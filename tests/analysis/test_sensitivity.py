@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
 
+from pyro_mnar import MNARImputer
 from pyro_mnar.analysis.pooling import pool
 from pyro_mnar.analysis.sensitivity import delta_adjustment, sweep, tipping_point
 from pyro_mnar.errors import InvalidInputError
-from pyro_mnar.model.mechanisms import SelfMasking
+from pyro_mnar.model.mechanisms import Nested, SelfMasking
+from tests.support.estimators import small_imputer
 from tests.support.surveys import UNIT, imputer, survey
 
 # The fits are quick ones; a few rows with uneven weights are expected.
@@ -90,3 +94,112 @@ def test_bad_arguments_are_named() -> None:
         delta_adjustment([holed], holed, mean_income, "income", [0.0])
     with pytest.raises(InvalidInputError, match="shape"):
         delta_adjustment([holed, holed.iloc[:3]], holed, mean_income, "income", [0.0])
+
+
+def answers(n: int = 400) -> pd.DataFrame:
+    generator = np.random.default_rng(0)
+    z = generator.normal(size=n)
+    table = pd.DataFrame(
+        {
+            "city": np.array(["Lima", "Oslo", "Rome"])[np.clip(np.rint(1 + z), 0, 2).astype(int)],
+            "score": z + 0.5 * generator.normal(size=n),
+            "stars": np.clip(np.rint(3 + z), 1, 5),
+            "member": z + generator.normal(size=n) > 0,
+        }
+    )
+    return table.astype({"member": "boolean"}).mask(generator.random(table.shape) < 0.3)
+
+
+def share_of(column: str, level: object) -> Any:
+    return lambda table: ((table[column] == level).mean(), 1e-4)
+
+
+def test_the_odds_of_a_level_are_shifted_in_missing_cells_and_nowhere_else() -> None:
+    X, generator = answers(), np.random.default_rng(1)
+    missing = X["city"].isna()
+    n = int(missing.sum())
+    completed = []
+    for _ in range(200):
+        u = generator.random(n)
+        # The first half of the missing cells is Oslo with probability 0.2, the other with 0.5.
+        p = np.where(np.arange(n) < n // 2, 0.2, 0.5)
+        drawn = np.where(u < p, "Oslo", np.where(u < p + (1 - p) / 2, "Lima", "Rome"))
+        city = X["city"].copy()
+        city[missing] = drawn
+        completed.append(X.assign(city=city))
+    tables: list[pd.DataFrame] = []
+
+    def oslo(table: pd.DataFrame) -> tuple[float, float]:
+        tables.append(table)
+        return share_of("city", "Oslo")(table)  # type: ignore[no-any-return]
+
+    deltas = [-1.0, 0.0, 1.0]
+    found = delta_adjustment(completed, X, oslo, "city", deltas, category="Oslo")
+    assert found.index.name == "delta of the log odds of city=Oslo"
+    observed = (X["city"] == "Oslo").sum()
+    for delta in deltas:
+        p = np.array([0.2, 0.5])
+        moved = p * np.exp(delta) / (1 - p + p * np.exp(delta))
+        expected = (observed + missing.sum() * moved.mean()) / len(X)
+        assert found.loc[delta, "estimate"] == pytest.approx(expected, abs=0.01)
+    for table, before in zip(tables[200:400], completed, strict=True):
+        pd.testing.assert_frame_equal(table, before)
+    for table in tables:
+        pd.testing.assert_series_equal(table["city"][~missing], X["city"][~missing])
+        assert table["city"].isin(["Lima", "Oslo", "Rome"]).all()
+
+
+def test_levels_of_numbers_and_booleans_keep_their_type() -> None:
+    X = answers().astype({"stars": "Int64"})
+    completed = small_imputer(mechanism="ignorable").fit(X).multiple_impute(X, 5)
+    for column, level in (("stars", 5), ("member", True)):
+        kept: list[object] = []
+
+        def quantity(
+            table: pd.DataFrame, column: str = column, level: object = level, kept: list[object] = kept
+        ) -> tuple[float, float]:
+            kept.append(table[column].dtype)
+            return share_of(column, level)(table)  # type: ignore[no-any-return]
+
+        found = delta_adjustment(completed, X, quantity, column, [-20.0, 0.0, 3.0], category=level)
+        assert found["estimate"].is_monotonic_increasing and found["estimate"].nunique() == 3
+        assert set(kept) == {X[column].dtype}
+    shifted = delta_adjustment(completed, X, lambda t: (t["stars"].mean(), 0.1), "stars", [0.0, 1.0])
+    assert shifted.loc[1.0, "estimate"] - shifted.loc[0.0, "estimate"] == pytest.approx(X["stars"].isna().mean())
+
+
+def test_a_sweep_of_the_default_keeps_what_it_was_told() -> None:
+    X = answers()
+    model = small_imputer(mechanism=Nested(direction={"score": "high"}), max_iter=1)
+    seen: list[Any] = []
+    real = MNARImputer.fit
+
+    def fit(self: MNARImputer, X: Any, y: object = None) -> MNARImputer:
+        real(self, X, y)
+        seen.append(self)
+        return self
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MNARImputer, "fit", fit)
+        for name in ("stars", "member"):
+            table = sweep(model, X, share_of("city", "Oslo"), name, slopes=(0.0, 1.5), n_imputations=2)
+            assert table["estimate"].between(0, 1).all() and table["bound"].notna().all()
+    for number, fitted in enumerate(seen):
+        report = fitted.mechanism_report().set_index("feature")
+        swept, slope = ("stars", "member")[number // 4], (0.0, 0.0, 1.5, 1.5)[number % 4]
+        assert report.loc[swept, "slope_per_sd"] == pytest.approx(slope)
+        assert report.loc["score", "direction"] == "high" and report.loc["city", "evidence"] == "none"
+
+
+def test_a_column_of_labels_needs_its_level() -> None:
+    X = answers()
+    completed = [X.fillna({"city": "Oslo"}), X.fillna({"city": "Lima"})]
+    quantity = share_of("city", "Oslo")
+    with pytest.raises(InvalidInputError, match=r"'city' holds .*give the level whose odds"):
+        delta_adjustment(completed, X, quantity, "city", [0.0])
+    with pytest.raises(InvalidInputError, match=r"'Bonn' is no level of column 'city'; its levels are \['Lima'"):
+        delta_adjustment(completed, X, quantity, "city", [0.0], category="Bonn")
+    with pytest.raises(InvalidInputError, match="'category' is a level of one column"):
+        delta_adjustment(completed, X, quantity, {"city": 1.0}, [0.0], category="Oslo")
+    with pytest.raises(InvalidInputError, match="of the kind nominal, which has no order and so no slope"):
+        sweep(small_imputer(), X, quantity, "city")

@@ -43,7 +43,7 @@ class Finding(NamedTuple):
     direction : int
         +1 where high values are missing, -1 where low ones are, 0 where nothing is shown.
     kind : str
-        "cliff", "soft" or "none".
+        "cliff", "soft" or "none"; "given" where the slope was.
     log_odds : float
         Of the direction, on the tables on which the rule was made; infinite where it was told.
     reason : str
@@ -99,6 +99,12 @@ def start_nested(
     supports = list(columns.supports or (Support(),) * p)
     center, scale = columns.center.copy(), columns.scale.copy()
     slope, threshold, tails = np.zeros(p), np.zeros(p), list[LostTail]()
+    # A slope that the caller gave is per standard deviation of the observed values, and stays so.
+    given_slope = (mechanism.own.slope_is_fixed & (mechanism.own.fixed_slope != 0)).tolist()
+    findings = [
+        Finding(0, "given", np.inf, "its slope was given") if held else found
+        for found, held in zip(findings, mechanism.own.slope_is_fixed.tolist(), strict=True)
+    ]
     for j, found in enumerate(findings):
         if found.kind == "cliff" and (j in layout.continuous or j in piled):
             transforms[j], tail = _cut(table[:, j], found.direction > 0, transforms[j])
@@ -107,7 +113,9 @@ def start_nested(
             tails.append(LostTail(j, float(threshold[j]), found.direction, REACH_SPREAD[found.direction]))
             continue
         if j in layout.continuous or j in ordered:
-            supports[j] = _within(supports[j], table[:, j], REACH_SOFT if found.direction else REACH_AT_RANDOM)
+            supports[j] = _within(
+                supports[j], table[:, j], REACH_SOFT if found.direction or given_slope[j] else REACH_AT_RANDOM
+            )
         if found.direction:
             slope[j] = SOFT_SLOPE * found.direction
             # So that as many cells are missing as were.
