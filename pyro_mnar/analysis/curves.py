@@ -1,5 +1,7 @@
 """The learned chance that a cell is missing, as its value varies."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
@@ -10,7 +12,7 @@ from pyro_mnar.inference.posterior import Posterior
 
 
 def missing_probability(
-    estimator: JointEstimator, posterior: Posterior, n_rows: int, j: int, grid: FloatArray
+    estimator: JointEstimator, posterior: Posterior, n_rows: int, j: int | Sequence[int], grid: FloatArray
 ) -> FloatArray:
     """P(s_j = 0) with column j set to each value of the grid and the rest of the row left.
 
@@ -22,10 +24,10 @@ def missing_probability(
         Of the rows from which the other values are taken.
     n_rows : int
         How many of these rows.
-    j : int
-        The model's column.
+    j : int or sequence of int
+        The model's column, or those that stand for one cell of the table.
     grid : ndarray
-        Values of it, shape (g,), original units.
+        Values of it, shape (g,), or of them, (g, len(j)), original units.
 
     Returns
     -------
@@ -37,20 +39,21 @@ def missing_probability(
     InvalidInputError
         The model has no mechanism for the column.
     """
-    joint = estimator.joint_
-    if not joint.has_mask_term or not bool(joint.active[j]):
+    own = [j] if isinstance(j, int) else list(j)
+    joint, first = estimator.joint_, own[0]
+    if not joint.has_mask_term or not bool(joint.active[first]):
         raise InvalidInputError(
-            f"the model has no mechanism for column {estimator.columns_.names[j]!r}: it is ignorable or censored, or "
+            f"the model has no mechanism for column {estimator.columns_.names[first]!r}: it is ignorable or censored, or "
             "the column was complete in training"
         )
     like = next(joint.parameters())
     varied = np.repeat(posterior.mean()[:n_rows, None], len(grid), axis=1)
-    varied[..., j] = grid
+    varied[..., own] = grid.reshape(len(grid), len(own))
     # standardise knows tables of two dimensions only.
     standard = standardise(varied.reshape(-1, varied.shape[-1]), estimator.columns_).reshape(varied.shape)
     codes = posterior.codes(1, torch.Generator().manual_seed(0))[0, :n_rows, None]
     with torch.no_grad():
         x, z = torch.as_tensor(standard).to(like), codes.to(like).expand(-1, len(grid), -1)
-        observed = joint.mask_given_row(x, z, n_inner=1).bernoulli.probs[..., j]
+        observed = joint.mask_given_row(x, z, n_inner=1).bernoulli.probs[..., first]
     missing: FloatArray = (1 - observed).double().cpu().numpy()
     return missing

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -7,16 +8,21 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import StepPatch
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
+from pyro_mnar import MNARImputer
 from pyro_mnar.analysis import plots
 from pyro_mnar.analysis.plots import parts
+from pyro_mnar.datasets import make_mixed_survey
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.replicates import simulate
+from pyro_mnar.model.mechanisms import SelfMasking
+from tests.support.estimators import small_imputer
 from tests.support.surveys import NAMES, fitted, imputer, survey
 
 
@@ -348,3 +354,62 @@ def test_comparison_and_sensitivity_show_their_tables() -> None:
 def test_columns_can_be_given_by_position() -> None:
     _, holed = survey(0, N)
     assert plots.mechanism_curves(fitted(n=N), holed, 1).get_xlabel() == NAMES[1]
+
+
+@functools.cache
+def mixed() -> tuple[MNARImputer, pd.DataFrame, pd.DataFrame]:
+    survey, complete = make_mixed_survey(200)
+    return small_imputer(mechanism=SelfMasking(), start="neutral").fit(survey), survey, complete
+
+
+@pytest.mark.parametrize(
+    ("column", "levels"),
+    [
+        ("region", ["east", "north", "south", "west"]),
+        ("education", ["primary", "secondary", "college", "university"]),
+        ("satisfaction", ["1", "2", "3", "4", "5"]),
+        ("sex", ["female", "male"]),
+    ],
+)
+def test_levels_are_bars_with_their_names(column: str, levels: list[str]) -> None:
+    model, given, complete = mixed()
+    ax = plots.imputed_distribution(model, given, column, truth=complete, n_imputations=4)
+    observed, true, imputed = (
+        next(c for c in ax.containers if c.get_label() == name)
+        for name in ("observed", "true, missing cells", "imputed")
+    )
+    named = given[column].astype(object).map(str, na_action="ignore")
+    assert [bar.get_height() for bar in observed] == [int((named == level).sum()) for level in levels]
+    hidden = given[column].isna()
+    assert [bar.get_height() for bar in true] == [
+        (complete[column][hidden].map(str) == level).sum() for level in levels
+    ]
+    assert sum(bar.get_height() for bar in imputed) == pytest.approx(hidden.sum())
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == levels
+    checked = plots.ppc_observed(model, given, column, n_tables=20)
+    shares = next(c for c in checked.containers if c.get_label() == "data, observed")
+    assert sum(bar.get_height() for bar in shares) == pytest.approx(1.0)
+    assert [tick.get_text() for tick in checked.get_xticklabels()] == levels
+    curve = plots.mechanism_curves(model, given, column)
+    assert curve.lines[0].get_xdata().tolist() == list(range(len(levels)))
+    assert [tick.get_text() for tick in curve.get_xticklabels()] == levels
+
+
+def test_intervals_of_levels_have_their_names_and_labels_have_none() -> None:
+    model, given, complete = mixed()
+    ax = plots.imputation_intervals(model, given, "education", truth=complete)
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["primary", "secondary", "college", "university"]
+    with pytest.raises(InvalidInputError, match="'region' holds labels without an order"):
+        plots.imputation_intervals(model, given, "region")
+
+
+def test_the_curve_of_levels_is_that_of_the_report() -> None:
+    model, given, _ = mixed()
+    j, levels = model.columns_.names.index("satisfaction"), model.layout_.levels
+    scores = next(level.scores for level in levels if level.column == j)
+    curve = model.joint_.mechanism.curve()
+    assert curve is not None
+    with torch.no_grad():
+        expected = curve.at(torch.tensor([j])).log_missing(torch.tensor(scores)).exp()
+    drawn = plots.mechanism_curves(model, given, "satisfaction").lines[0].get_ydata()
+    np.testing.assert_allclose(drawn, expected, atol=1e-6)

@@ -5,7 +5,20 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from pyro_mnar.analysis.checks import summarise
-from pyro_mnar.analysis.plots.parts import DATA, LIMIT, MODEL, OBSERVED, WRONG, axes, bins, legend, position, wrapped
+from pyro_mnar.analysis.plots.parts import (
+    DATA,
+    LIMIT,
+    MODEL,
+    OBSERVED,
+    WRONG,
+    axes,
+    bins,
+    counts_of,
+    legend,
+    name_levels,
+    shown,
+    wrapped,
+)
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.base import JointEstimator
 from pyro_mnar.estimators.replicates import Codes, simulate
@@ -83,19 +96,32 @@ def ppc_observed(
     Returns
     -------
     Axes
-        Histogram of the data; the band holds 90 % of the simulated tables' histograms, bin by bin.
+        Histogram of the data; the band holds 90 % of the simulated tables' histograms, bin by bin. For levels and
+        labels bars, with the share of each in 90 % of the simulated tables.
     """
     ax = axes(ax)
     simulated = simulate(estimator, X, n_tables, codes, random_state)
-    j = position(column, simulated.names)
-    data = simulated.table[:, j]
+    of = shown(estimator, column)
+    data = of.values(simulated.table)
     data = data[~np.isnan(data)]
-    if j in simulated.censored:
+    if of.columns[0] in simulated.censored:
         raise InvalidInputError(
-            f"column {simulated.names[j]!r} is censored: what limits other rows would have is not in the model, so its "
+            f"column {of.name!r} is censored: what limits other rows would have is not in the model, so its "
             "observed values cannot be simulated; show another column"
         )
-    x, observed = simulated.values[..., j], simulated.observed[..., j]
+    x, observed = of.values(simulated.values), simulated.observed[..., of.columns[0]]
+    if of.labels is not None:
+        n_levels = len(of.labels)
+        ax.bar(range(n_levels), counts_of(data, n_levels) / len(data), 0.8, color=OBSERVED, label="data, observed")
+        counts = np.array([counts_of(row[mask], n_levels) for row, mask in zip(x, observed, strict=True)])
+        low, middle, high = np.quantile(counts / counts.sum(1, keepdims=True).clip(1), [0.05, 0.5, 0.95], axis=0)
+        places, ends = np.arange(n_levels), [middle - low, high - middle]
+        label = "model after selection, 90 %"
+        ax.errorbar(places, middle, ends, fmt="_", color=MODEL, capsize=4, label=label)
+        ax.set(xlabel=wrapped(of.name, 60), ylabel="share")
+        legend(ax)
+        name_levels(ax, of.labels)
+        return ax
     low, high = np.quantile(x[observed], [0.001, 0.999])
     edges = bins(np.concatenate([data, x[0][observed[0]].clip(min(low, data.min()), max(high, data.max()))]))
     drawn = np.array([np.histogram(row[mask], edges, density=True)[0] for row, mask in zip(x, observed, strict=True)])
@@ -103,7 +129,7 @@ def ppc_observed(
     band = np.quantile(drawn, [0.05, 0.95], axis=0)
     ax.stairs(band[1], edges, baseline=band[0], fill=True, color=MODEL, alpha=0.4, label="model after selection, 90 %")
     ax.stairs(np.median(drawn, 0), edges, color=MODEL)
-    ax.set(xlabel=wrapped(simulated.names[j], 60), ylabel="density")
+    ax.set(xlabel=wrapped(of.name, 60), ylabel="density")
     legend(ax)
     return ax
 

@@ -1,5 +1,7 @@
 """What was filled in, and where."""
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +16,15 @@ from pyro_mnar.analysis.plots.parts import (
     IMPUTED,
     OBSERVED,
     TRUE,
+    Shown,
     axes,
     bins,
+    counts_of,
     inches,
     legend,
+    name_levels,
     position,
+    shown,
     wrapped,
 )
 from pyro_mnar.data.columns import FloatArray
@@ -46,7 +52,7 @@ def imputed_distribution(
     column : str or int
         The column.
     truth : array-like or None
-        The complete table, shape (n, p), where it is known.
+        The complete table, as ``X``, where it is known.
     n_imputations : int
         Imputed tables (draws, not means: means are too narrow) that are put together.
     ax : Axes or None
@@ -55,7 +61,8 @@ def imputed_distribution(
     Returns
     -------
     Axes
-        Histograms scaled to the number of rows, so that observed and imputed areas add up to the column.
+        Histograms scaled to the number of rows, so that observed and imputed areas add up to the column; bars for
+        levels and labels.
 
     Raises
     ------
@@ -63,22 +70,38 @@ def imputed_distribution(
         An unknown column, one without a missing cell, or a truth of another shape.
     """
     ax = axes(ax)
-    j, table, hidden = _holes(estimator, X, column)
-    drawn = estimator.posterior(X).sample(n_imputations)[:, hidden, j].ravel()
-    samples = {"observed": table[~hidden, j], "imputed": drawn}
-    true = _truth(truth, table)
+    of, values, hidden = _holes(estimator, X, column)
+    samples = {"observed": values[~hidden]}
+    true = _truth(estimator, truth, X)
     if true is not None:
-        samples["true, missing cells"] = true[hidden, j]
-    edges = bins(*samples.values())
-    heights = {name: np.histogram(values, edges)[0].astype(float) for name, values in samples.items()}
+        samples["true, missing cells"] = of.values(true)[hidden]
+    samples["imputed"] = of.values(estimator.posterior(X).sample(n_imputations)[:, hidden]).ravel()
+    if of.labels is None:
+        edges = bins(*samples.values())
+        heights = {name: np.histogram(sample, edges)[0].astype(float) for name, sample in samples.items()}
+    else:
+        edges = []
+        heights = {name: counts_of(sample, len(of.labels)) for name, sample in samples.items()}
     heights["imputed"] /= n_imputations
-    ax.stairs(heights["observed"], edges, fill=True, color=OBSERVED, label="observed")
-    if true is not None:
-        ax.stairs(heights["true, missing cells"], edges, fill=True, color=TRUE, alpha=0.8, label="true, missing cells")
-    ax.stairs(heights["imputed"], edges, color=IMPUTED, linewidth=1.8, label="imputed")
-    ax.set(xlabel=wrapped(estimator.columns_.names[j], 60), ylabel="rows")
+    for name, height in heights.items():
+        look = _LOOKS[name]
+        if of.labels is None:
+            ax.stairs(height, edges, label=name, **look)
+        else:
+            bar = {"edgecolor" if key == "color" and not look["fill"] else key: value for key, value in look.items()}
+            ax.bar(range(len(height)), height, 0.8, label=name, **bar)
+    ax.set(xlabel=wrapped(of.name, 60), ylabel="rows")
     legend(ax)
+    if of.labels is not None:
+        name_levels(ax, of.labels)
     return ax
+
+
+_LOOKS: dict[str, dict[str, Any]] = {
+    "observed": {"fill": True, "color": OBSERVED},
+    "true, missing cells": {"fill": True, "color": TRUE, "alpha": 0.8},
+    "imputed": {"fill": False, "color": IMPUTED, "linewidth": 1.8},
+}
 
 
 def imputation_intervals(
@@ -111,20 +134,27 @@ def imputation_intervals(
         it.
     """
     ax = axes(ax)
-    j, table, hidden = _holes(estimator, X, column)
-    low, middle, high = estimator.posterior(X).quantile([(1 - level) / 2, 0.5, (1 + level) / 2])[:, hidden, j]
+    of, _, hidden = _holes(estimator, X, column)
+    if not of.ordered:
+        raise InvalidInputError(
+            f"column {of.name!r} holds labels without an order, which have no interval; see imputed_distribution"
+        )
+    quantiles = estimator.posterior(X).quantile([(1 - level) / 2, 0.5, (1 + level) / 2])
+    low, middle, high = of.values(quantiles[:, hidden])
     order = np.argsort(middle)
     shown = order[np.unique(np.linspace(0, len(order) - 1, min(max_cells, len(order))).astype(int))]
     places = np.arange(len(shown))
     ax.vlines(places, low[shown], high[shown], color=IMPUTED, alpha=0.6, label=f"{100 * level:.0f} % interval")
     ax.plot(places, middle[shown], "_", color=IMPUTED, label="median")
-    true = _truth(truth, table)
+    true = _truth(estimator, truth, X)
     if true is not None:
-        values = true[hidden, j]
+        values = of.values(true)[hidden]
         ax.plot(places, values[shown], "o", markersize=4, color=TRUE, markeredgecolor=DATA, label="true")
         ax.set_title(f"{100 * ((low <= values) & (values <= high)).mean():.0f} % of the true values inside")
-    ax.set(xlabel="missing cells, by median", ylabel=wrapped(estimator.columns_.names[j], 40), xticks=[])
+    ax.set(xlabel="missing cells, by median", ylabel=wrapped(of.name, 40), xticks=[])
     legend(ax)
+    if of.labels is not None:
+        name_levels(ax, of.labels, "y")
     return ax
 
 
@@ -244,20 +274,20 @@ def latent(
 
 def _holes(
     estimator: JointEstimator, X: npt.ArrayLike, column: str | int
-) -> tuple[int, FloatArray, npt.NDArray[np.bool_]]:
-    """The column's index, the table, and which of the column's cells are missing."""
-    table = estimator.table(X)
-    j = position(column, estimator.columns_.names)
-    hidden = np.isnan(table[:, j])
+) -> tuple[Shown, FloatArray, npt.NDArray[np.bool_]]:
+    """The column, its values (places of levels), and which of its cells are missing."""
+    of = shown(estimator, column)
+    values = of.values(estimator.table(X))
+    hidden = np.isnan(values)
     if not hidden.any():
-        raise InvalidInputError(f"column {estimator.columns_.names[j]!r} has no missing cell to show")
-    return j, table, hidden
+        raise InvalidInputError(f"column {of.name!r} has no missing cell to show")
+    return of, values, hidden
 
 
-def _truth(truth: npt.ArrayLike | None, table: FloatArray) -> FloatArray | None:
+def _truth(estimator: JointEstimator, truth: npt.ArrayLike | None, X: npt.ArrayLike) -> FloatArray | None:
+    """The true values of the model's columns, original units, shape (n, p)."""
     if truth is None:
         return None
-    true = np.asarray(truth, dtype=float)
-    if true.shape != table.shape:
-        raise InvalidInputError(f"truth has shape {true.shape}, the table {table.shape}; give one value per cell")
-    return true
+    if np.shape(truth) != np.shape(X):
+        raise InvalidInputError(f"truth has shape {np.shape(truth)}, the table {np.shape(X)}; give one value per cell")
+    return estimator.table(truth) if isinstance(truth, pd.DataFrame) else np.asarray(truth, dtype=float)

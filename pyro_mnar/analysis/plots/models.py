@@ -19,7 +19,8 @@ from pyro_mnar.analysis.plots.parts import (
     WRONG,
     axes,
     legend,
-    position,
+    name_levels,
+    shown,
     wrapped,
 )
 from pyro_mnar.estimators.base import JointEstimator
@@ -82,9 +83,9 @@ def mechanism_curves(
     Returns
     -------
     Axes
-        One line per estimator: the mean over rows, with a band that holds 90 % of the rows where their other values
-        matter. The shaded range is that of the observed values: outside it the curve rests on the model alone. The
-        dotted line is the column's missing rate.
+        One line per estimator, with points for levels and labels: the mean over rows, with a band that holds 90 % of
+        the rows where their other values matter. The shaded range is that of the observed values: outside it the curve
+        rests on the model alone. The dotted line is the column's missing rate.
 
     Raises
     ------
@@ -98,23 +99,29 @@ def mechanism_curves(
     fitted = list(named.values())
     ax = axes(ax)
     first = fitted[0]
-    j = position(column, first.columns_.names)
-    table = first.table(X)
-    seen = table[:, j][~np.isnan(table[:, j])]
+    of = shown(first, column)
+    table = of.values(first.table(X))
+    seen = table[~np.isnan(table)]
     posteriors = [estimator.posterior(X) for estimator in fitted]
-    values = np.concatenate([seen, *(posterior.mean()[:, j] for posterior in posteriors)])
-    grid = np.linspace(values.min(), values.max(), 200)
-    ax.axvspan(seen.min(), seen.max(), color=OBSERVED, alpha=0.5, linewidth=0, label="observed values")
+    if of.labels is None:
+        values = np.concatenate([seen, *(posterior.mean()[:, of.columns[0]] for posterior in posteriors)])
+        grid = np.linspace(values.min(), values.max(), 200)
+        settings, marker = grid[:, None], ""
+        ax.axvspan(seen.min(), seen.max(), color=OBSERVED, alpha=0.5, linewidth=0, label="observed values")
+    else:
+        grid, settings, marker = np.arange(len(of.labels), dtype=float), of.levels, "o"
     for index, (estimator, posterior) in enumerate(zip(fitted, posteriors, strict=True)):
-        curves = missing_probability(estimator, posterior, n_rows, j, grid)
-        color = SEVERAL[index % len(SEVERAL)]
-        ax.plot(grid, curves.mean(0), color=color, linestyle=DASHES[index % len(DASHES)], label=labels[index])
+        curves = missing_probability(estimator, posterior, n_rows, of.columns, settings)
+        color, dash = SEVERAL[index % len(SEVERAL)], DASHES[index % len(DASHES)]
+        ax.plot(grid, curves.mean(0), color=color, linestyle=dash, marker=marker, label=labels[index])
         low, high = np.quantile(curves, [0.05, 0.95], axis=0)
         if (high - low).max() > 1e-6:
             ax.fill_between(grid, low, high, color=color, alpha=0.2, linewidth=0)
-    ax.axhline(np.isnan(table[:, j]).mean(), color=LIMIT, linestyle=":", label="missing rate")
-    ax.set(xlabel=wrapped(first.columns_.names[j], 60), ylabel="P(missing)", ylim=(-0.02, 1.02))
+    ax.axhline(np.isnan(table).mean(), color=LIMIT, linestyle=":", label="missing rate")
+    ax.set(xlabel=wrapped(of.name, 60), ylabel="P(missing)", ylim=(-0.02, 1.02))
     legend(ax)
+    if of.labels is not None:
+        name_levels(ax, of.labels)
     return ax
 
 

@@ -6,6 +6,7 @@ what is known, blue for what the model says, orange for the model that takes val
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,6 +14,7 @@ from matplotlib.axes import Axes
 
 from pyro_mnar.data.columns import FloatArray
 from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.estimators.base import JointEstimator
 
 OBSERVED = "0.85"
 TRUE = "0.55"
@@ -101,6 +103,82 @@ def position(column: str | int, names: Sequence[str]) -> int:
     if isinstance(column, int | np.integer) and 0 <= column < len(names):
         return int(column)
     raise InvalidInputError(f"{column!r} is not a column; the columns are {list(names)}")
+
+
+class Shown(NamedTuple):
+    """A column of the table as pictures show it: numbers, or levels by their place.
+
+    Attributes
+    ----------
+    name : str
+        Of the column.
+    columns : list of int
+        Those of the model's columns that stand for it.
+    labels : list of str or None
+        Names of its levels; None for numbers.
+    levels : ndarray
+        What the model's columns hold at each level, original units, shape (C, len(columns)); (0, 1) for numbers.
+    ordered : bool
+        Whether its values have an order.
+    """
+
+    name: str
+    columns: list[int]
+    labels: list[str] | None
+    levels: FloatArray
+    ordered: bool = True
+
+    def values(self, table: FloatArray) -> FloatArray:
+        """Numbers, or the places of levels, of tables (..., p): shape (...), NaN where missing."""
+        own = table[..., self.columns]
+        if self.labels is None:
+            return own[..., 0]
+        nearest = np.abs(own[..., None, :] - self.levels).sum(-1).argmin(-1)
+        return np.where(np.isnan(own).any(-1), np.nan, nearest)
+
+
+def shown(estimator: JointEstimator, column: str | int) -> Shown:
+    """How a column of the table is shown, given by its name, or a column of the model by its name or index.
+
+    Raises
+    ------
+    InvalidInputError
+        There is no such column.
+    """
+    schema, info = estimator._schema, estimator.columns_
+    starts = schema.starts()
+    kinds = {str(schema.columns[j].name): (schema.columns[j], start) for j, start in starts.items()}
+    if isinstance(column, str) and column in kinds and kinds[column][0].kind == "nominal":
+        kind, start = kinds[column]
+        own = list(range(start, start + kind.width))
+        return Shown(column, own, [str(label) for label in kind.labels], np.eye(kind.width), False)
+    j = position(column, info.names)
+    of = kinds[info.names[j]][0] if info.names[j] in kinds else None
+    labels = [str(label) for label in of.labels] if of is not None else []
+    if j in estimator.layout_.discrete:
+        two = ["False", "True"] if of is not None and of.holds == "boolean" else ["0", "1"]
+        return Shown(info.names[j], [j], labels or two, np.array([[0.0], [1.0]]))
+    for levels in estimator.layout_.levels:
+        if levels.column == j:
+            names = labels or [f"{value:g}" for value in levels.values]
+            return Shown(info.names[j], [j], names, np.array(levels.values)[:, None])
+    return Shown(info.names[j], [j], None, np.zeros((0, 1)))
+
+
+def counts_of(codes: FloatArray, n_levels: int) -> FloatArray:
+    """How many of these places of levels are each level, shape (C,); NaN is none."""
+    found = np.bincount(codes[~np.isnan(codes)].astype(int), minlength=n_levels)
+    return found.astype(float)
+
+
+def name_levels(ax: Axes, labels: Sequence[str], axis: str = "x") -> None:
+    """The levels' names at their places, no more than there is room for."""
+    width, height = inches(ax)
+    longest = max(map(len, labels))
+    room = width / (CHARACTER * (longest + 1)) if axis == "x" else height / 0.25
+    step = max(1, int(np.ceil(len(labels) / max(room, 1.0))))
+    set_ticks = ax.set_xticks if axis == "x" else ax.set_yticks
+    set_ticks(range(0, len(labels), step), [wrapped(label, 16) for label in labels[::step]])
 
 
 def bins(*samples: FloatArray, most: int = 40) -> list[float]:
