@@ -11,12 +11,11 @@ import torch
 from scipy.special import expit, logsumexp, ndtr
 from scipy.stats import norm
 
-from pyro_mnar import MNARImputer
 from pyro_mnar.data.columns import ColumnInfo, Support
 from pyro_mnar.data.transforms import Identity, Log, Logit, Tabulated, WithAtoms
-from pyro_mnar.model.likelihoods import AtomRows, BernoulliRows, LevelRows
 from pyro_mnar.model.mechanisms import Fixed
 from tests.support.estimators import small_imputer
+from tests.support.possible import possible_values
 
 TRANSFORMS = (
     Identity(),
@@ -107,10 +106,9 @@ def test_evidence_agrees_with_quadrature_and_enumeration_in_the_columns_own_unit
     with torch.no_grad():
         given_z = joint.rows_given_code(torch.as_tensor(z)[:, None, None].expand(-1, len(rows), -1))
         total = given_z.observed_part(batch.observed).log_prob(batch.x).numpy()
-        parts = {int(block.columns[0]): block.rows for block in given_z.blocks}
-        assert sorted(parts) == [0, 1, 2, 3]
         for j in range(4):
-            values, log_p = _possible(parts[j], imputer, j)
+            values, log_p = possible_values(given_z, imputer, j)
+            values = values + (j == 3)
             log_s = -np.logaddexp(0, -slope[j] * (values - threshold[j]))
             missing = logsumexp(log_p + log_s, axis=-1)
             with np.errstate(invalid="ignore"):
@@ -122,25 +120,3 @@ def test_evidence_agrees_with_quadrature_and_enumeration_in_the_columns_own_unit
     np.testing.assert_allclose(report["threshold"], threshold)
     np.testing.assert_allclose(report["slope"], slope)
     assert "levels 4 and 5 are likely missing" in report["words"][1]
-
-
-def _possible(rows: Any, imputer: MNARImputer, j: int) -> tuple[np.ndarray, np.ndarray]:
-    """Values of column j in its own units, and their log probabilities given z: shape (K, n, V) both."""
-    info = imputer.columns_
-    if isinstance(rows, LevelRows):
-        log_p = rows.log_probability[..., 0, :].numpy()
-        return np.broadcast_to(imputer.layout_.levels[0].values, log_p.shape), log_p
-    if isinstance(rows, BernoulliRows):
-        logits = rows.logits[..., 0].numpy()
-        log_p = np.stack([-np.logaddexp(0, logits), -np.logaddexp(0, -logits)], -1)
-        return np.broadcast_to([1.0, 2.0], log_p.shape), log_p
-    normal = rows.rest if isinstance(rows, AtomRows) else rows
-    nodes, weights = np.polynomial.hermite_e.hermegauss(80)
-    u = normal.loc[..., :1].numpy() + normal.scale[..., :1].numpy() * nodes
-    values = info.transforms[j].inverse(info.center[j] + info.scale[j] * u)
-    log_p = np.broadcast_to(np.log(weights / weights.sum()), values.shape)
-    if isinstance(rows, AtomRows):
-        share = rows.log_share[..., 0, :].numpy()
-        zero = np.zeros((*values.shape[:-1], 1))
-        return np.concatenate([values, zero], -1), np.concatenate([log_p + share[..., :1], share[..., 1:]], -1)
-    return values, log_p
