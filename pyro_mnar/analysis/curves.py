@@ -43,8 +43,8 @@ def missing_probability(
     joint, first = estimator.joint_, own[0]
     if not joint.has_mask_term or not bool(joint.active[first]):
         raise InvalidInputError(
-            f"the model has no mechanism for column {estimator.columns_.names[first]!r}: it is ignorable or censored, or "
-            "the column was complete in training"
+            f"the model has no mechanism for column {estimator.columns_.names[first]!r}: it is ignorable or "
+            "censored, or the column was complete in training"
         )
     like = next(joint.parameters())
     varied = np.repeat(posterior.mean()[:n_rows, None], len(grid), axis=1)
