@@ -8,14 +8,15 @@ PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check install 
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4
 
 # Test processes run side by side, so each keeps to one thread.
-test test-slow notebooks: export OMP_NUM_THREADS = 1
+test test-slow test-browser notebooks: export OMP_NUM_THREADS = 1
 
-.PHONY: help demo test test-slow lint notebooks bench clean
+.PHONY: help demo test test-slow test-browser lint notebooks bench clean
 
 help:
 	@echo "make demo       install, then impute a real data set and print the table (demo/)"
 	@echo "make test       install, then lint, types and the fast tests"
 	@echo "make test-slow  the heavy statistical checks and fault loops"
+	@echo "make test-browser  the page of an assessment in a real browser (make test has it too, where there is one)"
 	@echo "make lint       ruff and mypy only"
 	@echo "make notebooks  execute every notebook in place"
 	@echo "make bench      measure against another implementation"
@@ -34,6 +35,11 @@ test: lint
 
 test-slow: $(VENV)/.dev
 	PYRO_MNAR_RECORD=results/validation $(PYTEST) -m slow
+
+test-browser: $(VENV)/.dev
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || \
+	  { echo "no browser: install Chromium (on Debian: apt-get install chromium)"; exit 1; }
+	$(PYTEST) tests/browser
 
 notebooks: $(VENV)/.dev
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb
