@@ -44,7 +44,7 @@ WITHOUT_DIRECTION = ("mcar", "mar", "muzellec", "both-tails")
 
 QUICK_ROWS = 100
 QUICK_TABLES, QUICK_MASKS = ("banknote", "health"), ("mcar", "hard-high", "soft-low")
-QUICK_METHODS = ("mean", "knn", "mice", "ignorable", "self-masking")
+QUICK_METHODS = ("mean", "knn", "mice", "ignorable", "self-masking", "auto")
 _QUICK: Settings = {"max_iter": 5, "n_draws_posterior": 100}
 
 
