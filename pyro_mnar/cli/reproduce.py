@@ -141,6 +141,26 @@ def mixed(
     _say_written(out, written)
 
 
+def mechanisms(
+    data: Annotated[Path | None, typer.Option(help="Folder with the original data files.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("results/mechanisms"),
+    quick: Quick = False,
+    cases: Part = None,
+    methods: Part = None,
+    seeds: Part = None,
+    workers: Workers = None,
+) -> None:
+    """Detection limits that differ between two laboratories, on five columns of public tables: every method.
+
+    Run in pieces with --cases, --methods and --seeds; table and picture are made of all finished rows.
+    """
+    from pyro_mnar.studies.limits.study import reproduce_mechanisms
+
+    part = {"cases": _names(cases), "methods": _names(methods)}
+    written = reproduce_mechanisms(out, quick=quick, seeds=_numbers(seeds), data_home=data, workers=workers, **part)
+    _say_written(out, written)
+
+
 def _say_written(out: Path, written: list[Path]) -> None:
     from rich.console import Console
 
@@ -161,7 +181,7 @@ def _numbers(text: str | None) -> list[int] | None:
         raise InvalidInputError(f"seeds are {text!r}; give whole numbers with commas between them") from None
 
 
-STUDIES = (uci, images, celeba, supervised, field, mixed)
+STUDIES = (uci, images, celeba, supervised, field, mixed, mechanisms)
 
 reproduce = typer.Typer(
     name="reproduce",

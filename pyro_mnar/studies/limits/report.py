@@ -1,0 +1,91 @@
+"""From finished rows to the study's table and picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from pyro_mnar.studies.limits.design import CASES, METHODS
+from pyro_mnar.studies.records import write_whole
+from pyro_mnar.studies.study import Record
+
+SCORES = ("rmse", "crps", "cover", "bias_mean", "bias_slope", "seconds")
+NAMED = {
+    "half": "limit / 2",
+    "root2": "limit / sqrt(2)",
+    "ros": "order statistics",
+    "lognormal": "log-normal, maximum likelihood",
+    "censored": "this package, Censored",
+}
+_COLOURS = ("#BBBBBB", "#888888", "#CC79A7", "#56B4E9", "#E69F00")
+
+
+def write_tables(records: Sequence[Record], folder: Path) -> list[Path]:
+    """Write cells.csv, table.md and errors.png of what the records hold, and give their paths."""
+    means = cells(records)
+    write_whole(folder / "cells.csv", lambda path: means.to_csv(path, index=False, float_format="%.4g"))
+    write_whole(folder / "table.md", lambda path: path.write_text(markdown(means), encoding="utf-8"))
+    write_whole(folder / "errors.png", lambda path: draw_errors(means, path))
+    return [folder / name for name in ("cells.csv", "table.md", "errors.png")]
+
+
+def cells(records: Sequence[Record]) -> pd.DataFrame:
+    """Means over seeds, one line per column, quantile and method."""
+    lines = pd.DataFrame([{**record.spec, **record.result} for record in records])
+    lines = lines.astype({score: float for score in SCORES})
+    grouped = lines.groupby(["case", "quantile", "method"])
+    means = grouped[list(SCORES)].mean().reset_index()
+    return means.assign(n_seeds=grouped["seed"].nunique().to_numpy())
+
+
+def markdown(means: pd.DataFrame) -> str:
+    """A table of means over columns and quantiles of each method, then RMSE by column and quantile."""
+    methods = [method for method in METHODS if method in set(means["method"])]
+    text = [
+        "| method | RMSE (sd) | CRPS (sd) | cover of 90 % | bias of mean (sd) | bias of slope | seconds |",
+        "|---" * 7 + "|",
+    ]
+    for method in methods:
+        own = means[means["method"] == method]
+        size = own.assign(bias_mean=own["bias_mean"].abs(), bias_slope=own["bias_slope"].abs())[list(SCORES)].mean()
+        cover = "-" if np.isnan(size["cover"]) else f"{size['cover']:.2f}"
+        text.append(
+            f"| {NAMED[method]} | {size['rmse']:.3f} | {size['crps']:.3f} | {cover} | {size['bias_mean']:.3f} | "
+            f"{100 * size['bias_slope']:.1f} % | {size['seconds']:.1f} |"
+        )
+    text += ["", "RMSE on the censored cells, standard deviations of the column:", ""]
+    text += [
+        "| column, quantile | " + " | ".join(NAMED[method] for method in methods) + " |",
+        "|---" * (len(methods) + 1) + "|",
+    ]
+    table = means.pivot_table(index=["case", "quantile"], columns="method", values="rmse")
+    for place in range(len(table)):
+        row = table.iloc[place]
+        shown = [f"**{row[m]:.3f}**" if row[m] == row.min() else f"{row[m]:.3f}" for m in methods]
+        text.append("| " + ", ".join(map(str, table.index[place])) + " | " + " | ".join(shown) + " |")
+    return "\n".join(text) + "\n"
+
+
+def _line(words: Sequence[str]) -> str:
+    return "| " + " | ".join(words) + " |"
+
+
+def draw_errors(means: pd.DataFrame, path: Path) -> None:
+    """RMSE of each method on each column, over the quantile at which the limit lies."""
+    cases = [case for case in CASES if case in set(means["case"])]
+    figure = Figure(figsize=(2.6 * len(cases) + 0.6, 3.0), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, len(cases), squeeze=False)[0]
+    for ax, case in zip(axes, cases, strict=True):
+        for method, colour in zip(METHODS, _COLOURS, strict=True):
+            own = means[(means["case"] == case) & (means["method"] == method)].sort_values("quantile")
+            ax.plot(own["quantile"], own["rmse"], "o-", color=colour, label=NAMED[method], markersize=4)
+        ax.set(title=case, xlabel="quantile of the limit", ylim=(0, None))
+    axes[0].set_ylabel("RMSE below the limit (sd)")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False, fontsize=8)
+    figure.savefig(path, dpi=120, format="png")
