@@ -319,6 +319,10 @@ def _with_slope(mechanism: Given, slope: dict[str, float]) -> Given:
         return Nested(mechanism.direction, slope)
     if not isinstance(mechanism, SelfMasking):
         return SelfMasking(slope=slope)
+    if mechanism.shape != "one-sided":
+        raise InvalidInputError(
+            f"the mechanism is SelfMasking(shape={mechanism.shape!r}), which has no slope to hold; give a one-sided one"
+        )
     return SelfMasking(direction=mechanism.direction, link=mechanism.link, slope=slope)
 
 

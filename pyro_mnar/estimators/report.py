@@ -20,12 +20,13 @@ from pyro_mnar.estimators.sentences import (
     words_for_atom,
     words_for_curve,
     words_for_dates,
+    words_for_ends,
     words_for_labels,
     words_for_levels,
     words_for_row,
 )
 from pyro_mnar.estimators.start.nested import Finding
-from pyro_mnar.model.curve import Curve, logistic_slope
+from pyro_mnar.model.curve import NO_GAP, Curve, logistic_slope
 from pyro_mnar.model.joint import Joint
 from pyro_mnar.model.mechanisms import Fixed
 
@@ -175,6 +176,8 @@ def _line(column: Column, curve: Curve, columns: ColumnInfo) -> _Line:
     if kind.kind in ("binary", "one-hot"):
         words = words_for_labels(name, column.labels, _missing_at(own, np.array([0.0, 1.0])), rate)
         return _Line(per_sd, per_sd, np.nan, words)
+    if own.gap is not None and own.ends is not None and float(own.gap.detach().reshape(-1)[0]) < NO_GAP:
+        return _Line(np.nan, np.nan, np.nan, _words_for_ends(column, own, columns))
     slope, intercept = (float(value.detach().double().reshape(-1)[0]) for value in (own.slope, own.intercept))
     with np.errstate(divide="ignore", invalid="ignore"):
         standard = np.float64(-intercept) / slope
@@ -248,6 +251,21 @@ def _threshold_error(column: Column, line: _Line | None, columns: ColumnInfo, er
         return np.nan
     per_unit = np.exp(column.transform.log_derivative(np.asarray(line.threshold)))
     return float(errors.threshold[column.start] * columns.scale[column.start] / per_unit)
+
+
+def _words_for_ends(column: Column, own: Curve, columns: ColumnInfo) -> str:
+    """The sentence of a column with two thresholds."""
+    kind, start, g = column
+    assert own.gap is not None and own.ends is not None
+    numbers = (own.slope, own.intercept, own.gap)
+    slope, intercept, gap = (float(value.detach().double().reshape(-1)[0]) for value in numbers)
+    center, scale = columns.center[start], columns.scale[start]
+    standard = np.array([-intercept, gap - intercept]) / slope
+    low, high = (float(end) for end in g.inverse(standard * scale + center))
+    per_sd = float(logistic_slope(own.slope, own.link).detach().reshape(-1)[0])
+    unit = float(abs(high - low) / max(standard[1] - standard[0], 1e-9)) or 1.0
+    rate = float(columns.missing_rate[start])
+    return words_for_ends(str(kind.name), per_sd, low, high, unit, rate, bool(own.ends.reshape(-1)[0]))
 
 
 def _missing_at(curve: Curve, values: FloatArray) -> FloatArray:

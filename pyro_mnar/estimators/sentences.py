@@ -19,6 +19,21 @@ _FAR = 4.0
 _NAMED = 3
 
 
+def words_for_ends(
+    name: str, slope_per_sd: float, low: float, high: float, scale: float, missing_rate: float, ends: bool
+) -> str:
+    """One sentence about a cell that goes missing at both ends, or in the middle.
+
+    Examples
+    --------
+    >>> words_for_ends("dose", 4.0, 2.04, 9.98, 3.0, 0.41, ends=True)
+    'dose: values below 2.04 and above 9.98 are likely missing (slope 4 per sd; 41 % missing)'
+    """
+    first, last = readable(low, scale), readable(high, scale)
+    where = f"values below {first} and above {last}" if ends else f"values between {first} and {last}"
+    return f"{name}: {where} are likely missing (slope {slope_per_sd:.2g} per sd; {percent(missing_rate)} missing)"
+
+
 def words_for_curve(
     name: str, slope_per_sd: float, threshold: float, center: float, scale: float, missing_rate: float
 ) -> str:

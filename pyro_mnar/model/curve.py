@@ -9,11 +9,14 @@ from torch.distributions.utils import lazy_property
 
 from pyro_mnar.numerics.links import Link
 from pyro_mnar.numerics.normal_tails import log_ndtr
+from pyro_mnar.numerics.truncated_normal import log_interval
 
 #: A logistic curve of slope 1.702 w is within 0.0095 of the probit curve of slope w everywhere (Camilli 1994).
 LOGISTIC_PER_PROBIT = 1.702
 #: Per standard deviation; far below any slope that data could tell from 0.
 SMALLEST_SLOPE = 1e-3
+#: Stands for a second end that is not there; finite, since it has a gradient.
+NO_GAP = 1e6
 
 
 class Curve(NamedTuple):
@@ -30,25 +33,32 @@ class Curve(NamedTuple):
     flat
         bool, shape (p,): the columns whose own values do not matter, P(s_j = 0) = F(c_j), which costs no integral;
         None where every slope may move (a slope of 0 that is being learned is not flat).
+    gap
+        shape (p,), positive: cell j goes missing where 0 < slope_j x_j + intercept_j + e < gap_j, e ~ N(0, 1), with the
+        probability F(t) - F(t - gap); None where there is no second end (probit link only).
+    ends
+        bool, shape (p,): with ``gap``, the columns that go missing outside of that interval rather than inside.
     """
 
     slope: Tensor
     intercept: Tensor
     link: Link
     flat: Tensor | None = None
+    gap: Tensor | None = None
+    ends: Tensor | None = None
 
     def at(self, columns: Tensor) -> "Curve":
         """The curve of ``columns``, indices of shape (q,) (one that all columns share stays as it is)."""
         slope, intercept = (v if v.ndim == 0 or v.shape[-1] == 1 else take(v, columns) for v in self[:2])
-        return Curve(slope, intercept, self.link, None if self.flat is None else self.flat[columns])
+        flat, gap, ends = (None if v is None else v[columns] for v in self[3:])
+        return Curve(slope, intercept, self.link, flat, gap, ends)
 
     def of_cells(self, cells: Tensor, n_features: int) -> "Curve":
         """The curve of the cells at these positions of the flattened rows, shape (m,)."""
         column = cells % n_features
         if self.intercept.ndim < 2:
             return self.at(column)
-        intercept = take(self.intercept.flatten(-2), cells)
-        return Curve(self.at(column).slope, intercept, self.link)
+        return self.at(column)._replace(intercept=take(self.intercept.flatten(-2), cells), flat=None)
 
     def log_mask_where_flat(self, observed: Tensor) -> Tensor:
         """Log P(s_j | c_j) as if all columns were flat, shape (K, n, p) or (n, p), for the mask ``observed`` (n, p)."""
@@ -64,19 +74,35 @@ class Curve(NamedTuple):
 
     def log_missing(self, x: Tensor) -> Tensor:
         """Log P(s_j = 0 | x_j), shape of ``x``."""
-        return self._log_cdf(self.slope * x + self.intercept)
+        t = self.slope * x + self.intercept
+        if self.gap is None:
+            return self._log_cdf(t)
+        return self.log_between(t, torch.ones_like(t))
+
+    def log_between(self, mean: Tensor, scale: Tensor, observed: bool = False) -> Tensor:
+        """Log P(s_j = 0) for slope x + intercept + e ~ N(mean, scale^2), where there is a gap; or of s_j = 1."""
+        assert self.gap is not None and self.ends is not None
+        inside = log_interval(mean, scale, torch.zeros_like(mean), self.gap)
+        outside = torch.logaddexp(log_ndtr(-mean / scale), log_ndtr((mean - self.gap) / scale))
+        return torch.where(self.ends != observed, outside, inside)
 
     def log_missing_at(self, values: Tensor) -> Tensor:
         """Log P(s_j = 0 | value) for each of V values that a column can have, (p, V): shape (p, V), or (K, n, p, V)."""
         slope, intercept = (v if v.ndim == 0 else v.unsqueeze(-1) for v in (self.slope, self.intercept))
-        return Curve(slope, intercept, self.link).log_missing(values)
+        gap, ends = (None if v is None else v.unsqueeze(-1) for v in (self.gap, self.ends))
+        return Curve(slope, intercept, self.link, None, gap, ends).log_missing(values)
 
     def log_observed(self, x: Tensor) -> Tensor:
         """Log P(s_j = 1 | x_j), shape of ``x``."""
-        return self._log_cdf(-(self.slope * x + self.intercept))
+        t = self.slope * x + self.intercept
+        if self.gap is None:
+            return self._log_cdf(-t)
+        return self.log_between(t, torch.ones_like(t), observed=True)
 
     def bernoulli(self, x: Tensor) -> Bernoulli:
         """p(s | x), shape of ``x``."""
+        if self.gap is not None:
+            return Bernoulli(logits=self.log_observed(x) - self.log_missing(x), validate_args=False)
         argument = self.slope * x + self.intercept
         if self.link == "probit":
             return ProbitBernoulli(argument)

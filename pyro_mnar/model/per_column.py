@@ -11,7 +11,7 @@ from pyro_mnar.data.columns import ColumnInfo
 from pyro_mnar.data.limits import Declared
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.model.censored import Censored
-from pyro_mnar.model.curve import Curve
+from pyro_mnar.model.curve import NO_GAP, Curve
 from pyro_mnar.model.mechanism import Ignorable, Mechanism
 
 #: The key under which a mapping has the mechanism of all columns that it does not name.
@@ -114,12 +114,16 @@ class PerColumn(Mechanism):
         like = next(iter(curves.values())).slope
         slope, intercept = like.new_zeros(len(self.owner)), like.new_zeros(len(self.owner))
         flat = torch.zeros_like(self.owner, dtype=torch.bool)
-        for place, (w, c, _, still) in curves.items():
+        two_sided = any(found.gap is not None for found in curves.values())
+        gap, ends = (like.new_full((len(flat),), NO_GAP), torch.zeros_like(flat)) if two_sided else (None, None)
+        for place, (w, c, _, still, width, outside) in curves.items():
             own = self.owner == place
+            if width is not None and outside is not None and gap is not None and ends is not None:
+                gap, ends = torch.where(own, width, gap), torch.where(own, outside, ends)
             slope, intercept = torch.where(own, w, slope), torch.where(own, c, intercept)
             flat = flat if still is None else flat | (still & own)
         # Columns without a mask term cost no integral.
-        return Curve(slope, intercept, next(iter(curves.values())).link, flat | ~self.masked())
+        return Curve(slope, intercept, next(iter(curves.values())).link, flat | ~self.masked(), gap, ends)
 
     def forward(self, x: Tensor) -> Bernoulli:
         """See :class:`Mechanism`; columns without a mask term are called observed by a coin."""

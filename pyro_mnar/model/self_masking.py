@@ -1,5 +1,6 @@
 """Mechanisms in which a cell goes missing because of its own value, alone or beside what its row has in common."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -16,6 +17,7 @@ from pyro_mnar.model.curve import LOGISTIC_PER_PROBIT, Curve, Link, inverse_cdf
 from pyro_mnar.model.mechanism import Mechanism
 
 Direction = Literal["high", "low"]
+Shape = Literal["one-sided", "two-sided", "middle"]
 
 
 class SelfMasking(Mechanism):
@@ -37,6 +39,11 @@ class SelfMasking(Mechanism):
         Slopes to hold fixed while the thresholds are learned, for a sensitivity analysis: one number, or a mapping from
         column name to number: logits per standard deviation of the observed values, positive where high values go
         missing, 0 where the value does not matter. They overrule ``direction``.
+    shape
+        "one-sided"; "two-sided" where both ends go missing, "middle" where the middle does. With e ~ N(0, 1) a cell is
+        observed (missing) where x + e / w lies between two thresholds b and b', which has the probability
+        Phi(w (x - b)) - Phi(w (x - b')), so that x_mis integrates out as before. Without a direction or a fixed slope,
+        probit.
 
     References
     ----------
@@ -58,14 +65,23 @@ class SelfMasking(Mechanism):
         link: Link = "probit",
         shared: bool = False,
         slope: float | Mapping[str, float] | None = None,
+        shape: Shape = "one-sided",
     ) -> None:
         super().__init__()
+        if shape not in ("one-sided", "two-sided", "middle"):
+            raise InvalidInputError(f"shape is {shape!r}; it must be 'one-sided', 'two-sided' or 'middle'")
+        if shape != "one-sided" and (direction is not None or slope is not None or link != "probit" or shared):
+            raise InvalidInputError(
+                f"shape={shape!r} has two thresholds in each column: leave direction, slope and shared out, and "
+                "the link probit"
+            )
         if link not in ("probit", "logistic"):
             raise InvalidInputError(f"link is {link!r}; it must be 'probit' or 'logistic'")
         self.direction = direction
         self.link: Link = link
         self.shared = shared
         self.slope = slope
+        self.shape: Shape = shape
 
     def setup(self, columns: ColumnInfo) -> None:
         """See :class:`Mechanism`.
@@ -89,6 +105,9 @@ class SelfMasking(Mechanism):
             signs, rates, fixed = signs[:1], rates.mean(0, keepdim=True), fixed[:1]
         is_fixed = torch.tensor([value is not None for value in fixed])
         signs = torch.where(is_fixed, torch.zeros_like(signs), signs)
+        if self.shape != "one-sided":
+            # The slope is that at the lower threshold.
+            signs = torch.ones_like(signs)
         self.register_buffer("sign", signs)
         # Not saved: they follow from the constructor's parameters.
         self.register_buffer("slope_is_fixed", is_fixed, persistent=False)
@@ -101,6 +120,13 @@ class SelfMasking(Mechanism):
         # A threshold that all columns share starts in the middle of the data: their rates say little of it.
         threshold = torch.zeros_like(start) if self.shared else -start * signs
         self.offset_parameter = nn.Parameter(torch.where(signs == 0, start, threshold))
+        if self.shape != "one-sided":
+            # With slope 1, as many cells of a standard normal are missing as were.
+            rates = rates.clamp(0.02, 0.98)
+            inside = 1 - rates if self.shape == "two-sided" else rates
+            half = math.sqrt(2) * torch.special.ndtri((1 + inside) / 2)
+            self.offset_parameter = nn.Parameter(-half)
+            self.width_parameter = nn.Parameter((2 * half).log())
 
     @torch.no_grad()
     def lean(self, direction: Tensor) -> None:
@@ -135,13 +161,26 @@ class SelfMasking(Mechanism):
         self.slope_parameter.copy_(torch.where(where, slope.abs().clamp(min=1e-2).log(), self.slope_parameter))
         self.offset_parameter.copy_(torch.where(where, threshold, self.offset_parameter))
 
+    @torch.no_grad()
+    def start_between(self, where: Tensor, slope: Tensor, low: Tensor, high: Tensor) -> None:
+        """Start some columns of two thresholds, shape (p,) each, standardised scale; ``where`` is bool."""
+        for parameter, value in (
+            (self.slope_parameter, slope.clamp(min=1e-2).log()),
+            (self.offset_parameter, low),
+            (self.width_parameter, (high - low).clamp(min=1e-3).log()),
+        ):
+            parameter.copy_(torch.where(where, value.to(parameter), parameter))
+
     def curve(self, z: Tensor | None = None) -> Curve:
         """See :class:`Mechanism`."""
         known = self.sign != 0
         slope = torch.where(known, self.sign * self.slope_parameter.exp(), self.slope_parameter)
         slope = torch.where(self.slope_is_fixed, self.fixed_slope, slope)
         intercept = torch.where(known, -slope * self.offset_parameter, self.offset_parameter)
-        return Curve(slope, intercept, self.link)
+        if self.shape == "one-sided":
+            return Curve(slope, intercept, self.link)
+        ends = torch.full_like(known, self.shape == "two-sided")
+        return Curve(slope, intercept, self.link, None, slope * self.width_parameter.exp(), ends)
 
     def forward(self, x: Tensor) -> Bernoulli:
         """See :class:`Mechanism`."""
@@ -199,7 +238,7 @@ class Nested(Mechanism):
 
     def curve(self, z: Tensor | None = None) -> Curve:
         """See :class:`Mechanism`."""
-        slope, intercept, link, _ = self.own.curve()
+        slope, intercept, link = self.own.curve()[:3]
         slope = torch.where(self.believed, slope, torch.zeros_like(slope))
         if z is not None:
             shared = z @ torch.where(self.believed[:, None], torch.zeros_like(self.loading), self.loading).T

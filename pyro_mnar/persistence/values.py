@@ -239,7 +239,7 @@ def constructor_parameters(cls: type) -> list[str]:
     Examples
     --------
     >>> constructor_parameters(mechanisms.SelfMasking)
-    ['direction', 'link', 'shared', 'slope']
+    ['direction', 'link', 'shared', 'slope', 'shape']
     """
     return list(inspect.signature(cls).parameters) if "__init__" in vars(cls) else []
 

@@ -238,3 +238,21 @@ def test_a_new_column_with_holes_but_limits_needs_no_warning(recwarn: Any) -> No
     imputer = MNARImputer({"crp": Censored(upper="lod")}, training=TrainingSettings(n_draws=2), **QUICK)
     imputer.fit(frame[crp > 0.9]).transform(frame)
     assert not [warning for warning in recwarn if issubclass(warning.category, DataWarning)]
+
+
+def test_two_sided_masking_is_fitted_reported_saved_and_completed(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=200)
+    frame = pd.DataFrame({"dose": 10 + 2 * z + 0.5 * rng.normal(size=200), "age": 50 + 10 * z})
+    frame.loc[(frame["dose"] < 8.5) | (frame["dose"] > 11.5), "dose"] = np.nan
+    imputer = MNARImputer({"dose": SelfMasking(shape="two-sided"), "default": "ignorable"}, **QUICK).fit(frame)
+    words = imputer.mechanism_report().set_index("feature").loc["dose", "words"]
+    assert words.startswith("dose: values below ") and " and above " in words
+    completed = imputer.transform(frame)
+    assert not completed.isna().to_numpy().any()
+    save(imputer, tmp_path / "model")
+    pd.testing.assert_frame_equal(load(tmp_path / "model").transform(frame), completed)
+    with pytest.raises(InvalidInputError, match="no slope to hold"):
+        sensitivity.sweep(
+            imputer.set_params(mechanism=SelfMasking(shape="middle")), frame, lambda t: t["dose"].mean(), "dose"
+        )

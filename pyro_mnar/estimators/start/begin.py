@@ -82,7 +82,7 @@ def chosen_scales(table: FloatArray, layout: Layout, names: Sequence[str], given
     if isinstance(given, Ignorable | Nested):
         return {}
     logged: Sequence[int] = ()
-    if isinstance(given, SelfMasking):
+    if isinstance(given, SelfMasking) and given.shape == "one-sided":
         mechanism = set_up(given, describe(table, names, layout.discrete))
         known = np.broadcast_to(mechanism.sign.cpu().numpy(), table.shape[1])
         logged = find_log_columns(table, layout.continuous, mechanism, known)

@@ -80,8 +80,8 @@ def start_from_tails(
     Returns
     -------
     Start or None
-        None for other mechanisms than self-masking ones with a slope for each column. A column without a clear tail
-        keeps its mean and spread; its mechanism leans in the likely direction, with a sign that stays free.
+        None for other mechanisms than self-masking ones with one threshold for each column. A column without a clear
+        tail keeps its mean and spread; its mechanism leans in the likely direction, with a sign that stays free.
 
     Examples
     --------
@@ -92,7 +92,8 @@ def start_from_tails(
     >>> bool(abs(start.columns.center[0]) < 0.2 and abs(start.columns.scale[0] - 1) < 0.2)
     True
     """
-    if not isinstance(given, SelfMasking) or given.shared or not np.isnan(table).any():
+    one_sided = isinstance(given, SelfMasking) and not given.shared and given.shape == "one-sided"
+    if not isinstance(given, SelfMasking) or not one_sided or not np.isnan(table).any():
         return None
     mechanism = set_up(given, columns)
     known = np.asarray(mechanism.sign.cpu().numpy(), dtype=np.float64)

@@ -10,6 +10,7 @@ from pyro_mnar.model.curve import Curve, take
 from pyro_mnar.model.likelihoods.base import CellRows, Likelihood, MaskedRows, at_cells, at_columns
 from pyro_mnar.numerics.distributions import DiagonalNormal, WithChoices
 from pyro_mnar.numerics.masked_normal import TiltedNormal, log_missing
+from pyro_mnar.numerics.normal_tails import log_ndtr
 from pyro_mnar.numerics.random_streams import normal, uniform
 from pyro_mnar.numerics.truncated_normal import draw_within, log_interval, mean_within
 
@@ -27,6 +28,9 @@ class GaussianRows(DiagonalNormal, CellRows):
 
     def log_missing(self, curve: Curve, cells: Tensor) -> Tensor:
         """See :class:`CellRows`."""
+        if curve.gap is not None:
+            m, s = self._moments(cells)
+            return curve.log_between(curve.slope * m + curve.intercept, torch.sqrt(1 + (curve.slope * s) ** 2))
         slope, threshold = curve.slope_and_threshold
         loc = take(self.loc.flatten(-2), cells)
         return log_missing(loc, at_cells(self.scale, cells, self.loc.shape), slope, threshold, curve.link)
@@ -48,13 +52,14 @@ class GaussianRows(DiagonalNormal, CellRows):
 
     def missing_given_mask(
         self, masked: MaskedRows, generator: torch.Generator | None = None
-    ) -> "DiagonalNormal | TiltedGaussian":
+    ) -> "DiagonalNormal | TiltedGaussian | TwoSidedGaussian":
         """See :class:`RowDistribution`."""
         curve, active = masked.curve, masked.active
         tilted = (active if curve.flat is None else active & ~curve.flat).nonzero()[:, 0]
         if len(tilted) == 0:
             return self.missing_part(masked.x, masked.observed, generator)
-        return TiltedGaussian(self, curve, masked.observed, tilted, generator)
+        kind = TiltedGaussian if curve.gap is None else TwoSidedGaussian
+        return kind(self, curve, masked.observed, tilted, generator)
 
 
 class TiltedGaussian(WithChoices):
@@ -139,6 +144,91 @@ class TiltedGaussian(WithChoices):
         return all_columns.expand(active_columns.shape[:-1] + self.event_shape).index_copy(
             -1, self.active, active_columns
         )
+
+
+class TwoSidedGaussian(WithChoices):
+    """p(x_mis | z, s, x_obs) where cells go missing within or outside of an interval; arguments as before.
+
+    With q = w x + c + e, e ~ N(0, 1), a cell is missing where q lies in (0, gap), or outside: q is drawn first, from a
+    truncated normal, and x given q is normal. Draws have a path derivative but for the side on which q lies.
+    """
+
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
+    support = constraints.real_vector
+
+    def __init__(
+        self,
+        rows: "GaussianRows",
+        curve: Curve,
+        observed: Tensor,
+        active: Tensor,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self.rows, self.active, self.generator, self.observed = rows, active, generator, observed
+        self.curve = curve.at(active)
+        self.loc, self.scale = take(rows.loc, active), at_columns(rows.scale, active)
+        self.q_loc = self.curve.slope * self.loc + self.curve.intercept
+        self.q_scale = torch.sqrt(1 + (self.curve.slope * self.scale) ** 2).expand_as(self.q_loc)
+        super().__init__(rows.batch_shape, rows.event_shape, validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """E[x_mis | z, s], shape (K, n, p), without gradient, by Tweedie's identity."""
+        slope, intercept = self.curve.slope.detach(), self.curve.intercept.detach()
+        scale = self.scale.detach()
+        with torch.enable_grad():
+            m = self.loc.detach().clone().requires_grad_()
+            log_z = self.curve.log_between(slope * m + intercept, self.q_scale.detach()).sum()
+        (by_loc,) = torch.autograd.grad(log_z, m)
+        return self._put(self.rows.loc.detach(), m.detach() + scale**2 * by_loc)
+
+    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
+        """Draws, shape ``sample_shape`` + (K, n, p)."""
+        shape = torch.Size(sample_shape) + self.rows.loc.shape
+        plain = self.rows.loc + self.rows.scale * normal(shape, self.rows.loc, self.generator)
+        noise = uniform((2, *sample_shape, *self.loc.shape), self.loc, self.generator)
+        spread = normal((*sample_shape, *self.loc.shape), self.loc, self.generator)
+        gap, ends = self.curve.gap, self.curve.ends
+        assert gap is not None and ends is not None
+        low_side = noise[1] < self._log_sides()[0].detach().exp()
+        zero, far = torch.zeros_like(self.q_loc), torch.full_like(self.q_loc, torch.inf)
+        low = torch.where(ends, torch.where(low_side, -far, gap.expand_as(zero)), zero)
+        high = torch.where(ends, torch.where(low_side, zero, far), gap.expand_as(zero))
+        q = draw_within(self.q_loc, self.q_scale, low, high, noise[0])
+        pull = self.curve.slope * self.scale**2 / self.q_scale**2
+        return self._put(plain, self.loc + pull * (q - self.q_loc) + self.scale / self.q_scale * spread)
+
+    def log_density(self, value: Tensor) -> Tensor:
+        """Log density of each cell given that it is missing, shape (K, n, p), in nats."""
+        plain = DiagonalNormal(self.rows.loc, self.rows.scale).log_density(value)
+        own = self.curve.log_missing(value[..., self.active]) - self.curve.log_between(self.q_loc, self.q_scale)
+        return self._put(plain, plain[..., self.active] + own)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log p(x_mis | z, s), shape (K, n), in nats."""
+        per_feature = self.log_density(value)
+        return torch.where(self.observed, torch.zeros_like(per_feature), per_feature).sum(-1)
+
+    def choice_log_prob(self, value: Tensor) -> Tensor:
+        """See :class:`~pyro_mnar.numerics.distributions.WithChoices`; averaged over the sides that x can come from."""
+        curve = self.curve
+        assert curve.gap is not None and curve.ends is not None
+        t = curve.slope * value[..., self.active] + curve.intercept
+        share = torch.stack([log_ndtr(-t), log_ndtr(t - curve.gap)]).softmax(0).detach()
+        per_cell = (share * torch.stack(self._log_sides())).sum(0) * curve.ends
+        return torch.where(self.observed[..., self.active], torch.zeros_like(per_cell), per_cell).sum(-1)
+
+    def _log_sides(self) -> tuple[Tensor, Tensor]:
+        """Log probability that q lies below 0, and above the gap, given that it is outside."""
+        assert self.curve.gap is not None
+        below = log_ndtr(-self.q_loc / self.q_scale)
+        above = log_ndtr((self.q_loc - self.curve.gap) / self.q_scale)
+        total = torch.logaddexp(below, above)
+        return below - total, above - total
+
+    def _put(self, all_columns: Tensor, active_columns: Tensor) -> Tensor:
+        shape = torch.broadcast_shapes(all_columns.shape[:-1], active_columns.shape[:-1])
+        return all_columns.expand(shape + self.event_shape).index_copy(-1, self.active, active_columns)
 
 
 class GaussianLikelihood(Likelihood):
