@@ -91,7 +91,7 @@ MUTANTS = {
         _AVERAGES,
         "average_back - slope * average_moved",
         "average_back + slope * average_moved",
-        "inference/test_posterior.py",
+        "inference/test_averages.py",
     ),
     "the mask term without its width": Mutant(
         _PROBIT,
