@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from pyro_mnar.data.columns import ColumnInfo, FloatArray
+from pyro_mnar.data.transforms import Identity
 from pyro_mnar.errors import ImputationWarning
 
-#: Standard deviations of the observed values beyond their ends from which an imputed value is far off.
+#: Standard deviations of the observed values, transformed, beyond their ends from which an imputed value is far off.
 FAR = 5.0
 #: Share of a column's imputed values from which it is worth a word.
 LEAST_SHARE = 0.01
@@ -34,7 +35,7 @@ def warn_far(table: FloatArray, completed: FloatArray, columns: ColumnInfo, judg
     -----
     ImputationWarning
         More than 1 % of the imputed values of a column lie more than five standard deviations of its observed values
-        beyond the smallest or largest of them.
+        beyond the smallest or largest of them, on the scale on which the column is modelled.
 
     Examples
     --------
@@ -50,10 +51,12 @@ def warn_far(table: FloatArray, completed: FloatArray, columns: ColumnInfo, judg
     for j in judged:
         missing = np.isnan(table[:, j])
         seen, imputed = table[~missing, j], completed[missing, j]
-        if not len(imputed) or len(seen) < 2 or seen.std() == 0:
+        g = columns.transforms[j] if columns.transforms else Identity()
+        known, new = g.forward(seen), g.forward(imputed)
+        if not len(new) or len(known) < 2 or known.std() == 0:
             continue
-        reach = FAR * seen.std()
-        far = (imputed > seen.max() + reach) | (imputed < seen.min() - reach)
+        reach = FAR * known.std()
+        far = (new > known.max() + reach) | (new < known.min() - reach)
         if far.mean() > LEAST_SHARE:
             worst = imputed[far][np.argmax(np.abs(imputed[far] - seen.mean()))]
             ends = f"{seen.min():.4g} to {seen.max():.4g}"

@@ -79,7 +79,7 @@ class Imputer(TransformerMixin, JointEstimator):
         -----
         ImputationWarning
             More than 1 % of a column's imputed values lie more than five standard deviations of its observed values
-            beyond the smallest or largest of them.
+            beyond the smallest or largest of them, on the scale on which the column is modelled.
         """
         check_is_fitted(self)
         table = self._read(X, reset=False)
@@ -226,8 +226,8 @@ class Imputer(TransformerMixin, JointEstimator):
         return self._tidied(rows, values)
 
     def _numeric(self) -> list[int]:
-        """Positions of the model's columns that hold numbers."""
-        return [*self.layout_.continuous, *(atoms.column for atoms in self.layout_.atoms)]
+        """Positions of the model's columns of which imputed values may lie too far out."""
+        return []
 
     def _tidied(self, rows: Rows, values: FloatArray) -> FloatArray:
         """The values of missing cells as they are given back: such as their columns, and their limits, can have."""

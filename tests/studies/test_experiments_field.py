@@ -14,7 +14,7 @@ from pyro_mnar.cli import app
 from pyro_mnar.errors import ChecksumError, DatasetError, InvalidInputError
 from pyro_mnar.studies.field.design import MODELS, FieldRow, field_rows
 from pyro_mnar.studies.field.masks import MASKS, lose, standardised
-from pyro_mnar.studies.field.methods import BASELINES, baseline, has_miceforest
+from pyro_mnar.studies.field.methods import BASELINES, MICE_DRAWS, baseline, has_miceforest
 from pyro_mnar.studies.field.report import SCORES, cells, frame, summary, write_tables
 from pyro_mnar.studies.field.row import run_row
 from pyro_mnar.studies.field.scores import draw_scores, point_scores
@@ -143,7 +143,7 @@ def test_a_baseline_completes_a_table(name: str) -> None:
     assert np.isfinite(imputed.point).all() and np.allclose(imputed.point[seen], x.to_numpy()[seen])
     assert (imputed.draws is not None) == (name == "mice")
     if imputed.draws is not None:
-        assert imputed.draws.shape == (20, 200, 4) and imputed.draws[:, ~seen].std(0).min() > 0
+        assert imputed.draws.shape == (MICE_DRAWS, 200, 4) and imputed.draws[:, ~seen].std(0).min() > 0
 
 
 @pytest.mark.skipif(not has_miceforest(), reason="the extra 'bench' is not installed")

@@ -112,7 +112,10 @@ MUTANTS = {
         _TILTED_TESTS,
     ),
     "the mean given the mask moves by the scale": Mutant(
-        _GAUSSIAN, "m.detach() + scale**2 * by_loc", "m.detach() + scale * by_loc", "inference/test_exact.py"
+        _GAUSSIAN,
+        "cells, m.detach() + scale**2 * by_loc)",
+        "cells, m.detach() + scale * by_loc)",
+        "inference/test_exact.py",
     ),
     "draws ignore the mask": Mutant(
         _GAUSSIAN, "return self._put(plain, self.tilted.sample(noise=noise))", "return plain", "inference/test_exact.py"
@@ -130,8 +133,8 @@ MUTANTS = {
     ),
     "observed cells move in multiple imputation": Mutant(
         _IMPUTER,
-        "complete = [self._completed(table, self._tidied(modelled, draw)) for draw in draws]",
-        "complete = [self._completed(table, self._tidied(modelled, draw) + 1e-9) for draw in draws]",
+        "complete = [self._completed(table, self._tidied(rows, draw)) for draw in draws]",
+        "complete = [self._completed(table, self._tidied(rows, draw) + 1e-9) for draw in draws]",
         "estimators/test_imputer.py",
     ),
 }

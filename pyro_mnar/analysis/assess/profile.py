@@ -104,8 +104,8 @@ def mask_dependences(table: FloatArray, names: list[str], groups: dict[str, str]
     --------
     >>> x = np.column_stack([np.where(np.arange(60) > 29, np.nan, 1.0), np.arange(60.0)])
     >>> found = mask_dependences(x, ["a", "b"], {"a": "a", "b": "b"})
-    >>> found[["column", "other", "chance"]].iloc[0].tolist()
-    ['a', 'b', 1.0]
+    >>> found["column"][0], found["other"][0], float(found["chance"][0])
+    ('a', 'b', 1.0)
     """
     hidden, lines, done = np.isnan(table), [], set()
     for j, name in enumerate(names):

@@ -69,7 +69,7 @@ def odds(log_odds: float) -> str:
     Examples
     --------
     >>> odds(2.8), odds(-1.4), odds(0.1), odds(-9.0)
-    ('about 16 to 1 for it', 'about 4 to 1 against it', 'about even', 'more than 100 to 1 against it')
+    ('about 16 to 1 for it', 'about 4.1 to 1 against it', 'about even', 'more than 100 to 1 against it')
     """
     if not np.isfinite(log_odds):
         return "certain, since it was told"
