@@ -16,6 +16,7 @@ from pyro_mnar.data.columns import (
     standardise,
     transformed,
 )
+from pyro_mnar.data.kinds.fit import fit_yeo_johnson
 from pyro_mnar.data.transforms import Identity, Log, Logit, Tabulated, Transform, WithAtoms, YeoJohnson
 
 SMOOTH: list[tuple[Transform, list[float]]] = [
@@ -88,3 +89,14 @@ def test_values_are_cut_to_the_support_and_not_rounded_before_the_end() -> None:
 def test_a_table_without_transforms_is_not_copied() -> None:
     table = np.array([[1.0, np.nan]])
     assert transformed(table, (Identity(), Identity())) is table
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_way_back_of_a_power_stays_within_reach_of_what_was_observed(sign: int) -> None:
+    """A power below 0 maps all that lies above to a short interval: near its end one step is a million units."""
+    seen = sign * np.exp(1.3 * np.random.default_rng(0).normal(7.5, 1.0, 400))
+    g = fit_yeo_johnson(seen)
+    assert g.power < 0.2 if sign > 0 else g.power > 1.8
+    far = g.inverse(np.array([-1e3, g.lowest, g.highest, 1e3]))
+    assert np.all(np.abs(far) <= 2.01 * np.abs(seen).max())
+    np.testing.assert_allclose(g.inverse(g.forward(seen)), seen, rtol=1e-6)

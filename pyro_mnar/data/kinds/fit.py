@@ -95,11 +95,11 @@ def fit_yeo_johnson(seen: FloatArray, powers: tuple[float, float] = POWERS) -> Y
     g = YeoJohnson(float(found.x), middle, unit)
     y = g.forward(seen)
     reach = REACH * float(y.std())
-    # The range of g ends at -1 / power below power 0, and at 1 / (2 - power) above power 2.
-    top = 0.999 * (-1 / g.power) if g.power < 0 else np.inf
-    bottom = -0.999 / (g.power - 2) if g.power > 2 else -np.inf
-    lowest = max(float(y.min()) - reach, min(bottom, float(y.min())))
-    return YeoJohnson(g.power, middle, unit, lowest, min(float(y.max()) + reach, max(top, float(y.max()))))
+    # The range of g ends at -1 / power below power 0, and at 1 / (2 - power) above power 2; near its end a small step
+    # is a thousand times what was ever observed, so that the way back also stays within the observed range once more.
+    ends = np.array([2 * seen.min() - seen.max(), 2 * seen.max() - seen.min()])
+    lowest, highest = (float(end) for end in g.forward(ends))
+    return YeoJohnson(g.power, middle, unit, max(float(y.min()) - reach, lowest), min(float(y.max()) + reach, highest))
 
 
 def with_atoms(rest: Transform, atoms: Sequence[float], seen: FloatArray) -> WithAtoms:
