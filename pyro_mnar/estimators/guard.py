@@ -55,8 +55,9 @@ def warn_far(table: FloatArray, completed: FloatArray, columns: ColumnInfo, judg
         known, new = g.forward(seen), g.forward(imputed)
         if not len(new) or len(known) < 2 or known.std() == 0:
             continue
-        reach = FAR * known.std()
-        far = (new > known.max() + reach) | (new < known.min() - reach)
+        reach, width = FAR * known.std(), seen.max() - seen.min()
+        above = (new > known.max() + reach) & (imputed > seen.max() + width)
+        far = above | ((new < known.min() - reach) & (imputed < seen.min() - width))
         if far.mean() > LEAST_SHARE:
             worst = imputed[far][np.argmax(np.abs(imputed[far] - seen.mean()))]
             ends = f"{seen.min():.4g} to {seen.max():.4g}"

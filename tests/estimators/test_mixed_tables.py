@@ -268,6 +268,7 @@ def mixed_tables(draw: Any) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+@pytest.mark.filterwarnings("ignore::pyro_mnar.errors.ImputationWarning")
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
 @hypothesis.given(
     mixed_tables(), st.sampled_from(["mean", "median", "sample"]), st.sampled_from(["auto", "ignorable", "linear"])
