@@ -27,10 +27,9 @@ from pyro_mnar.errors import DataWarning, InvalidInputError
 from pyro_mnar.estimators.explained import Explained
 from pyro_mnar.estimators.parameters import check_parameters, check_size, checked_device, drawn_seed
 from pyro_mnar.estimators.settings import TrainingSettings
-from pyro_mnar.estimators.start.begin import begin, chosen_scales
+from pyro_mnar.estimators.start.begin import Described, begin, chosen_scales
 from pyro_mnar.estimators.start.censored_scale import with_censored_scales
 from pyro_mnar.estimators.start.log_scale import check_positive
-from pyro_mnar.estimators.start.nested import Finding
 from pyro_mnar.estimators.start.plan import passes, set_up
 from pyro_mnar.inference.forks import check_process
 from pyro_mnar.inference.posterior import Posterior
@@ -47,27 +46,6 @@ from pyro_mnar.model.networks import decoder_network
 
 # torch initialises layers from its global generator: it is forked, seeded and put back, one thread at a time.
 _INITIALISATION = threading.Lock()
-
-
-class Described(NamedTuple):
-    """What is known of a table before training.
-
-    Attributes
-    ----------
-    layout : Layout
-        Which columns are of which kind.
-    columns : ColumnInfo
-        Names, and what to standardise with.
-    mechanism : Mechanism or None
-        In the state from which training starts; None: as it is made.
-    findings : tuple of Finding
-        What each column shows of hiding its own values; empty where nothing was looked for.
-    """
-
-    layout: Layout
-    columns: ColumnInfo
-    mechanism: Mechanism | None = None
-    findings: tuple[Finding, ...] = ()
 
 
 class Parts(NamedTuple):
@@ -328,8 +306,7 @@ class JointEstimator(Explained, BaseEstimator):
         if scales:
             layout, columns = self._schema.describe(table, scales)
         if self.training_used.start == "cliff" and self.training_used.collapse is not False:
-            begun = begin(table, layout, columns, mechanisms.by_name(self.mechanism), self._seed)
-            return Described(begun.adapted(layout), *begun)
+            return begin(table, layout, columns, mechanisms.by_name(self.mechanism), self._seed)
         return Described(layout, columns)
 
     def _can_be_missing(self, table: FloatArray) -> BoolArray:

@@ -18,10 +18,11 @@ from pyro_mnar.data.kinds.column import ColumnKind
 from pyro_mnar.data.kinds.schema import Cells, Schema
 from pyro_mnar.data.raw import BoolArray, RawColumn
 from pyro_mnar.errors import DataWarning, InvalidInputError
-from pyro_mnar.estimators.base import Described, Parts
+from pyro_mnar.estimators.base import Parts
 from pyro_mnar.estimators.imputer import Imputer
 from pyro_mnar.estimators.parameters import InvalidParameterError, short_signature
 from pyro_mnar.estimators.settings import TrainingSettings
+from pyro_mnar.estimators.start.begin import Described
 from pyro_mnar.estimators.start.plan import passes
 from pyro_mnar.inference.training import FitSettings, History, fit, is_shared
 from pyro_mnar.model.batch import Batch

@@ -13,11 +13,13 @@ from pyro_mnar.estimators.start.plan import set_up, start_from_tails
 from pyro_mnar.model.mechanisms import Ignorable, Mechanism, Nested, PerColumn, SelfMasking
 
 
-class Beginning(NamedTuple):
+class Described(NamedTuple):
     """What is known of a table before training.
 
     Attributes
     ----------
+    layout : Layout
+        Which columns are of which kind.
     columns : ColumnInfo
         Names, and what to standardise with.
     mechanism : Mechanism or None
@@ -26,16 +28,13 @@ class Beginning(NamedTuple):
         What each column shows of hiding its own values; empty where nothing was looked for.
     """
 
+    layout: Layout
     columns: ColumnInfo
     mechanism: Mechanism | None = None
     findings: tuple[Finding, ...] = ()
 
-    def adapted(self, layout: Layout) -> Layout:
-        """The layout with point masses where these scales have them."""
-        return layout._replace(atoms=tuple(atoms_of(atoms.column, self.columns) for atoms in layout.atoms))
 
-
-def begin(table: FloatArray, layout: Layout, columns: ColumnInfo, given: Mechanism, seed: int) -> Beginning:
+def begin(table: FloatArray, layout: Layout, columns: ColumnInfo, given: Mechanism, seed: int) -> Described:
     """Scales and the mechanism's first state, as the observed values say.
 
     Parameters
@@ -55,9 +54,9 @@ def begin(table: FloatArray, layout: Layout, columns: ColumnInfo, given: Mechani
         return _by_column(table, layout, columns, given, seed)
     if isinstance(given, Nested):
         nested, findings = start_nested(table, layout, columns, given, seed)
-        return Beginning(nested.columns, nested.mechanism, findings)
+        return Described(_placed(layout, nested.columns), nested.columns, nested.mechanism, findings)
     start = start_from_tails(transformed(table, columns.transforms), columns, given, layout.continuous)
-    return Beginning(columns) if start is None else Beginning(start.columns, start.mechanism)
+    return Described(layout, columns) if start is None else Described(layout, start.columns, start.mechanism)
 
 
 def chosen_scales(table: FloatArray, layout: Layout, names: Sequence[str], given: Mechanism) -> dict[int, Transform]:
@@ -89,7 +88,7 @@ def chosen_scales(table: FloatArray, layout: Layout, names: Sequence[str], given
     return {j: Log() if j in logged else Identity() for j in layout.continuous}
 
 
-def _by_column(table: FloatArray, layout: Layout, columns: ColumnInfo, given: PerColumn, seed: int) -> Beginning:
+def _by_column(table: FloatArray, layout: Layout, columns: ColumnInfo, given: PerColumn, seed: int) -> Described:
     """Each part starts as if it were alone, with its own columns to look at; what it says of these counts."""
     whole = set_up(given, columns)
     p = len(columns.names)
@@ -99,7 +98,7 @@ def _by_column(table: FloatArray, layout: Layout, columns: ColumnInfo, given: Pe
     parts, tails = [], []
     for place, part in enumerate(given.given.values()):
         own = whole.columns_of(place)
-        begun = begin(table, _within(layout, own), columns, part, seed) if own else Beginning(columns)
+        begun = begin(table, _within(layout, own), columns, part, seed) if own else Described(layout, columns)
         parts.append(set_up(part, columns) if begun.mechanism is None else begun.mechanism)
         center[own], scale[own] = begun.columns.center[own], begun.columns.scale[own]
         tails += [tail for tail in begun.columns.tails if tail.column in own]
@@ -114,7 +113,12 @@ def _by_column(table: FloatArray, layout: Layout, columns: ColumnInfo, given: Pe
     nested = any(isinstance(part, Nested) for part in parts)
     described = columns._replace(center=center, scale=scale, transforms=tuple(transforms), supports=tuple(supports))
     described = described._replace(tails=tuple(tails))
-    return Beginning(described, whole, tuple(findings) if nested else ())
+    return Described(_placed(layout, described), described, whole, tuple(findings) if nested else ())
+
+
+def _placed(layout: Layout, columns: ColumnInfo) -> Layout:
+    """The layout with point masses where these scales have them."""
+    return layout._replace(atoms=tuple(atoms_of(atoms.column, columns) for atoms in layout.atoms))
 
 
 def _within(layout: Layout, own: Sequence[int]) -> Layout:

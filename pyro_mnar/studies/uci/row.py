@@ -17,8 +17,8 @@ from pyro_mnar.analysis.metrics import imputation_rmse, interval_coverage
 from pyro_mnar.data.columns import FloatArray, original
 from pyro_mnar.datasets.amputation import self_mask
 from pyro_mnar.estimators import MNARImputer
-from pyro_mnar.estimators.base import Described
 from pyro_mnar.estimators.settings import flat_parameters, with_training
+from pyro_mnar.estimators.start.begin import Described
 from pyro_mnar.estimators.start.plan import passes
 from pyro_mnar.inference.importance import log_weights, paired_traces
 from pyro_mnar.model.mechanisms import SelfMasking
