@@ -1,7 +1,9 @@
 """Continuous features: independent normals, their mask integral, and what it leaves of a missing cell."""
 
+from abc import ABC, abstractmethod
 from typing import ClassVar, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.distributions import constraints
@@ -62,7 +64,29 @@ class GaussianRows(DiagonalNormal, CellRows):
         return kind(self, curve, masked.observed, tilted, generator)
 
 
-class TiltedGaussian(WithChoices):
+class MaskedGaussian(WithChoices, ABC):
+    """p(x_mis | z, s, x_obs) of cells that go missing by a curve: what its forms have in common."""
+
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
+    support = constraints.real_vector
+    active: Tensor
+    observed: Tensor
+
+    @abstractmethod
+    def log_density(self, value: Tensor) -> Tensor:
+        """Log density of each cell given that it is missing, shape (K, n, p), in nats."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log p(x_mis | z, s), shape (K, n), in nats."""
+        per_feature = self.log_density(value)
+        return torch.where(self.observed, torch.zeros_like(per_feature), per_feature).sum(-1)
+
+    def _put(self, all_columns: Tensor, active_columns: Tensor) -> Tensor:
+        shape = torch.Size(np.broadcast_shapes(all_columns.shape[:-1], active_columns.shape[:-1]))
+        return all_columns.expand(shape + self.event_shape).index_copy(-1, self.active, active_columns)
+
+
+class TiltedGaussian(MaskedGaussian):
     """p(x_mis | z, s, x_obs): missing active cells follow p(x_j|z) P(s_j=0|x_j), the other missing cells p(x_j|z).
 
     Batch shape (K, n), event shape (p,); values in observed cells mean nothing. Draws have a path derivative; with the
@@ -82,9 +106,6 @@ class TiltedGaussian(WithChoices):
     generator : torch.Generator or None
         Source of the draws.
     """
-
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
-    support = constraints.real_vector
 
     def __init__(
         self,
@@ -130,31 +151,18 @@ class TiltedGaussian(WithChoices):
         plain = DiagonalNormal(self.rows.loc, self.rows.scale).log_density(value)
         return self._put(plain, self.tilted.log_prob(value[..., self.active]))
 
-    def log_prob(self, value: Tensor) -> Tensor:
-        """Log p(x_mis | z, s), shape (K, n), in nats."""
-        per_feature = self.log_density(value)
-        return torch.where(self.observed, torch.zeros_like(per_feature), per_feature).sum(-1)
-
     def choice_log_prob(self, value: Tensor) -> Tensor:
         """See :class:`~pyro_mnar.numerics.distributions.WithChoices`; averaged over the nodes that x can come from."""
         per_cell = self.tilted.node_log_prob(value[..., self.active])
         return torch.where(self.observed[..., self.active], torch.zeros_like(per_cell), per_cell).sum(-1)
 
-    def _put(self, all_columns: Tensor, active_columns: Tensor) -> Tensor:
-        return all_columns.expand(active_columns.shape[:-1] + self.event_shape).index_copy(
-            -1, self.active, active_columns
-        )
 
-
-class TwoSidedGaussian(WithChoices):
+class TwoSidedGaussian(MaskedGaussian):
     """p(x_mis | z, s, x_obs) where cells go missing within or outside of an interval; arguments as before.
 
     With q = w x + c + e, e ~ N(0, 1), a cell is missing where q lies in (0, gap), or outside: q is drawn first, from a
     truncated normal, and x given q is normal. Draws have a path derivative but for the side on which q lies.
     """
-
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
-    support = constraints.real_vector
 
     def __init__(
         self,
@@ -204,11 +212,6 @@ class TwoSidedGaussian(WithChoices):
         own = self.curve.log_missing(value[..., self.active]) - self.curve.log_between(self.q_loc, self.q_scale)
         return self._put(plain, plain[..., self.active] + own)
 
-    def log_prob(self, value: Tensor) -> Tensor:
-        """Log p(x_mis | z, s), shape (K, n), in nats."""
-        per_feature = self.log_density(value)
-        return torch.where(self.observed, torch.zeros_like(per_feature), per_feature).sum(-1)
-
     def choice_log_prob(self, value: Tensor) -> Tensor:
         """See :class:`~pyro_mnar.numerics.distributions.WithChoices`; averaged over the sides that x can come from."""
         curve = self.curve
@@ -225,10 +228,6 @@ class TwoSidedGaussian(WithChoices):
         above = log_ndtr((self.q_loc - self.curve.gap) / self.q_scale)
         total = torch.logaddexp(below, above)
         return below - total, above - total
-
-    def _put(self, all_columns: Tensor, active_columns: Tensor) -> Tensor:
-        shape = torch.broadcast_shapes(all_columns.shape[:-1], active_columns.shape[:-1])
-        return all_columns.expand(shape + self.event_shape).index_copy(-1, self.active, active_columns)
 
 
 class GaussianLikelihood(Likelihood):
