@@ -12,6 +12,7 @@ from pyro_mnar.estimators.fitted import Fitted
 from pyro_mnar.estimators.precision import CurveErrors, curve_errors
 from pyro_mnar.estimators.readable import MechanismReport
 from pyro_mnar.estimators.report import drawn_rows, mechanism_table, sensitivity_matrix
+from pyro_mnar.inference.posterior import Posterior
 
 #: Draws of a row's code over which its score is averaged.
 _CODES = 50
@@ -47,8 +48,9 @@ class Explained(Fitted):
             Before ``fit``.
         """
         check_is_fitted(self)
-        rows = self._rows_to_average(X)
-        errors = None if X is None else self._curve_errors(X)
+        posterior = None if X is None else self.posterior(X)
+        rows = self._rows_to_average(posterior)
+        errors = None if posterior is None else self._curve_errors(posterior)
         return MechanismReport(mechanism_table(self.joint_, self._schema, self.columns_, rows, self.findings_, errors))
 
     def mechanism_sensitivity(self, X: npt.ArrayLike | None = None) -> pd.DataFrame:
@@ -75,7 +77,8 @@ class Explained(Fitted):
             The model has no mechanism.
         """
         check_is_fitted(self)
-        return sensitivity_matrix(self.joint_, self.columns_, self._rows_to_average(X))
+        rows = self._rows_to_average(None if X is None else self.posterior(X))
+        return sensitivity_matrix(self.joint_, self.columns_, rows)
 
     def to_inference_data(
         self, X: npt.ArrayLike, y: npt.ArrayLike | None = None, *, n_samples: int = 200, random_state: int = 0
@@ -109,13 +112,12 @@ class Explained(Fitted):
 
         return to_inference_data(self, X, y, n_samples=n_samples, random_state=random_state)
 
-    def _curve_errors(self, X: npt.ArrayLike) -> CurveErrors:
-        posterior = self.posterior(X)
+    def _curve_errors(self, posterior: Posterior) -> CurveErrors:
         codes = posterior.codes(_CODES, torch.Generator().manual_seed(self._seed))
         return curve_errors(posterior.joint, posterior.batch, codes)
 
-    def _rows_to_average(self, X: npt.ArrayLike | None) -> torch.Tensor:
-        """Complete rows, standardised: the model's completion of X, or rows drawn from it."""
-        if X is None:
+    def _rows_to_average(self, posterior: Posterior | None) -> torch.Tensor:
+        """Complete rows, standardised: the model's completion of given ones, or rows drawn from it."""
+        if posterior is None:
             return drawn_rows(self.joint_, 1000, self._seed)
-        return torch.as_tensor(standardise(self.posterior(X).mean(), self.columns_))
+        return torch.as_tensor(standardise(posterior.mean(), self.columns_))

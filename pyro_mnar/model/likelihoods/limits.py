@@ -9,6 +9,7 @@ and given z such a cell follows p(x_j | z) cut to its interval.
 
 from typing import ClassVar
 
+import numpy as np
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
@@ -116,7 +117,7 @@ class WithinLimits(WithChoices):
         return choices
 
     def _put(self, all_cells: Tensor, censored_cells: Tensor) -> Tensor:
-        shape = torch.broadcast_shapes(all_cells.shape, (*censored_cells.shape[:-1], *all_cells.shape[-2:]))
+        shape = np.broadcast_shapes(all_cells.shape, (*censored_cells.shape[:-1], *all_cells.shape[-2:]))
         flat = all_cells.expand(shape).flatten(-2)
         return flat.index_copy(-1, self.cells, censored_cells.expand((*shape[:-2], -1))).reshape(shape)
 
