@@ -1,6 +1,5 @@
 """Fit a model/guide pair: minibatches, Adam, a rate of its own for the mechanism, stopping on the held-out bound."""
 
-import copy
 import hashlib
 import math
 import os
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from pyro_mnar import __version__
 from pyro_mnar.errors import FitDivergedError, TrainingWarning
+from pyro_mnar.inference.adam import Adam, Parameters
 from pyro_mnar.inference.checkpoint import Checkpoint
 from pyro_mnar.inference.importance import Gradient, ImportanceBound
 from pyro_mnar.inference.interrupts import interrupts_wait
@@ -226,7 +226,7 @@ class Run:
         self._set_rates()
         if len(self.order) == 0:
             self.order = torch.randperm(self.train.n_rows, generator=self.generator, device=self.train.x.device)
-            self.anchor = copy.deepcopy(self.joint.state_dict())
+            self.anchor = weights_of(self.joint)
             self.step, self.rows = 0, 0
             self.total.zero_()
         batches = self.order.split(self.settings.batch_size)
@@ -241,10 +241,10 @@ class Run:
     def one_step(self, batch: Batch) -> None:
         """One step of the optimiser, if loss and gradient are finite."""
         loss = self.bound.differentiable_loss(self.joint.model, self.joint.guide, batch)
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimiser.zero_grad()
         (loss / batch.n_rows).backward()
         loss = loss.detach()
-        if not all_finite(loss, self.joint.parameters()):
+        if not all_finite(loss, self.optimiser.parameters):
             self._skip(loss.item())
             return
         self.optimiser.step()
@@ -256,7 +256,7 @@ class Run:
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """What :meth:`restore` needs to go on: tensors, and plain values."""
-        optimiser = self.optimiser.state_dict()["state"]
+        optimiser = self.optimiser.state()
         tensors = {
             "order": self.order,
             "total": self.total,
@@ -292,7 +292,7 @@ class Run:
         for key, value in part("optimiser.").items():
             index, _, name = key.partition(".")
             moments.setdefault(int(index), {})[name] = value
-        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
+        self.optimiser.load_state(moments)
         for name, entries in part("history.").items():
             getattr(self.history, name)[:] = entries.tolist()
 
@@ -310,7 +310,7 @@ class Run:
         value, weights = -math.inf, None
         if self.held_out is not None:
             value = held_out_bound(self.joint, self.held_out, self.bound, self.settings.seed)
-            weights = copy.deepcopy(self.joint.state_dict()) if value > self.best_bound else None
+            weights = weights_of(self.joint) if value > self.best_bound else None
         with interrupts_wait():
             self.history.bound.append(bound)
             if slope:
@@ -380,6 +380,11 @@ def all_finite(loss: Tensor, parameters: Iterable[Tensor]) -> bool:
     return math.isfinite(loss + torch.nn.utils.get_total_norm(gradients))
 
 
+def weights_of(joint: Joint) -> dict[str, Tensor]:
+    """A copy of the pair's state."""
+    return {name: value.clone() for name, value in joint.state_dict().items()}
+
+
 def fingerprint(joint: Joint, data: Batch, settings: FitSettings) -> str:
     """The name of a run: a hash of its data, settings, initial weights and versions, as 16 hex digits."""
     digest = hashlib.sha256(f"{settings} {joint} {torch.__version__} {__version__}".encode())
@@ -391,20 +396,19 @@ def fingerprint(joint: Joint, data: Batch, settings: FitSettings) -> str:
     return digest.hexdigest()[:16]
 
 
-def make_optimiser(joint: Joint, settings: FitSettings) -> torch.optim.Optimizer:
+def make_optimiser(joint: Joint, settings: FitSettings) -> Adam:
     """Adam with one group for the networks, one for the mechanism and one for the head."""
     mechanism = list(joint.mechanism.parameters())
     head = [] if joint.head is None else list(joint.head.parameters())
     known = {id(parameter) for parameter in [*mechanism, *head]}
     networks = [parameter for parameter in joint.parameters() if id(parameter) not in known]
-    groups = [{"params": networks, "lr": settings.learning_rate}]
+    groups = [Parameters(params=networks, lr=settings.learning_rate, weight_decay=0.0)]
     if mechanism:
-        groups.append({"params": mechanism, "lr": settings.mechanism_learning_rate})
+        groups.append(Parameters(params=mechanism, lr=settings.mechanism_learning_rate, weight_decay=0.0))
     if head:
         decay = settings.head_weight_decay
-        groups.append({"params": head, "lr": settings.learning_rate, "weight_decay": decay})
-    # AdamW without decay is Adam.
-    return torch.optim.AdamW(groups, weight_decay=0.0, fused=True)
+        groups.append(Parameters(params=head, lr=settings.learning_rate, weight_decay=decay))
+    return Adam(groups)
 
 
 def split(data: Batch, fraction: float, generator: torch.Generator) -> tuple[Batch, Batch | None]:

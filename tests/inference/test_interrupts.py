@@ -83,7 +83,7 @@ def test_an_interrupt_between_the_parts_of_a_pass(moment: str, calls: int, monke
 
 @pytest.mark.parametrize("calls", range(1, 8))
 def test_an_interrupt_while_weights_are_copied(calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training.copy, "deepcopy", press_after(training.copy.deepcopy, calls))
+    monkeypatch.setattr(training, "weights_of", press_after(training.weights_of, calls))
     history = History()
     check_kept(interrupted(history), history)
 

@@ -13,11 +13,13 @@ Cornuet, Marin, Mira & Robert 2012, Adaptive multiple importance sampling, arXiv
 2018, Robust covariance adaptation in adaptive importance sampling (tempering and shrinkage).
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from pyro_mnar.inference.adam import Adam, Parameters
 from pyro_mnar.inference.posterior.proposals import StudentRows, log_joint
 from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.joint import Joint
@@ -124,14 +126,13 @@ def climb(
 ) -> Tensor:
     """The mode of log p(z, x_obs, s) of each row, by Adam, shape (n, L)."""
     z = start.detach().clone().unsqueeze(0).requires_grad_()
-    optimiser = torch.optim.Adam([z], lr=settings.rate, betas=(0.9, 0.99))
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.steps)
+    adam = Adam([Parameters(params=[z], lr=settings.rate, weight_decay=0.0)], betas=(0.9, 0.99))
     with torch.enable_grad():
-        for _ in range(settings.steps):
+        for step in range(settings.steps):
+            adam.param_groups[0]["lr"] = settings.rate * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
             value = _log_joint(joint, batch, z, rows, noise).sum()
             (z.grad,) = torch.autograd.grad(-value, z)
-            optimiser.step()
-            schedule.step()
+            adam.step()
     return z.detach()[0]
 
 

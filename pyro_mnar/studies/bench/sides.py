@@ -116,7 +116,7 @@ def package_step(joint: Joint, n_draws: int = N_DRAWS, seed: int = 0) -> Callabl
 
     def step(batch: Batch) -> None:
         loss = bound.differentiable_loss(joint.model, joint.guide, batch)
-        optimiser.zero_grad(set_to_none=True)
+        optimiser.zero_grad()
         (loss / batch.n_rows).backward()
         optimiser.step()
 
