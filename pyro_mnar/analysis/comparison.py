@@ -228,7 +228,7 @@ def _predicted_mask(model: JointEstimator, X: npt.ArrayLike, n_draws: int) -> Fl
             assert draws.x is not None
             weights = torch.softmax(draws.log_weights, 0)
             with torch.no_grad():
-                mask = posterior.joint.mask_given_row(draws.x, draws.z, n_inner=1)
+                mask = posterior.joint.mask_given_row(draws.x, draws.z, posterior.batch.rows(draws.rows), n_inner=1)
                 seen = (weights * mask.bernoulli.probs[..., j]).sum(0)
             chance[draws.rows.cpu().numpy(), j] = seen.cpu().numpy()
     return chance

@@ -9,6 +9,7 @@ from pyro_mnar.data.columns import FloatArray, standardise
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.base import JointEstimator
 from pyro_mnar.inference.posterior import Posterior
+from pyro_mnar.model.batch import Batch
 
 
 def missing_probability(
@@ -54,6 +55,9 @@ def missing_probability(
     codes = posterior.codes(1, torch.Generator().manual_seed(0))[0, :n_rows, None]
     with torch.no_grad():
         x, z = torch.as_tensor(standard).to(like), codes.to(like).expand(-1, len(grid), -1)
-        observed = joint.mask_given_row(x, z, n_inner=1).bernoulli.probs[..., first]
+        batch = posterior.batch.to(x.device, x.dtype).rows(slice(n_rows))
+        beside = None if batch.beside is None else batch.beside[:, None]
+        rows = Batch(batch.x[:, None], batch.observed[:, None], beside=beside)
+        observed = joint.mask_given_row(x, z, rows, n_inner=1).bernoulli.probs[..., first]
     missing: FloatArray = (1 - observed).double().cpu().numpy()
     return missing

@@ -26,7 +26,8 @@ from pyro_mnar.data.kinds.schema import find_schema
 from pyro_mnar.data.raw import read_columns
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.imputer import MNARImputer
-from pyro_mnar.model.mechanisms import Censored, Given, Nested, SelfMasking, by_name
+from pyro_mnar.model.mechanisms import Censored, Given, Mechanism, Nested, SelfMasking, by_name
+from pyro_mnar.model.per_column import REST
 
 #: From a completed table to a number, or to a number and its squared standard error.
 Quantity = Callable[[pd.DataFrame], Any]
@@ -313,17 +314,28 @@ def _with_slope(mechanism: Given, slope: dict[str, float]) -> Given:
                 raise InvalidInputError(
                     f"column {name!r} is censored: its limits say why its cells are missing; sweep another column"
                 )
-        return {**mechanism, **{name: SelfMasking(slope=value) for name, value in slope.items()}}
+        named = {name: by_name(mechanism.get(name, mechanism.get(REST, "auto"))) for name in slope}
+        return {
+            **mechanism,
+            **{name: SelfMasking(slope=slope[name], **_dependence(part)) for name, part in named.items()},
+        }
     mechanism = by_name(mechanism)
     if isinstance(mechanism, Nested):
-        return Nested(mechanism.direction, slope)
+        return Nested(mechanism.direction, slope, **_dependence(mechanism))
     if not isinstance(mechanism, SelfMasking):
         return SelfMasking(slope=slope)
     if mechanism.shape != "one-sided":
         raise InvalidInputError(
             f"the mechanism is SelfMasking(shape={mechanism.shape!r}), which has no slope to hold; give a one-sided one"
         )
-    return SelfMasking(direction=mechanism.direction, link=mechanism.link, slope=slope)
+    return SelfMasking(direction=mechanism.direction, link=mechanism.link, slope=slope, **_dependence(mechanism))
+
+
+def _dependence(mechanism: Mechanism) -> dict[str, Any]:
+    """What else a mask depends on, which stays as it is while a slope is varied."""
+    if not isinstance(mechanism, SelfMasking | Nested):
+        return {}
+    return {"depends_on": mechanism.depends_on, "mechanism_features": mechanism.mechanism_features}
 
 
 def _seed(*parts: int) -> int:

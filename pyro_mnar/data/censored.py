@@ -8,7 +8,7 @@ import numpy as np
 
 from pyro_mnar.data.kinds.declared import find_column
 from pyro_mnar.data.limits import Declared, Limits, checked_limits, side_of
-from pyro_mnar.data.raw import BoolArray, RawColumn
+from pyro_mnar.data.raw import BESIDE, BoolArray, RawColumn
 from pyro_mnar.data.transforms import FloatArray
 from pyro_mnar.errors import InvalidInputError, InvalidTypeError
 
@@ -49,6 +49,30 @@ def with_limits(columns: Sequence[RawColumn], declared: Declared) -> list[RawCol
                 raise InvalidInputError(f"Censored of column {names[j]!r} names the column itself for {what}")
             result[place] = replace(result[place], serves=f"{what} of {names[j]!r}")
         result[j] = _limited(result[j], limits, columns, serving)
+    return result
+
+
+def with_beside(columns: Sequence[RawColumn], names: Sequence[str]) -> list[RawColumn]:
+    """The columns, of which those named tell the mechanism something and are not modelled.
+
+    Raises
+    ------
+    InvalidInputError
+        Unknown columns, and one that has limits or tells those of others.
+
+    Examples
+    --------
+    >>> x = np.array([0.7, np.nan])
+    >>> with_beside([RawColumn("mode", "number", x, np.isnan(x))], ["mode"])[0].serves
+    'read by the mechanism alone'
+    """
+    result, known = list(columns), [str(column.name) for column in columns]
+    for name in names:
+        place = find_column(name, known, "mechanism_features")
+        if result[place].serves or result[place].limits is not None:
+            what = result[place].serves or "values of which limits are known"
+            raise InvalidInputError(f"'mechanism_features' names the column {name!r}, which holds {what}; name another")
+        result[place] = replace(result[place], serves=BESIDE)
     return result
 
 

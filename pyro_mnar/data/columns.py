@@ -156,6 +156,8 @@ class ColumnInfo(NamedTuple):
         Sides of columns that lost every value, and how uncertain their reach is.
     within_limits : tuple of float
         Share of the cells of which only limits were known in training; empty where there were none.
+    beside : ColumnInfo or None
+        The columns that the mechanism alone reads, which are no part of the model of the table.
     """
 
     names: tuple[str, ...]
@@ -167,6 +169,7 @@ class ColumnInfo(NamedTuple):
     codes: tuple[tuple[float, ...], ...] = ()
     tails: tuple[LostTail, ...] = ()
     within_limits: tuple[float, ...] = ()
+    beside: "ColumnInfo | None" = None
 
     @property
     def transformed(self) -> list[tuple[int, Transform]]:

@@ -24,6 +24,10 @@ LARGEST = 1e150
 MICROSECONDS = 86_400e6
 
 
+#: What a column serves for that is beside the model.
+BESIDE = "read by the mechanism alone"
+
+
 @dataclass(frozen=True, eq=False)
 class RawColumn:
     """A column of a user's table.

@@ -22,14 +22,18 @@ class Rows(NamedTuple):
     limits : ndarray or None
         Shape (n, p, 2): between which values a missing cell is known to lie, ends included, -inf and inf where nothing
         is known; None where no column has limits.
+    beside : ndarray or None
+        Columns that the mechanism alone reads, shape (n, q), NaN = missing; None where there are none.
     """
 
     values: FloatArray
     limits: FloatArray | None = None
+    beside: FloatArray | None = None
 
     def at(self, rows: BoolArray) -> "Rows":
         """Some of the rows."""
-        return Rows(self.values[rows], None if self.limits is None else self.limits[rows])
+        limits, beside = (None if part is None else part[rows] for part in (self.limits, self.beside))
+        return Rows(self.values[rows], limits, beside)
 
     @property
     def censored(self) -> BoolArray:

@@ -168,7 +168,8 @@ def _draws(
     if batch.limits is not None and batch.censored is not None:
         parts["limits"] = LimitEvidence(given, batch.censored).log_prob(batch.limits).cpu().numpy()
     if joint.has_mask_term:
-        parts["s"] = joint.mask_given_row(rows, codes.to(batch.x), n_inner=1).log_prob(batch.observed).cpu().numpy()
+        mask = joint.mask_given_row(rows, codes.to(batch.x), batch, n_inner=1)
+        parts["s"] = mask.log_prob(batch.observed).cpu().numpy()
     return codes, rows, parts
 
 

@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
-from pyro_mnar.data.censored import with_limits
+from pyro_mnar.data.censored import with_beside, with_limits
 from pyro_mnar.data.columns import ColumnInfo, FloatArray, Layout, check_discrete, reject_far, standardise
 from pyro_mnar.data.foreign import check_distinct, reading
 from pyro_mnar.data.kinds.declared import KINDS, Kind, Types
@@ -167,7 +167,7 @@ class JointEstimator(Explained, BaseEstimator):
         JointEstimator
             Itself; ``clone`` forgets it.
         """
-        self._known_schema: Schema | None = self._found_schema(read_columns(X, self.missing_values, self))
+        self._known_schema: Schema | None = self._found_schema(self._raw(X))
         return self
 
     def batch(self, X: npt.ArrayLike) -> Batch:
@@ -190,14 +190,20 @@ class JointEstimator(Explained, BaseEstimator):
 
     def _read(self, X: npt.ArrayLike, reset: bool) -> Cells:
         """All columns of the table, as the schema reads them."""
-        declared = mechanisms.declared_limits(mechanisms.by_name(self.mechanism))
-        raw = with_limits(read_columns(X, self.missing_values, self, declared), declared)
+        raw = self._raw(X)
         with reading("X", lines=True):
             validate_data(self, X, reset=reset, skip_check_array=True)
         if reset:
             known: Schema | None = getattr(self, "_known_schema", None)
             self._schema = (known or self._found_schema(raw)).renamed(list(self._input_names()))
         return self._schema.read(raw)
+
+    def _raw(self, X: npt.ArrayLike) -> list[RawColumn]:
+        """The columns of the table, with what the mechanism says of them."""
+        mechanism = mechanisms.by_name(self.mechanism)
+        declared = mechanisms.declared_limits(mechanism)
+        raw = with_limits(read_columns(X, self.missing_values, self, declared), declared)
+        return with_beside(raw, mechanism.beside)
 
     def _found_schema(self, raw: Sequence[RawColumn]) -> Schema:
         """What the columns are."""
@@ -223,6 +229,8 @@ class JointEstimator(Explained, BaseEstimator):
         rows = self._schema.rows(table)
         if not reset:
             reject_far(rows.values, self.columns_)
+            if rows.beside is not None and self.columns_.beside is not None:
+                reject_far(rows.beside, self.columns_.beside)
             check_discrete(rows.values, self.layout_, self.columns_.names)
             self._warn_untrained(np.isnan(rows.values) & ~rows.censored)
         return rows
@@ -254,7 +262,7 @@ class JointEstimator(Explained, BaseEstimator):
         self._seed = drawn_seed(self.random_state)
         table = rows.values
         check_size(self, table.shape)
-        described = self._describe(table)
+        described = self._describe(table, self._schema.describe_beside(rows.beside))
         if rows.limits is not None:
             described = described._replace(columns=with_censored_scales(rows, described.layout, described.columns))
         self.layout_, self.columns_, self.findings_ = described.layout, described.columns, described.findings
@@ -299,12 +307,13 @@ class JointEstimator(Explained, BaseEstimator):
         drawn = joint.has_mask_term and not joint.collapsed
         return drawn and bool(layout.discrete or layout.levels or layout.atoms)
 
-    def _describe(self, table: FloatArray) -> Described:
+    def _describe(self, table: FloatArray, beside: ColumnInfo | None) -> Described:
         """Kinds, scales and the mechanism's start of the model's columns, shape (n, p), NaN = missing."""
         layout, columns = self._schema.describe(table)
-        scales = self._scales(table, layout)
+        scales = self._scales(table, layout, beside)
         if scales:
             layout, columns = self._schema.describe(table, scales)
+        columns = columns._replace(beside=beside)
         if self.training_used.start == "cliff" and self.training_used.collapse is not False:
             return begin(table, layout, columns, mechanisms.by_name(self.mechanism), self._seed)
         return Described(layout, columns)
@@ -320,11 +329,11 @@ class JointEstimator(Explained, BaseEstimator):
             new = self.joint_.mechanism.state_dict()
             self.joint_.mechanism.load_state_dict({**new, **described.mechanism.state_dict()})
 
-    def _scales(self, table: FloatArray, layout: Layout) -> dict[int, Transform]:
+    def _scales(self, table: FloatArray, layout: Layout, beside: ColumnInfo | None) -> dict[int, Transform]:
         """Transforms of continuous columns, where something else decides than the shape of the observed values."""
         names = self._schema.model_names()
         if isinstance(self.log_columns, str):
-            found = chosen_scales(table, layout, names, mechanisms.by_name(self.mechanism))
+            found = chosen_scales(table, layout, names, mechanisms.by_name(self.mechanism), beside)
         else:
             logged = self._schema.positions(self.log_columns or (), "log_columns")
             check_positive(table, logged, layout.continuous, names)
@@ -348,6 +357,7 @@ class JointEstimator(Explained, BaseEstimator):
         latent_dim = max(1, p - 1) if self.latent_dim is None else self.latent_dim
         mechanism = set_up(mechanisms.by_name(self.mechanism), columns)
         mechanism.setup_code(latent_dim)
+        mechanisms.check_order(mechanism.parents, columns.names)
         return Joint(
             *self._parts(p, latent_dim, tuple(self.hidden_units)),
             mechanism,
@@ -375,17 +385,19 @@ class JointEstimator(Explained, BaseEstimator):
         x, limits = torch.as_tensor(standardise(rows.values, self.columns_)), standardised_limits(rows, self.columns_)
         batch = Batch(x, torch.as_tensor(~np.isnan(rows.values)))
         batch = batch if limits is None else batch._replace(limits=torch.as_tensor(limits))
+        if rows.beside is not None and self.columns_.beside is not None:
+            beside = [standardise(rows.beside, self.columns_.beside), np.isnan(rows.beside)]
+            batch = batch._replace(beside=torch.as_tensor(np.hstack(beside)))
         return batch.to(self.device, torch.float32)
 
     def _posterior(self, rows: Rows, n_draws: int | None = None) -> Posterior:
         draws = self.n_draws_posterior if n_draws is None else n_draws
-        table, limits = rows
         return Posterior(
             self.joint_,
             self._batch(rows),
             self.columns_,
-            table=table,
-            limits=limits,
+            table=rows.values,
+            limits=rows.limits,
             n_draws=draws,
             seed=self._seed,
             show=self.verbose,

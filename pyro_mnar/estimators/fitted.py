@@ -9,6 +9,7 @@ from pyro_mnar.data.columns import ColumnInfo, FloatArray
 from pyro_mnar.data.kinds.schema import Schema
 from pyro_mnar.estimators.start.nested import Finding
 from pyro_mnar.inference.posterior import Posterior
+from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.joint import Joint
 
 
@@ -34,6 +35,10 @@ class Fitted(ABC):
     @abstractmethod
     def table(self, X: npt.ArrayLike) -> FloatArray:
         """The columns of ``X`` that the model has, as checked numbers: shape (n, p), NaN = missing, original units."""
+
+    @abstractmethod
+    def batch(self, X: npt.ArrayLike) -> Batch:
+        """The rows of ``X``, shape (n, p), as the pair takes them."""
 
     @abstractmethod
     def posterior(self, X: npt.ArrayLike, n_draws: int | None = None, refine: bool = True) -> Posterior:

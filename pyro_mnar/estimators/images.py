@@ -219,7 +219,7 @@ class MNARImageImputer(Imputer):
         # A mechanism of images belongs to all pixels, those included that happened to be observed each time.
         return np.ones(table.shape[1], bool)
 
-    def _describe(self, table: FloatArray) -> Described:
+    def _describe(self, table: FloatArray, beside: ColumnInfo | None) -> Described:
         """One centre and one unit for all pixels: the middle and the length of their range."""
         low, high = (float(end) for end in self.pixel_range)
         least, largest = float(np.nanmin(table)), float(np.nanmax(table))

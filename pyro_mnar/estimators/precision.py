@@ -50,7 +50,7 @@ def curve_errors(joint: Joint, batch: Batch, codes: Tensor) -> CurveErrors:
     """
     p = batch.x.shape[-1]
     errors = CurveErrors(np.full(p, np.nan), np.full(p, np.nan))
-    curve = joint.mechanism.curve(codes)
+    curve = joint.mechanism.curve_of_rows(batch, codes)
     if curve is None or not joint.collapsed or curve.slope.shape != (p,):
         return errors
     own = joint.active if curve.flat is None else joint.active & ~curve.flat

@@ -93,7 +93,7 @@ def simulate(
     if isinstance(codes, str) and codes not in ("prior", "posterior"):
         raise InvalidInputError(f"codes is {codes!r}; it must be 'prior' or 'posterior'")
     table = estimator.table(X)
-    n = len(table)
+    n, beside = len(table), estimator.batch(X).beside
     tables_at_once = max(1, _ROWS_AT_ONCE // n)
     parts: dict[str, list[npt.NDArray[Any]]] = {}
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
@@ -108,7 +108,9 @@ def simulate(
         for start in range(0, n_tables, tables_at_once):
             count = min(tables_at_once, n_tables - start)
             given = {} if z is None else {"z": z[start : start + count].flatten(0, 1)}
-            nodes = poutine.trace(poutine.condition(estimator.joint_.generate, given)).get_trace(count * n).nodes
+            of_rows = None if beside is None else beside.repeat(count, 1)
+            generate = poutine.trace(poutine.condition(estimator.joint_.generate, given))
+            nodes = generate.get_trace(count * n, of_rows).nodes
             for site in ("z", "x", "s", "y"):
                 if site in nodes:
                     value = nodes[site]["value"].cpu().numpy()

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from pyro import poutine
 
 from pyro_mnar.data.columns import ColumnInfo, FloatArray
 from pyro_mnar.data.kinds.column import ColumnKind
@@ -23,6 +22,7 @@ from pyro_mnar.estimators.sentences import (
     words_for_ends,
     words_for_labels,
     words_for_levels,
+    words_for_observed,
     words_for_row,
 )
 from pyro_mnar.estimators.start.nested import Finding
@@ -161,7 +161,49 @@ def mechanism_table(
             else _without_term(column, columns)
             for column, line, finding, rate, off in zip(found, lines, of_columns, rates, flat, strict=True)
         ]
+    weights = joint.mechanism.observed_weights
+    if weights is not None:
+        logits = logistic_slope(weights, curve.link).detach().double().cpu().numpy()
+        table["words"] = [
+            words if line is None else words_for_observed(words, *observed_reasons(logits[c.start], columns))
+            for words, line, c in zip(table["words"], lines, found, strict=True)
+        ]
     return table
+
+
+def observed_reasons(weights: FloatArray, columns: ColumnInfo) -> tuple[list[str], list[str]]:
+    """What of the observed cells makes a cell go missing, the strongest first; and all columns that could.
+
+    Parameters
+    ----------
+    weights : ndarray
+        Logits per standard deviation, and where they are missing themselves, shape (2 (p + q),); 0 for others.
+    columns : ColumnInfo
+        p columns of the model, and q beside it.
+
+    Examples
+    --------
+    >>> columns = ColumnInfo(("age", "city=Lima", "city=Oslo"), np.zeros(3), np.ones(3), np.zeros(3))
+    >>> observed_reasons(np.array([0.5, 1.0, -1.0, 0.0, 0.0, 0.0]), columns)
+    (['city is Lima (+1)', 'city is Oslo (-1)', 'age is high (+0.5 per sd)'], ['age', 'city'])
+    """
+    names = [*columns.names, *(() if columns.beside is None else columns.beside.names)]
+    prefixes = [name.rpartition("=")[0] for name in names]
+    several = [bool(prefix) and prefixes.count(prefix) > 1 for prefix in prefixes]
+    own = [prefix if group else name for name, prefix, group in zip(names, prefixes, several, strict=True)]
+    values, missing = weights[: len(names)].copy(), weights[len(names) :]
+    for prefix in {prefix for prefix, group in zip(prefixes, several, strict=True) if group}:
+        levels = [j for j, other in enumerate(prefixes) if other == prefix]
+        # Only differences between levels mean something beside the intercept.
+        values[levels] -= values[levels].mean()
+    found: dict[str, float] = {}
+    for j, (name, value) in enumerate(zip(names, values, strict=True)):
+        side = f"is {name.rpartition('=')[2]}" if several[j] else "is high" if value > 0 else "is low"
+        found[f"{own[j]} {side} ({value:+.2g}{'' if several[j] else ' per sd'})"] = value
+        gone = sum(missing[k] for k in range(len(names)) if own[k] == own[j])
+        found[f"{own[j]} is missing ({gone:+.2g})"] = gone
+    strong = sorted((reason for reason, value in found.items() if abs(value) >= WEAK), key=lambda r: -abs(found[r]))
+    return strong[:_MOST_REASONS], list(dict.fromkeys(own[j] for j in np.flatnonzero(weights[: len(names)])))
 
 
 def _line(column: Column, curve: Curve, columns: ColumnInfo) -> _Line:
@@ -328,7 +370,8 @@ def drawn_rows(joint: Joint, n_rows: int, seed: int) -> torch.Tensor:
     """Complete rows drawn from the model, shape (n, p), standardised; torch's own generator is left alone."""
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        rows: torch.Tensor = poutine.trace(joint.generate).get_trace(n_rows).nodes["x"]["value"]
+        prior = joint.prior(next(joint.parameters())).expand(torch.Size((n_rows,)))
+        rows: torch.Tensor = joint.rows_given_code(prior())()
     return rows
 
 

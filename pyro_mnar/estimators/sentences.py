@@ -214,6 +214,21 @@ def words_for_row(name: object, reasons: Sequence[str], missing_rate: float) -> 
     return f"{name}: likelier missing where {', '.join(reasons)}; {rate}"
 
 
+def words_for_observed(words: str, reasons: Sequence[str], named: Sequence[str]) -> str:
+    """A sentence about a cell's own value, with what else its being missing depends on.
+
+    Examples
+    --------
+    >>> words_for_observed("income: values above 52 are likely missing", ["mode is phone (+1)"], ["age", "mode"])
+    'income: values above 52 are likely missing; likelier where mode is phone (+1)'
+    >>> words_for_observed("income: missing whatever its value", [], ["age", "mode"])
+    'income: missing whatever its value; age and mode do not matter'
+    """
+    if reasons:
+        return f"{words}; likelier where {', '.join(reasons)}"
+    return f"{words}; {_listed(named)} {'do' if len(named) > 1 else 'does'} not matter" if named else words
+
+
 def readable(value: float, scale: float) -> str:
     """A number rounded to about a hundredth of ``scale``, with separators for thousands.
 

@@ -23,12 +23,16 @@ class Batch(NamedTuple):
     limits
         optional, shape (n, p, 2): between which values a cell that was not observed is known to lie, -inf and inf where
         nothing is known.
+    beside
+        optional, shape (n, 2 q): q columns that the mechanism alone reads, 0 where they are missing, and then 1 where
+        they are.
     """
 
     x: Tensor
     observed: Tensor
     y: Tensor | None = None
     limits: Tensor | None = None
+    beside: Tensor | None = None
 
     @property
     def n_rows(self) -> int:
@@ -37,8 +41,8 @@ class Batch(NamedTuple):
 
     def rows(self, index: Tensor | slice) -> "Batch":
         """The batch that holds the rows of ``index`` only."""
-        y, limits = (None if part is None else part[index] for part in (self.y, self.limits))
-        return Batch(self.x[index], self.observed[index], y, limits)
+        others = (None if part is None else part[index] for part in (self.y, self.limits, self.beside))
+        return Batch(self.x[index], self.observed[index], *others)
 
     def without_target(self) -> "Batch":
         """The same rows with y unknown, as at prediction."""
@@ -62,8 +66,8 @@ class Batch(NamedTuple):
         y = self.y
         if y is not None:
             y = y.to(device, dtype) if y.is_floating_point() else y.to(device)
-        limits = None if self.limits is None else self.limits.to(device, dtype)
-        return Batch(self.x.to(device, dtype), self.observed.to(device), y, limits)
+        limits, beside = (None if part is None else part.to(device, dtype) for part in (self.limits, self.beside))
+        return Batch(self.x.to(device, dtype), self.observed.to(device), y, limits, beside)
 
     def check(self) -> None:
         """See that mask and values agree.

@@ -108,6 +108,12 @@ class Curve(NamedTuple):
             return ProbitBernoulli(argument)
         return Bernoulli(logits=-argument, validate_args=False)
 
+    def of_row(self, x: Tensor, z: Tensor) -> Bernoulli:
+        """:meth:`bernoulli` of rows (K, n, p) with codes z (K, n, L), or with draws of x, (K, n, M, p)."""
+        if x.ndim > z.ndim and self.intercept.ndim > 1:
+            return self._replace(intercept=self.intercept.unsqueeze(-2)).bernoulli(x)
+        return self.bernoulli(x)
+
     def _log_cdf(self, t: Tensor) -> Tensor:
         return log_ndtr(t) if self.link == "probit" else nn.functional.logsigmoid(t)
 

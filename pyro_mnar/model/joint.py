@@ -133,7 +133,7 @@ class Joint(nn.Module):
                 x = self.completed(pyro.sample("x_mis", given.x_mis), batch)
                 log_inner = None
                 if self.has_mask_term and not self.collapsed:
-                    s = self.mask_given_row(x, z)
+                    s = self.mask_given_row(x, z, batch)
                     pyro.sample("s", s, obs=batch.observed)
                     if self._uses_target(batch) and self.n_inner > 1:
                         log_inner = s.log_prob_inner(batch.observed)
@@ -155,14 +155,22 @@ class Joint(nn.Module):
             if given.x_mis is not None:
                 pyro.sample("x_mis", given.x_mis)
 
-    def generate(self, n_rows: int) -> None:
-        """New complete rows from the prior: sites z, x (n, p), s and y, for prior predictive checks."""
+    def generate(self, n_rows: int, beside: Tensor | None = None) -> None:
+        """New complete rows from the prior: sites z, x (n, p), s and y, for prior predictive checks.
+
+        Parameters
+        ----------
+        n_rows : int
+            n.
+        beside : Tensor or None
+            As in a batch, shape (n, 2 q), for a mechanism that reads columns beside the model.
+        """
         like = next(self.parameters())
         with RowPlate(n_rows):
             z = pyro.sample("z", self.prior(like))
             x = pyro.sample("x", self.rows_given_code(z))
             if self.has_mask_term:
-                pyro.sample("s", self.mask_given_row(x, z, n_inner=1))
+                self._generate_mask(x, z, beside)
             if self.head is not None:
                 pyro.sample("y", self.head(x, self.generator))
 
@@ -191,9 +199,26 @@ class Joint(nn.Module):
             last = self._last = GivenCode(z, rows, self._missing_part(z, rows, batch))
         return last
 
-    def mask_given_row(self, x: Tensor, z: Tensor, n_inner: int | None = None) -> "MaskGivenRow":
-        """p(s | x, z) for completed rows x of shape (K, n, p), or (K, n, M, p) for ``n_inner`` = M > 1."""
-        s = self.mechanism.given_code(x, z)
+    def _generate_mask(self, x: Tensor, z: Tensor, beside: Tensor | None) -> None:
+        rows = Batch(x, torch.ones_like(x, dtype=torch.bool), beside=beside)
+        mask = self.mask_given_row(x, z, rows, n_inner=1)
+        if not self.mechanism.parents:
+            pyro.sample("s", mask)
+            return
+        # Masks that others depend on come first: with the same noise, each round settles those of one step more.
+        noise, settled = torch.rand_like(x), False
+        while not settled:
+            before = rows.observed
+            rows = rows._replace(observed=mask.from_noise(noise))
+            mask, settled = self.mask_given_row(x, z, rows, n_inner=1), bool((rows.observed == before).all())
+        pyro.sample("s", mask, obs=rows.observed)
+
+    def mask_given_row(self, x: Tensor, z: Tensor, rows: Batch, n_inner: int | None = None) -> "MaskGivenRow":
+        """p(s | x, z) for completed rows x of shape (K, n, p), or (K, n, M, p) for ``n_inner`` = M > 1.
+
+        ``rows``, shape (n, p), says what of them is observed, and what is beside the model: masks may depend on both.
+        """
+        s = self.mechanism.given_row(x, z, rows)
         if self.one_cell_groups and self.mechanism.by_own_value:
             # A group that is one cell of the table has the curve of the category that is present, at 1; where the
             # category does not matter, that of its first column.
@@ -247,7 +272,7 @@ class Joint(nn.Module):
             return self.mechanism.curve(z) is not None and self.rows_given_code(z).has_mask_term
 
     def _masked(self, z: Tensor, batch: Batch) -> MaskedRows:
-        curve = self.mechanism.curve(z)
+        curve = self.mechanism.curve_of_rows(batch, z)
         assert curve is not None
         return MaskedRows(curve, batch.x, batch.observed, self.active)
 
@@ -317,7 +342,14 @@ class MaskGivenRow(TorchDistribution):
     def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
         """Masks, bool, True = observed; inactive columns are always observed."""
         draw = self.bernoulli.sample(sample_shape).bool()
-        draw = (draw if self.n_inner == 1 else draw[..., 0, :]) | ~self.active
+        return self._possible(draw if self.n_inner == 1 else draw[..., 0, :])
+
+    def from_noise(self, noise: Tensor) -> Tensor:
+        """Masks from uniform numbers of the rows' shape, for one inner draw; as :meth:`sample`."""
+        return self._possible(noise < self.bernoulli.probs)
+
+    def _possible(self, draw: Tensor) -> Tensor:
+        draw = draw | ~self.active
         for first, *others in self.one_cell_groups:
             draw[..., others] = draw[..., first, None]
         return draw

@@ -1,11 +1,13 @@
 """What every mechanism p(s | x) offers, and the one that is none."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 
 from pyro.distributions import Bernoulli
 from torch import Tensor, nn
 
 from pyro_mnar.data.columns import ColumnInfo
+from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.curve import Curve
 
 
@@ -50,6 +52,37 @@ class Mechanism(nn.Module, ABC):
             Codes, shape (K, n, L), for a mechanism that depends on them; None takes the prior's mean, 0.
         """
         return None
+
+    def curve_of_rows(self, rows: Batch, z: Tensor | None = None) -> Curve | None:
+        """:meth:`curve` where it also depends on what is observed of the rows, shape (n, p); here it does not."""
+        return self.curve(z)
+
+    def given_row(self, x: Tensor, z: Tensor, rows: Batch) -> Bernoulli:
+        """:meth:`given_code` where it also depends on what is observed of the rows; here it does not.
+
+        Parameters
+        ----------
+        x, z : Tensor
+            As for :meth:`given_code`.
+        rows : Batch
+            What is observed of each row, and what is beside the model.
+        """
+        return self.given_code(x, z)
+
+    @property
+    def observed_weights(self) -> Tensor | None:
+        """How what is observed moves the argument of each column's curve, shape (p, 2 (p + q)); here nothing does."""
+        return None
+
+    @property
+    def parents(self) -> Mapping[int, Sequence[int]]:
+        """The columns of the model on whose observed cells the mask of each column depends; here none."""
+        return {}
+
+    @property
+    def beside(self) -> list[str]:
+        """Columns of the table that the mechanism alone reads, by name; here none."""
+        return []
 
 
 class Ignorable(Mechanism):

@@ -30,6 +30,7 @@ from pyro_mnar.model.censored import Censored
 from pyro_mnar.model.curve import Curve, Link
 from pyro_mnar.model.mechanism import Ignorable, Mechanism
 from pyro_mnar.model.networks import mlp
+from pyro_mnar.model.observed import check_order
 from pyro_mnar.model.per_column import REST, PerColumn, declared_limits
 from pyro_mnar.model.self_masking import Direction, Nested, SelfMasking
 from pyro_mnar.model.units import in_original_units
@@ -46,6 +47,7 @@ __all__ = [
     "PerColumn",
     "SelfMasking",
     "by_name",
+    "check_order",
     "declared_limits",
 ]
 

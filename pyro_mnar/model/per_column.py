@@ -1,7 +1,7 @@
 """Several mechanisms in one table: each column has its own."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from pyro.distributions import Bernoulli
@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from pyro_mnar.data.columns import ColumnInfo
 from pyro_mnar.data.limits import Declared
 from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.censored import Censored
 from pyro_mnar.model.curve import NO_GAP, Curve
 from pyro_mnar.model.mechanism import Ignorable, Mechanism
+from pyro_mnar.model.observed import columns_of
 
 #: The key under which a mapping has the mechanism of all columns that it does not name.
 REST = "default"
@@ -101,11 +103,41 @@ class PerColumn(Mechanism):
 
     def curve(self, z: Tensor | None = None) -> Curve | None:
         """See :class:`Mechanism`."""
+        return self._one_curve([part.curve(z) for part in self.mechanisms])
+
+    def curve_of_rows(self, rows: Batch, z: Tensor | None = None) -> Curve | None:
+        """See :class:`Mechanism`."""
+        return self._one_curve([part.curve_of_rows(rows, z) for part in self.mechanisms])
+
+    @property
+    def parents(self) -> Mapping[int, Sequence[int]]:
+        """See :class:`Mechanism`: of each column what its own part says."""
+        found = [(place, part.parents) for place, part in enumerate(self.mechanisms)]
+        return {j: ks for place, parents in found for j, ks in parents.items() if int(self.owner[j]) == place}
+
+    @property
+    def observed_weights(self) -> Tensor | None:
+        """See :class:`Mechanism`."""
+        parts = [(place, part.observed_weights) for place, part in enumerate(self.mechanisms)]
+        given = [(place, weights) for place, weights in parts if weights is not None]
+        if not given:
+            return None
+        result = torch.zeros_like(given[0][1])
+        for place, weights in given:
+            result = torch.where((self.owner == place).unsqueeze(-1), weights, result)
+        return result
+
+    @property
+    def beside(self) -> list[str]:
+        """See :class:`Mechanism`."""
+        return list(dict.fromkeys(name for part in self.mechanisms for name in part.beside))
+
+    def _one_curve(self, given: Sequence[Curve | None]) -> Curve | None:
+        """The curve of each column from its part's; None where a part has none."""
         curves = {}
-        for place, part in enumerate(self.mechanisms):
+        for place, (part, found) in enumerate(zip(self.mechanisms, given, strict=True)):
             if isinstance(part, Ignorable) or not bool((self.owner == place).any()):
                 continue
-            found = part.curve(z)
             if found is None:
                 return None
             curves[place] = found
@@ -128,43 +160,33 @@ class PerColumn(Mechanism):
     def forward(self, x: Tensor) -> Bernoulli:
         """See :class:`Mechanism`; columns without a mask term are called observed by a coin."""
         curve = self.curve()
-        return self._together([None] * len(self.parts), x) if curve is None else curve.bernoulli(x)
+        return self._together([part(x) for part in self._own()], x) if curve is None else curve.bernoulli(x)
 
     def given_code(self, x: Tensor, z: Tensor) -> Bernoulli:
         """See :class:`Mechanism`."""
-        codes = z if x.ndim == z.ndim else z.unsqueeze(-2)
-        curve = self.curve(codes)
-        return self._together([z] * len(self.parts), x) if curve is None else curve.bernoulli(x)
+        curve = self.curve(z)
+        if curve is None:
+            return self._together([part.given_code(x, z) for part in self._own()], x)
+        return curve.of_row(x, z)
 
-    def _together(self, codes: list[Tensor | None], x: Tensor) -> Bernoulli:
+    def given_row(self, x: Tensor, z: Tensor, rows: Batch) -> Bernoulli:
+        """See :class:`Mechanism`."""
+        curve = self.curve_of_rows(rows, z)
+        if curve is None:
+            return self._together([part.given_row(x, z, rows) for part in self._own()], x)
+        return curve.of_row(x, z)
+
+    def _own(self) -> list[Mechanism]:
+        """The parts that have a mask term."""
+        return [part for part in self.mechanisms if not isinstance(part, Ignorable)]
+
+    def _together(self, given: Sequence[Bernoulli], x: Tensor) -> Bernoulli:
+        """Each column from its own part of those that have a mask term."""
+        places = [place for place, part in enumerate(self.mechanisms) if not isinstance(part, Ignorable)]
         logits = x.new_zeros(x.shape)
-        for place, (part, z) in enumerate(zip(self.mechanisms, codes, strict=True)):
-            if not isinstance(part, Ignorable):
-                own = part(x) if z is None else part.given_code(x, z)
-                logits = torch.where(self.owner == place, own.logits, logits)
+        for place, own in zip(places, given, strict=True):
+            logits = torch.where(self.owner == place, own.logits, logits)
         return Bernoulli(logits=logits, validate_args=False)
-
-
-def columns_of(name: str, names: tuple[str, ...]) -> list[int]:
-    """Positions of the model's columns that stand for a column of the table: one, or one for each level.
-
-    Raises
-    ------
-    InvalidInputError
-        There is none.
-
-    Examples
-    --------
-    >>> columns_of("soil", ("age", "soil=clay", "soil=sand"))
-    [1, 2]
-    """
-    found = [j for j, column in enumerate(names) if column == name]
-    found = found or [j for j, column in enumerate(names) if column.startswith(f"{name}=")]
-    if not found:
-        raise InvalidInputError(
-            f"'mechanism' names the column {name!r}, which the model does not have; its columns are {list(names)}"
-        )
-    return found
 
 
 def declared_limits(mechanism: Mechanism) -> Declared:

@@ -13,8 +13,10 @@ from pyro_mnar.data.arguments import finite_number
 from pyro_mnar.data.columns import ColumnInfo
 from pyro_mnar.data.foreign import shown
 from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.curve import LOGISTIC_PER_PROBIT, Curve, Link, inverse_cdf
 from pyro_mnar.model.mechanism import Mechanism
+from pyro_mnar.model.observed import Parents, WhatIsObserved, names_of, observed_or_none
 
 Direction = Literal["high", "low"]
 Shape = Literal["one-sided", "two-sided", "middle"]
@@ -44,15 +46,42 @@ class SelfMasking(Mechanism):
         observed (missing) where x + e / w lies between two thresholds b and b', which has the probability
         Phi(w (x - b)) - Phi(w (x - b')), so that x_mis integrates out as before. Without a direction or a fixed slope,
         probit.
+    depends_on
+        Columns on whose observed cells the mask depends too, linearly (:class:`WhatIsObserved`): names, or a mapping
+        from column to names. Where such a cell is itself missing it counts as the column's mean, with a number of its
+        own for its being missing. The threshold that is reported is that of a row in the middle of them.
+    mechanism_features
+        Columns of the table that the mechanism alone reads, such as the interviewer or the mode of a survey: names, or
+        a mapping as before. They are no part of the model of the values, and pass through.
+
+    Notes
+    -----
+    **Heckman's selection model** is this mechanism, if the outcome y is normal given its covariates v. With
+    y = b.v + e, s = 1 where g.v + h.w + u > 0, sd(e) = d, sd(u) = 1 and corr(e, u) = r,
+
+    .. math:: P(s = 0 | y, v, w) = \Phi\Big(-\frac{r y / d + (g - r b / d) \cdot v + h \cdot w}{\sqrt{1 - r^2}}\Big)
+
+    a probit in y with the intercept linear in what is observed: ``depends_on`` the covariates v,
+    ``mechanism_features`` the exclusion variables w, the slope -r / (d sqrt(1 - r^2)), and back
+    r = -a d / sqrt(1 + a^2 d^2) from a slope a.
 
     References
     ----------
-    Ipsen, Mattei & Frellsen 2021, arXiv:2006.12871, equation 17.
+    Ipsen, Mattei & Frellsen 2021, arXiv:2006.12871, equation 17; Heckman 1979, Econometrica 47.
 
     Examples
     --------
     >>> SelfMasking(direction={"income": "high"}).direction
     {'income': 'high'}
+    >>> import pandas as pd
+    >>> from pyro_mnar import MNARImputer
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame(rng.normal(size=(60, 3)), columns=["age", "income", "mode"])
+    >>> table.loc[table["mode"] > 0.5, "income"] = np.nan
+    >>> mechanism = SelfMasking(depends_on={"income": ["age"]}, mechanism_features={"income": ["mode"]})
+    >>> imputer = MNARImputer(mechanism, max_iter=2, random_state=0).fit(table)
+    >>> imputer.columns_.names, bool(imputer.transform(table).isna().any(axis=None))
+    (('age', 'income'), False)
     """
 
     sign: Tensor
@@ -66,6 +95,8 @@ class SelfMasking(Mechanism):
         shared: bool = False,
         slope: float | Mapping[str, float] | None = None,
         shape: Shape = "one-sided",
+        depends_on: Parents = None,
+        mechanism_features: Parents = None,
     ) -> None:
         super().__init__()
         if shape not in ("one-sided", "two-sided", "middle"):
@@ -82,6 +113,15 @@ class SelfMasking(Mechanism):
         self.shared = shared
         self.slope = slope
         self.shape: Shape = shape
+        self.observed: WhatIsObserved | None = None
+        self.depends_on = depends_on
+        self.mechanism_features = mechanism_features
+        if shared and (depends_on or mechanism_features):
+            raise InvalidInputError(
+                "shared=True has one curve for all columns: leave depends_on and mechanism_features out"
+            )
+        for parameter in ("depends_on", "mechanism_features"):
+            names_of(parameter, getattr(self, parameter))
 
     def setup(self, columns: ColumnInfo) -> None:
         """See :class:`Mechanism`.
@@ -90,8 +130,10 @@ class SelfMasking(Mechanism):
         ------
         InvalidInputError
             a direction that is not "high", "low" or None, or is for an unknown column, or of the
-            wrong number of columns; a fixed slope that is not finite or for an unknown column.
+            wrong number of columns; a fixed slope that is not finite or for an unknown column; a mask that depends on
+            an unknown column.
         """
+        self.observed = observed_or_none(self.depends_on, self.mechanism_features, columns)
         fixed = fixed_slopes(self.slope, columns.names)
         signs = torch.tensor(direction_signs(self.direction, columns.names), dtype=torch.get_default_dtype())
         rates = torch.as_tensor(columns.missing_rate, dtype=torch.get_default_dtype())
@@ -182,8 +224,31 @@ class SelfMasking(Mechanism):
         ends = torch.full_like(known, self.shape == "two-sided")
         return Curve(slope, intercept, self.link, None, slope * self.width_parameter.exp(), ends)
 
-    def forward(self, x: Tensor) -> Bernoulli:
+    def curve_of_rows(self, rows: Batch, z: Tensor | None = None) -> Curve:
         """See :class:`Mechanism`."""
+        return moved(self.curve(z), self.observed, rows)
+
+    def given_row(self, x: Tensor, z: Tensor, rows: Batch) -> Bernoulli:
+        """See :class:`Mechanism`."""
+        return self.curve_of_rows(rows, z).of_row(x, z)
+
+    @property
+    def observed_weights(self) -> Tensor | None:
+        """See :class:`Mechanism`."""
+        return None if self.observed is None else self.observed.weights
+
+    @property
+    def parents(self) -> Mapping[int, Sequence[int]]:
+        """See :class:`Mechanism`."""
+        return {} if self.observed is None else self.observed.parents
+
+    @property
+    def beside(self) -> list[str]:
+        """See :class:`Mechanism`."""
+        return names_of("mechanism_features", self.mechanism_features)
+
+    def forward(self, x: Tensor) -> Bernoulli:
+        """See :class:`Mechanism`; what the mask depends on is in the middle."""
         return self.curve().bernoulli(x)
 
 
@@ -203,6 +268,8 @@ class Nested(Mechanism):
         As for :class:`SelfMasking`: these columns have a slope of their own from the start.
     slope
         As for :class:`SelfMasking`: slopes to hold fixed, for a sensitivity analysis, in these columns alone.
+    depends_on, mechanism_features
+        As for :class:`SelfMasking`.
 
     References
     ----------
@@ -215,11 +282,15 @@ class Nested(Mechanism):
         self,
         direction: Direction | Mapping[str, Direction] | Sequence[Direction | None] | None = None,
         slope: float | Mapping[str, float] | None = None,
+        depends_on: Parents = None,
+        mechanism_features: Parents = None,
     ) -> None:
         super().__init__()
         self.direction = direction
         self.slope = slope
-        self.own = SelfMasking(direction, slope=slope)
+        self.depends_on = depends_on
+        self.mechanism_features = mechanism_features
+        self.own = SelfMasking(direction, slope=slope, depends_on=depends_on, mechanism_features=mechanism_features)
 
     def setup(self, columns: ColumnInfo) -> None:
         """See :class:`Mechanism`; errors as for :class:`SelfMasking`."""
@@ -245,6 +316,29 @@ class Nested(Mechanism):
             intercept = intercept + shared
         return Curve(slope, intercept, link, ~self.believed)
 
+    def curve_of_rows(self, rows: Batch, z: Tensor | None = None) -> Curve:
+        """See :class:`Mechanism`."""
+        return moved(self.curve(z), self.own.observed, rows)
+
+    def given_row(self, x: Tensor, z: Tensor, rows: Batch) -> Bernoulli:
+        """See :class:`Mechanism`."""
+        return self.curve_of_rows(rows, z).of_row(x, z)
+
+    @property
+    def observed_weights(self) -> Tensor | None:
+        """See :class:`Mechanism`."""
+        return self.own.observed_weights
+
+    @property
+    def parents(self) -> Mapping[int, Sequence[int]]:
+        """See :class:`Mechanism`."""
+        return self.own.parents
+
+    @property
+    def beside(self) -> list[str]:
+        """See :class:`Mechanism`."""
+        return self.own.beside
+
     def forward(self, x: Tensor) -> Bernoulli:
         """p(s | x, z = 0), for standardised rows x (..., p): see :class:`Mechanism`."""
         return self.curve().bernoulli(x)
@@ -252,6 +346,11 @@ class Nested(Mechanism):
     def given_code(self, x: Tensor, z: Tensor) -> Bernoulli:
         """See :class:`Mechanism`."""
         return self.curve(z if x.ndim == z.ndim else z.unsqueeze(-2)).bernoulli(x)
+
+
+def moved(curve: Curve, observed: WhatIsObserved | None, rows: Batch) -> Curve:
+    """The curve with the part of its intercepts that follows from observed cells."""
+    return curve if observed is None else curve._replace(intercept=curve.intercept + observed(rows))
 
 
 def direction_signs(

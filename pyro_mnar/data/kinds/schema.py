@@ -26,7 +26,7 @@ from pyro_mnar.data.kinds.column import ColumnKind
 from pyro_mnar.data.kinds.declared import Kind, OneHot, Types, as_kind, find_column
 from pyro_mnar.data.kinds.fit import cut_by_frequency, cut_counts, transform_for
 from pyro_mnar.data.kinds.infer import infer
-from pyro_mnar.data.raw import BoolArray, RawColumn
+from pyro_mnar.data.raw import BESIDE, BoolArray, RawColumn
 from pyro_mnar.data.rows import Rows
 from pyro_mnar.data.transforms import FloatArray, Identity, Tabulated, Transform
 from pyro_mnar.errors import DataWarning, InvalidInputError, InvalidTypeError
@@ -43,11 +43,14 @@ class Cells(NamedTuple):
         bool, the same shape: cells that are missing in the table. A level that is new, and a name, are not.
     limits : ndarray or None
         Shape (n, p_table, 2): between which values missing cells are known to lie; None where nothing is known.
+    beside : ndarray or None
+        The columns that the mechanism alone reads, shape (n, q), codes of levels as one-hot columns, NaN = missing.
     """
 
     values: FloatArray
     missing: BoolArray
     limits: FloatArray | None = None
+    beside: FloatArray | None = None
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,13 @@ class Schema:
         One per column of the table, p_table of them.
     groups : tuple of tuple of int
         Positions of columns that were declared as one one-hot variable each.
+    beside : tuple of (int, ColumnKind)
+        Positions of the columns that the mechanism alone reads, and what they are.
     """
 
     columns: tuple[ColumnKind, ...]
     groups: tuple[tuple[int, ...], ...] = ()
+    beside: tuple[tuple[int, ColumnKind], ...] = ()
 
     @property
     def modelled(self) -> BoolArray:
@@ -78,7 +84,8 @@ class Schema:
     def renamed(self, names: Sequence[Any]) -> "Schema":
         """The same schema under other names of the columns."""
         columns = tuple(replace(column, name=name) for column, name in zip(self.columns, names, strict=True))
-        return replace(self, columns=columns)
+        beside = tuple((j, replace(kind, name=names[j])) for j, kind in self.beside)
+        return replace(self, columns=columns, beside=beside)
 
     def model_names(self) -> list[str]:
         """Names of the model's columns, those of a nominal column as ``column=level``."""
@@ -129,7 +136,18 @@ class Schema:
             for j, (column, kind) in enumerate(zip(raw, self.columns, strict=True)):
                 if column.limits is not None and kind.modelled and not kind.labels:
                     limits[:, j] = column.limits
-        return Cells(np.column_stack(columns), np.column_stack([column.missing for column in raw]), limits)
+        beside = None
+        if self.beside:
+            beside = self._of_beside().expand(self._of_beside().read([raw[j] for j, _ in self.beside]).values)
+        return Cells(np.column_stack(columns), np.column_stack([column.missing for column in raw]), limits, beside)
+
+    def describe_beside(self, beside: FloatArray | None) -> ColumnInfo | None:
+        """How the columns that the mechanism alone reads, shape (n, q), are put on a scale; None without any."""
+        return None if beside is None else self._of_beside().describe(beside)[1]
+
+    def _of_beside(self) -> "Schema":
+        """The columns beside the model, as a table of their own."""
+        return Schema(tuple(kind for _, kind in self.beside))
 
     def filled(self, missing: BoolArray) -> BoolArray:
         """The missing cells that get a value: those of columns that the model has, and of empty ones."""
@@ -144,12 +162,12 @@ class Schema:
         """The model's columns with their limits."""
         values = self.expand(cells.values)
         if cells.limits is None:
-            return Rows(values)
+            return Rows(values, beside=cells.beside)
         limits: FloatArray = np.full((*values.shape, 2), (-np.inf, np.inf))
         for j, start in self.starts().items():
             if self.columns[j].width == 1:
                 limits[:, start] = cells.limits[:, j]
-        return Rows(values, limits)
+        return Rows(values, limits, cells.beside)
 
     def expand(self, table: FloatArray) -> FloatArray:
         """The model's columns, shape (n, p), from those of the table, (n, p_table); codes of levels become one-hot."""
@@ -240,9 +258,11 @@ class Schema:
 
     def frame(self, info: ColumnInfo | None = None) -> pd.DataFrame:
         """The schema for people: column, kind, why, support, transform."""
-        starts = self.starts()
+        starts, beside = self.starts(), dict(self.beside)
         rows = []
         for j, column in enumerate(self.columns):
+            if j in beside:
+                column = replace(beside[j], why=f"{beside[j].why}; {column.why}")
             g = info.transforms[starts[j]] if info is not None and info.transforms and j in starts else Identity()
             rows.append((column.name, column.kind, column.why, column.support_in_words(), g.describe()))
         return pd.DataFrame(rows, columns=["column", "kind", "why", "support", "transform"])
@@ -284,13 +304,30 @@ def find_schema(raw: Sequence[RawColumn], types: Types = None) -> Schema:
             if position in given or any(position in group for group in groups):
                 raise InvalidInputError(f"'types' gives column {names[position]!r} two kinds; give it one")
             given[position] = as_kind(value, name)
+    beside = tuple(
+        (j, _of_beside(replace(column, serves=""), given.get(j)))
+        for j, column in enumerate(raw)
+        if column.serves == BESIDE
+    )
+    for j, _ in beside:
+        given.pop(j, None)
     columns = [apply(column, given[j]) if j in given else infer(column) for j, column in enumerate(raw)]
     for group in groups:
         for j in group:
             columns[j] = _member(raw[j])
-    return Schema(
-        tuple(replace(kind, holds=column.holds) for kind, column in zip(columns, raw, strict=True)), tuple(groups)
-    )
+    kinds = tuple(replace(kind, holds=column.holds) for kind, column in zip(columns, raw, strict=True))
+    return Schema(kinds, tuple(groups), beside)
+
+
+def _of_beside(raw: RawColumn, given: Kind | None) -> ColumnKind:
+    """What a column is that the mechanism alone reads."""
+    kind = infer(raw) if given is None else apply(raw, given)
+    if not kind.modelled:
+        raise InvalidInputError(
+            f"'mechanism_features' names the column {raw.name!r}, which is of the kind {kind.kind} ({kind.why}) and "
+            "tells nothing of the mask; leave it out, or declare another kind in 'types'"
+        )
+    return replace(kind, holds=raw.holds)
 
 
 def _groups(types: Mapping[Any, Any], names: Sequence[Any]) -> list[tuple[int, ...]]:

@@ -59,7 +59,9 @@ def begin(table: FloatArray, layout: Layout, columns: ColumnInfo, given: Mechani
     return Described(layout, columns) if start is None else Described(layout, start.columns, start.mechanism)
 
 
-def chosen_scales(table: FloatArray, layout: Layout, names: Sequence[str], given: Mechanism) -> dict[int, Transform]:
+def chosen_scales(
+    table: FloatArray, layout: Layout, names: Sequence[str], given: Mechanism, beside: ColumnInfo | None = None
+) -> dict[int, Transform]:
     """Transforms of continuous columns, where something else decides than the shape of the observed values.
 
     A column that may be missing because of its own values is bent only where its logarithm explains the observed ones
@@ -71,18 +73,21 @@ def chosen_scales(table: FloatArray, layout: Layout, names: Sequence[str], given
         As for :func:`begin`.
     names : sequence of str
         Of the columns.
+    beside : ColumnInfo or None
+        The columns that the mechanism alone reads.
     """
+    columns = describe(table, names, layout.discrete)._replace(beside=beside)
     if isinstance(given, PerColumn):
-        whole = set_up(given, describe(table, names, layout.discrete))
+        whole = set_up(given, columns)
         found: dict[int, Transform] = {}
         for place, part in enumerate(given.given.values()):
-            found.update(chosen_scales(table, _within(layout, whole.columns_of(place)), names, part))
+            found.update(chosen_scales(table, _within(layout, whole.columns_of(place)), names, part, beside))
         return found
     if isinstance(given, Ignorable | Nested):
         return {}
     logged: Sequence[int] = ()
     if isinstance(given, SelfMasking) and given.shape == "one-sided":
-        mechanism = set_up(given, describe(table, names, layout.discrete))
+        mechanism = set_up(given, columns)
         known = np.broadcast_to(mechanism.sign.cpu().numpy(), table.shape[1])
         logged = find_log_columns(table, layout.continuous, mechanism, known)
     return {j: Log() if j in logged else Identity() for j in layout.continuous}

@@ -14,7 +14,7 @@ from sklearn.experimental import enable_iterative_imputer  # noqa: F401 - makes 
 from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 
 from pyro_mnar.analysis.metrics import imputation_rmse, interval_coverage
-from pyro_mnar.data.columns import FloatArray, original
+from pyro_mnar.data.columns import ColumnInfo, FloatArray, original
 from pyro_mnar.datasets.amputation import self_mask
 from pyro_mnar.estimators import MNARImputer
 from pyro_mnar.estimators.settings import flat_parameters, with_training
@@ -123,8 +123,8 @@ def decoder_means(imputer: MNARImputer, table: FloatArray, n_draws: int, seed: i
 class UnscaledImputer(MNARImputer):
     """The imputer without its own scales and start, for columns standardised by their complete values."""
 
-    def _describe(self, table: FloatArray) -> Described:
-        described = super()._describe(table)
+    def _describe(self, table: FloatArray, beside: ColumnInfo | None) -> Described:
+        described = super()._describe(table, beside)
         zeros = np.zeros(table.shape[1])
         return Described(described.layout, described.columns._replace(center=zeros, scale=zeros + 1))
 
