@@ -388,8 +388,7 @@ def weights_of(joint: Joint) -> dict[str, Tensor]:
 def fingerprint(joint: Joint, data: Batch, settings: FitSettings) -> str:
     """The name of a run: a hash of its data, settings, initial weights and versions, as 16 hex digits."""
     digest = hashlib.sha256(f"{settings} {joint} {torch.__version__} {__version__}".encode())
-    tensors = {"x": data.x, "observed": data.observed, "y": data.y, "limits": data.limits, "beside": data.beside}
-    for name, tensor in {**tensors, **joint.state_dict()}.items():
+    for name, tensor in {**data._asdict(), **joint.state_dict()}.items():
         if tensor is not None:
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
