@@ -191,8 +191,10 @@ def _limited(model: JointEstimator) -> list[str]:
 
 def _own_term(model: JointEstimator) -> npt.NDArray[np.bool_]:
     """The columns of which the model itself says how they go missing, bool, shape (p,)."""
-    active: npt.NDArray[np.bool_] = model.joint_.active.cpu().numpy()
-    return active & model.joint_.has_mask_term
+    own: npt.NDArray[np.bool_] = model.joint_.active.cpu().numpy() & model.joint_.has_mask_term
+    for first, *others in model.joint_.one_cell_groups:
+        own[others] = own[first]
+    return own
 
 
 def _evidence(
@@ -221,7 +223,8 @@ def _predicted_mask(model: JointEstimator, X: npt.ArrayLike, n_draws: int) -> Fl
     for j in np.flatnonzero(model.joint_.active.cpu().numpy()):
         joint = _without_mask_of(model.joint_, int(j))
         observed = batch.observed.clone()
-        observed[:, next((group for group in joint.one_cell_groups if group[0] == j), [int(j)])] = False
+        together = next((group for group in joint.one_cell_groups if group[0] == j), [int(j)])
+        observed[:, together] = False
         x = torch.where(observed, batch.x, torch.zeros_like(batch.x))
         posterior = Posterior(joint, batch._replace(x=x, observed=observed), model.columns_, n_draws=n_draws)
         for draws in posterior.draws():
@@ -230,7 +233,8 @@ def _predicted_mask(model: JointEstimator, X: npt.ArrayLike, n_draws: int) -> Fl
             with torch.no_grad():
                 mask = posterior.joint.mask_given_row(draws.x, draws.z, posterior.batch.rows(draws.rows), n_inner=1)
                 seen = (weights * mask.bernoulli.probs[..., j]).sum(0)
-            chance[draws.rows.cpu().numpy(), j] = seen.cpu().numpy()
+            for k in together:
+                chance[draws.rows.cpu().numpy(), k] = seen.cpu().numpy()
     return chance
 
 

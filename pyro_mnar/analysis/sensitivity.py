@@ -26,7 +26,7 @@ from pyro_mnar.data.kinds.schema import find_schema
 from pyro_mnar.data.raw import read_columns
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.imputer import MNARImputer
-from pyro_mnar.model.mechanisms import Censored, Given, Mechanism, Nested, SelfMasking, by_name
+from pyro_mnar.model.mechanisms import Censored, Given, Latent, Mechanism, Nested, SelfMasking, by_name
 from pyro_mnar.model.per_column import REST
 
 #: From a completed table to a number, or to a number and its squared standard error.
@@ -314,6 +314,13 @@ def _with_slope(mechanism: Given, slope: dict[str, float]) -> Given:
                 raise InvalidInputError(
                     f"column {name!r} is censored: its limits say why its cells are missing; sweep another column"
                 )
+        for name in slope:
+            block = next((key for key in mechanism if isinstance(key, tuple) and name in key), None)
+            if block is not None:
+                raise InvalidInputError(
+                    f"column {name!r} goes missing together with others, {block}, and not by its own value; sweep "
+                    "another column, or take it out of the block"
+                )
         named = {name: by_name(mechanism.get(name, mechanism.get(REST, "auto"))) for name in slope}
         return {
             **mechanism,
@@ -323,7 +330,7 @@ def _with_slope(mechanism: Given, slope: dict[str, float]) -> Given:
     if isinstance(mechanism, Nested):
         return Nested(mechanism.direction, slope, **_dependence(mechanism))
     if not isinstance(mechanism, SelfMasking):
-        return SelfMasking(slope=slope)
+        return SelfMasking(slope=slope, **_dependence(mechanism))
     if mechanism.shape != "one-sided":
         raise InvalidInputError(
             f"the mechanism is SelfMasking(shape={mechanism.shape!r}), which has no slope to hold; give a one-sided one"
@@ -333,7 +340,7 @@ def _with_slope(mechanism: Given, slope: dict[str, float]) -> Given:
 
 def _dependence(mechanism: Mechanism) -> dict[str, Any]:
     """What else a mask depends on, which stays as it is while a slope is varied."""
-    if not isinstance(mechanism, SelfMasking | Nested):
+    if not isinstance(mechanism, SelfMasking | Nested | Latent):
         return {}
     return {"depends_on": mechanism.depends_on, "mechanism_features": mechanism.mechanism_features}
 

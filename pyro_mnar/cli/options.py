@@ -12,6 +12,7 @@ class MechanismName(StrEnum):
 
     AUTO = "auto"
     SELF_MASKING = "self-masking"
+    LATENT = "latent"
     LINEAR = "linear"
     NONLINEAR = "nonlinear"
     IGNORABLE = "ignorable"

@@ -25,6 +25,7 @@ from pyro_mnar.data.rows import Rows, standardised_limits
 from pyro_mnar.data.transforms import Identity, Log, Transform
 from pyro_mnar.errors import DataWarning, InvalidInputError
 from pyro_mnar.estimators.explained import Explained
+from pyro_mnar.estimators.masks import check_blocks, check_order, with_blocks
 from pyro_mnar.estimators.parameters import check_parameters, check_size, checked_device, drawn_seed
 from pyro_mnar.estimators.settings import TrainingSettings
 from pyro_mnar.estimators.start.begin import Described, begin, chosen_scales
@@ -232,6 +233,7 @@ class JointEstimator(Explained, BaseEstimator):
             if rows.beside is not None and self.columns_.beside is not None:
                 reject_far(rows.beside, self.columns_.beside)
             check_discrete(rows.values, self.layout_, self.columns_.names)
+            check_blocks(rows.values, self.joint_.mechanism.blocks, self.columns_.names)
             self._warn_untrained(np.isnan(rows.values) & ~rows.censored)
         return rows
 
@@ -268,6 +270,7 @@ class JointEstimator(Explained, BaseEstimator):
         self.layout_, self.columns_, self.findings_ = described.layout, described.columns, described.findings
         data = self._batch(rows)._replace(y=target).to(self.device, torch.float32)
         self.joint_ = self._new_joint(torch.as_tensor(self._can_be_missing(table)))
+        check_blocks(table, self.joint_.mechanism.blocks, self.columns_.names)
         settings = self._fit_settings(len(table), head_weight_decay)
         self.history_ = History()
         try:
@@ -357,7 +360,7 @@ class JointEstimator(Explained, BaseEstimator):
         latent_dim = max(1, p - 1) if self.latent_dim is None else self.latent_dim
         mechanism = set_up(mechanisms.by_name(self.mechanism), columns)
         mechanism.setup_code(latent_dim)
-        mechanisms.check_order(mechanism.parents, columns.names)
+        check_order(mechanism.parents, columns.names, mechanism.blocks)
         return Joint(
             *self._parts(p, latent_dim, tuple(self.hidden_units)),
             mechanism,
@@ -366,7 +369,9 @@ class JointEstimator(Explained, BaseEstimator):
             self._new_head(p),
             collapse=training.collapse,
             n_inner=training.n_inner,
-            one_cell_groups=[group.columns for group in self.layout_.groups if group.one_cell],
+            one_cell_groups=with_blocks(
+                [group.columns for group in self.layout_.groups if group.one_cell], mechanism.blocks
+            ),
         )
 
     def _parts(self, p: int, latent_dim: int, hidden: tuple[int, ...]) -> Parts:

@@ -259,9 +259,10 @@ class MNARImputer(Imputer):
     Parameters
     ----------
     mechanism : str, Mechanism or mapping
-        "auto", "self-masking", "linear", "nonlinear", "ignorable", "censored", or an instance such as
+        "auto", "self-masking", "latent", "linear", "nonlinear", "ignorable", "censored", or an instance such as
         ``SelfMasking(direction="high")``; a mapping gives columns one each, and "default" the others:
-        ``{"crp": Censored(upper=0.5), "income": SelfMasking("high"), "default": "auto"}``. "auto" takes a column for
+        ``{"crp": Censored(upper=0.5), "income": SelfMasking("high"), "default": "auto"}``; columns in one key, as
+        ``{("q1", "q2"): "latent"}``, go missing together. "auto" takes a column for
         missing because of its own values only where the table shows it (``mechanism_report`` says why, or why not).
         Data alone cannot choose the mechanism: give what is known, and vary what is not.
     strategy : {"mean", "median", "sample"}

@@ -1,6 +1,6 @@
 """The fitted mechanism as a table that a statistician can read, in numbers and in words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ from pyro_mnar.estimators.sentences import (
     words_for_dates,
     words_for_ends,
     words_for_labels,
+    words_for_latent,
     words_for_levels,
     words_for_observed,
     words_for_row,
@@ -122,7 +123,10 @@ def mechanism_table(
     if not joint.has_mask_term:
         table["words"] = [_without_term(column, columns) for column in found]
         return table
-    has_term = joint.active.cpu().numpy()[starts]
+    together = {j: block for block in joint.mechanism.blocks for j in block}
+    # A block has the mask term of its first column.
+    firsts = [together.get(start, [start])[0] for start in starts]
+    has_term = joint.active.cpu().numpy()[firsts]
     curve = joint.mechanism.curve()
     if curve is None and isinstance(joint.mechanism, Fixed) and joint.mechanism.by_own_value:
         fixed = joint.mechanism
@@ -141,6 +145,10 @@ def mechanism_table(
     own_value = np.ones(len(columns.names), bool) if curve.flat is None else ~curve.flat.cpu().numpy()
     flat = [not own_value[c.start : c.start + c.kind.width].any() for c in found]
     shown = [line and (line.only_words() if off else line) for line, off in zip(lines, flat, strict=True)]
+    shown = [
+        line._replace(words=words_for_latent(c.kind.name, _others(c, found, together), rate)) if line and off else line
+        for line, c, rate, off in zip(shown, found, rates, flat, strict=True)
+    ]
     table = _with_lines(table, found, shown, columns)
     if errors is not None:
         pairs, place = list(zip(found, lines, strict=True)), table.columns.get_loc("direction")
@@ -159,16 +167,23 @@ def mechanism_table(
             _with_reason(column.kind, line.words, finding, rate, off)
             if line is not None
             else _without_term(column, columns)
-            for column, line, finding, rate, off in zip(found, lines, of_columns, rates, flat, strict=True)
+            for column, line, finding, rate, off in zip(found, shown, of_columns, rates, flat, strict=True)
         ]
     weights = joint.mechanism.observed_weights
     if weights is not None:
         logits = logistic_slope(weights, curve.link).detach().double().cpu().numpy()
+        reasons = [observed_reasons(logits[first], columns) for first in firsts]
         table["words"] = [
-            words if line is None else words_for_observed(words, *observed_reasons(logits[c.start], columns))
-            for words, line, c in zip(table["words"], lines, found, strict=True)
+            words if line is None else words_for_observed(words, *of_column)
+            for words, line, of_column in zip(table["words"], lines, reasons, strict=True)
         ]
     return table
+
+
+def _others(column: Column, every: Sequence[Column], together: Mapping[int, Sequence[int]]) -> list[str]:
+    """Names of the columns of the table that go missing together with this one."""
+    block = together.get(column.start, ())
+    return [str(other.kind.name) for other in every if other.start in block and other is not column]
 
 
 def observed_reasons(weights: FloatArray, columns: ColumnInfo) -> tuple[list[str], list[str]]:

@@ -214,6 +214,22 @@ def words_for_row(name: object, reasons: Sequence[str], missing_rate: float) -> 
     return f"{name}: likelier missing where {', '.join(reasons)}; {rate}"
 
 
+def words_for_latent(name: object, others: Sequence[str], missing_rate: float) -> str:
+    """One sentence about a cell whose own value has no part in its being missing.
+
+    Examples
+    --------
+    >>> words_for_latent("q3", [], 0.2)
+    'q3: missing by what its row has in common, whatever its value (20 % missing)'
+    >>> words_for_latent("q3", ["q1", "q2"], 0.2)
+    'q3: goes missing together with q1 and q2, by what its row has in common (20 % missing)'
+    """
+    rate = f"({percent(missing_rate)} missing)"
+    if others:
+        return f"{name}: goes missing together with {_listed(others)}, by what its row has in common {rate}"
+    return f"{name}: missing by what its row has in common, whatever its value {rate}"
+
+
 def words_for_observed(words: str, reasons: Sequence[str], named: Sequence[str]) -> str:
     """A sentence about a cell's own value, with what else its being missing depends on.
 

@@ -80,6 +80,11 @@ class Mechanism(nn.Module, ABC):
         return {}
 
     @property
+    def blocks(self) -> list[list[int]]:
+        """Columns of the model that go missing together, by position, after :meth:`setup`; here none do."""
+        return []
+
+    @property
     def beside(self) -> list[str]:
         """Columns of the table that the mechanism alone reads, by name; here none."""
         return []

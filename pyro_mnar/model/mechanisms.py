@@ -28,9 +28,9 @@ from pyro_mnar.data.foreign import shown
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.model.censored import Censored
 from pyro_mnar.model.curve import Curve, Link
+from pyro_mnar.model.latent import Latent
 from pyro_mnar.model.mechanism import Ignorable, Mechanism
 from pyro_mnar.model.networks import mlp
-from pyro_mnar.model.observed import check_order
 from pyro_mnar.model.per_column import REST, PerColumn, declared_limits
 from pyro_mnar.model.self_masking import Direction, Nested, SelfMasking
 from pyro_mnar.model.units import in_original_units
@@ -40,6 +40,7 @@ __all__ = [
     "Direction",
     "Fixed",
     "Ignorable",
+    "Latent",
     "Linear",
     "Mechanism",
     "Nested",
@@ -47,7 +48,6 @@ __all__ = [
     "PerColumn",
     "SelfMasking",
     "by_name",
-    "check_order",
     "declared_limits",
 ]
 
@@ -225,6 +225,7 @@ NAMES: dict[str, type[Mechanism]] = {
     "auto": Nested,
     "censored": Censored,
     "ignorable": Ignorable,
+    "latent": Latent,
     "self-masking": SelfMasking,
     "linear": Linear,
     "nonlinear": Nonlinear,
@@ -270,11 +271,12 @@ def by_name(mechanism: Given) -> Mechanism:
     if isinstance(mechanism, Mechanism):
         return mechanism
     if isinstance(mechanism, Mapping):
-        given = {}
+        given: dict[str | tuple[str, ...], Mechanism] = {}
         for name, part in mechanism.items():
             if isinstance(part, Mapping):
                 raise InvalidInputError(f"the mechanism of column {name!r} is {shown(part)}; give one mechanism")
-            given[str(name)] = by_name(part)
+            block = isinstance(name, tuple)
+            given[tuple(map(str, name)) if block else str(name)] = by_name(part)
         # As where nothing is said of a table.
         given.setdefault(REST, NAMES["auto"]())
         return PerColumn(given)

@@ -159,45 +159,6 @@ def columns_of(name: str, names: Sequence[str]) -> list[int]:
     return found
 
 
-def check_order(parents: Mapping[int, Sequence[int]], names: Sequence[str]) -> None:
-    """See that no mask depends on itself by way of others.
-
-    Where a parent's cell is missing the mask depends on that; in a circle the masks would have no joint distribution.
-
-    Parameters
-    ----------
-    parents : mapping
-        Positions of the parents of each column that goes missing.
-    names : sequence of str
-        Of the columns.
-
-    Raises
-    ------
-    InvalidInputError
-        The message names the circle.
-
-    Examples
-    --------
-    >>> check_order({1: [0], 2: [1]}, ["age", "income", "weight"])
-    """
-    done: set[int] = set()
-
-    def visit(j: int, path: list[int]) -> None:
-        if j in path:
-            circle = " on ".join(repr(names[k]) for k in [*path[path.index(j) :], j])
-            raise InvalidInputError(
-                f"'depends_on' goes round in a circle, {circle}: masks that depend on each other have no joint "
-                "distribution; leave one out, or give a mapping from column to what its mask depends on"
-            )
-        if j not in done:
-            for k in parents.get(j, ()):
-                visit(k, [*path, j])
-            done.add(j)
-
-    for j in parents:
-        visit(j, [])
-
-
 def _pairs(parameter: str, given: Parents, names: Sequence[str]) -> list[tuple[list[int], list[str]]]:
     """Columns of the model, and the names of what their masks depend on."""
     names_of(parameter, given)

@@ -13,6 +13,7 @@ from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.censored import Censored
 from pyro_mnar.model.curve import NO_GAP, Curve
+from pyro_mnar.model.latent import Latent
 from pyro_mnar.model.mechanism import Ignorable, Mechanism
 from pyro_mnar.model.observed import columns_of
 
@@ -28,25 +29,37 @@ class PerColumn(Mechanism):
 
     Parameters
     ----------
-    given : mapping from str to Mechanism
-        By name of the column in the table; "default" is that of all others.
+    given : mapping from str or tuple of str to Mechanism
+        By name of the column in the table; "default" is that of all others. Columns in one key go missing together.
 
     Raises
     ------
     InvalidInputError
-        A part that itself is for one or the other column.
+        A part that itself is for one or the other column; a column that is named twice; a block of one column, or
+        that goes missing by its own values.
     """
 
     owner: Tensor
 
-    def __init__(self, given: Mapping[str, Mechanism]) -> None:
+    def __init__(self, given: Mapping[str | tuple[str, ...], Mechanism]) -> None:
         super().__init__()
+        named: list[str] = []
         for name, part in given.items():
             if isinstance(part, PerColumn):
                 raise InvalidInputError(f"the mechanism of column {name!r} is itself one by column; give one mechanism")
+            if isinstance(name, tuple) and (len(name) < 2 or not isinstance(part, Latent)):
+                raise InvalidInputError(
+                    f"the mechanism of the block {name!r} is {type(part).__name__}; a block has two columns or more, "
+                    "which go missing together by what their row has in common: give 'latent'"
+                )
+            named += [name] if isinstance(name, str) else name
+        twice = next((name for name in named if named.count(name) > 1), None)
+        if twice is not None:
+            raise InvalidInputError(f"'mechanism' names the column {twice!r} twice; give it one mechanism")
         self.given = dict(given)
         self.names = list(self.given)
         self.parts = nn.ModuleList(self.given.values())
+        self.groups: list[list[int]] = []
 
     @property
     def mechanisms(self) -> list[Mechanism]:
@@ -70,9 +83,14 @@ class PerColumn(Mechanism):
         """Take these mechanisms, in the order of the names, for their columns."""
         self.parts = nn.ModuleList(parts)
         owner = torch.full((len(columns.names),), self.names.index(REST))
+        self.groups = []
         for place, name in enumerate(self.names):
-            if name != REST:
-                owner[columns_of(name, columns.names)] = place
+            if name == REST:
+                continue
+            own = [j for part in ([name] if isinstance(name, str) else name) for j in columns_of(part, columns.names)]
+            owner[own] = place
+            if isinstance(name, tuple):
+                self.groups.append(own)
         # Not saved: it follows from the names.
         self.register_buffer("owner", owner, persistent=False)
 
@@ -126,6 +144,11 @@ class PerColumn(Mechanism):
         for place, weights in given:
             result = torch.where((self.owner == place).unsqueeze(-1), weights, result)
         return result
+
+    @property
+    def blocks(self) -> list[list[int]]:
+        """See :class:`Mechanism`."""
+        return self.groups
 
     @property
     def beside(self) -> list[str]:
@@ -195,7 +218,8 @@ def declared_limits(mechanism: Mechanism) -> Declared:
         return mechanism.limits
     if not isinstance(mechanism, PerColumn):
         return None
-    found = {name: part.limits for name, part in mechanism.given.items() if isinstance(part, Censored) and name != REST}
+    given = [(name, part) for name, part in mechanism.given.items() if isinstance(name, str) and name != REST]
+    found = {name: part.limits for name, part in given if isinstance(part, Censored)}
     rest = mechanism.given.get(REST)
     if isinstance(rest, Censored):
         raise InvalidInputError("'default' cannot be Censored: name the columns of which limits are known")

@@ -40,6 +40,7 @@ MECHANISMS: dict[str, type[Mechanism]] = {
     for cls in (
         mechanisms.Censored,
         mechanisms.Ignorable,
+        mechanisms.Latent,
         mechanisms.Nested,
         mechanisms.SelfMasking,
         mechanisms.Linear,

@@ -43,6 +43,7 @@ def test_it_recovers_the_estimates_of_the_textbook() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     """95 % intervals from the observed information at the imputer's estimates, over simulated sets of 1,000 rows.
 

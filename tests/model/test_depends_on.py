@@ -11,9 +11,10 @@ from scipy.integrate import trapezoid
 from scipy.stats import norm
 
 from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.estimators.masks import check_order
 from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.likelihoods import GaussianRows, MaskedRows
-from pyro_mnar.model.mechanisms import Mechanism, Nested, SelfMasking, by_name, check_order
+from pyro_mnar.model.mechanisms import Mechanism, Nested, SelfMasking, by_name
 from pyro_mnar.model.observed import columns_of
 from tests.model.test_kinds_of_rows import K, N, atom_rows, level_rows, normals
 from tests.support.pairs import info

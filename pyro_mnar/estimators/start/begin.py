@@ -10,7 +10,7 @@ from pyro_mnar.data.transforms import FloatArray, Identity, Log, Transform
 from pyro_mnar.estimators.start.log_scale import find_log_columns
 from pyro_mnar.estimators.start.nested import Finding, start_nested
 from pyro_mnar.estimators.start.plan import set_up, start_from_tails
-from pyro_mnar.model.mechanisms import Ignorable, Mechanism, Nested, PerColumn, SelfMasking
+from pyro_mnar.model.mechanisms import Ignorable, Latent, Mechanism, Nested, PerColumn, SelfMasking
 
 
 class Described(NamedTuple):
@@ -83,7 +83,7 @@ def chosen_scales(
         for place, part in enumerate(given.given.values()):
             found.update(chosen_scales(table, _within(layout, whole.columns_of(place)), names, part, beside))
         return found
-    if isinstance(given, Ignorable | Nested):
+    if isinstance(given, Ignorable | Latent | Nested):
         return {}
     logged: Sequence[int] = ()
     if isinstance(given, SelfMasking) and given.shape == "one-sided":

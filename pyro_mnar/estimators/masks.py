@@ -1,0 +1,99 @@
+"""What is checked of masks that have to do with each other: those that depend on others, and those of blocks."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from pyro_mnar.data.columns import FloatArray
+from pyro_mnar.errors import InvalidInputError
+
+
+def check_order(
+    parents: Mapping[int, Sequence[int]], names: Sequence[str], blocks: Sequence[Sequence[int]] = ()
+) -> None:
+    """See that no mask depends on itself by way of others.
+
+    Where a parent's cell is missing the mask depends on that; in a circle the masks would have no joint distribution.
+
+    Parameters
+    ----------
+    parents : mapping
+        Positions of the parents of each column that goes missing.
+    names : sequence of str
+        Of the columns.
+    blocks : sequence of sequence of int
+        Positions of columns that go missing together, as the first of them says.
+
+    Raises
+    ------
+    InvalidInputError
+        The message names the circle.
+
+    Examples
+    --------
+    >>> check_order({1: [0], 2: [1]}, ["age", "income", "weight"])
+    """
+    first = {j: block[0] for block in blocks for j in block}
+    edges = {j: [first.get(k, k) for k in ks] for j, ks in parents.items() if first.get(j, j) == j}
+    done: set[int] = set()
+
+    def visit(j: int, path: list[int]) -> None:
+        if j in path:
+            circle = " on ".join(repr(names[k]) for k in [*path[path.index(j) :], j])
+            raise InvalidInputError(
+                f"'depends_on' goes round in a circle, {circle}: masks that depend on each other have no joint "
+                "distribution; leave one out, or give a mapping from column to what its mask depends on"
+            )
+        if j not in done:
+            for k in edges.get(j, ()):
+                visit(k, [*path, j])
+            done.add(j)
+
+    for j in edges:
+        visit(j, [])
+
+
+def check_blocks(table: FloatArray, blocks: Sequence[Sequence[int]], names: Sequence[str]) -> None:
+    """See that the cells of a block are all observed or all missing in each row.
+
+    Parameters
+    ----------
+    table : ndarray
+        The model's columns, shape (n, p), NaN = missing.
+    blocks : sequence of sequence of int
+        Positions of the columns that go missing together.
+    names : sequence of str
+        Of the columns.
+
+    Raises
+    ------
+    InvalidInputError
+        The message names the row and the columns.
+
+    Examples
+    --------
+    >>> check_blocks(np.array([[1.0, np.nan, np.nan]]), [[1, 2]], ["age", "q1", "q2"])
+    """
+    for block in blocks:
+        missing = np.isnan(table[:, list(block)])
+        partly = missing.any(1) & ~missing.all(1)
+        if partly.any():
+            row = int(np.argmax(partly))
+            gone = names[block[int(np.argmax(missing[row]))]]
+            here = names[block[int(np.argmin(missing[row]))]]
+            raise InvalidInputError(
+                f"the columns {[names[j] for j in block]} are declared as a block, which goes missing together, but "
+                f"row {row} lacks {gone!r} and has {here!r}; leave such columns out of the block"
+            )
+
+
+def with_blocks(groups: Sequence[Sequence[int]], blocks: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Columns that are missing together: blocks, and the levels of nominal columns outside of them.
+
+    Examples
+    --------
+    >>> with_blocks([(2, 3), (4, 5)], [[0, 2, 3]])
+    [[0, 2, 3], [4, 5]]
+    """
+    inside = {j for block in blocks for j in block}
+    return [*(list(block) for block in blocks), *(list(group) for group in groups if group[0] not in inside)]
