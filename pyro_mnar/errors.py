@@ -10,6 +10,7 @@ __all__ = [
     "FileFormatError",
     "FitDivergedError",
     "ForkedProcessError",
+    "ImputationWarning",
     "InvalidInputError",
     "InvalidTypeError",
     "InvalidWeightsError",

@@ -20,6 +20,8 @@ from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.base import JointEstimator
 from pyro_mnar.estimators.replicates import Codes, Replicates, simulate
 
+__all__ = ["check", "jointly_missing", "shift_where_missing", "summarise"]
+
 BoolArray = npt.NDArray[np.bool_]
 
 #: Places at which the distribution of the observed values is compared.

@@ -17,6 +17,8 @@ from pyro_mnar.inference.posterior import Posterior
 from pyro_mnar.inference.weights import pareto_k_limit
 from pyro_mnar.model.joint import Joint
 
+__all__ = ["compare", "elpd"]
+
 #: A difference is called one from so many of its standard errors on.
 _CLEAR = 2.0
 

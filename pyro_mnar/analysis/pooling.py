@@ -15,6 +15,8 @@ from pyro_mnar.data.arguments import within_0_and_1
 from pyro_mnar.data.foreign import reading
 from pyro_mnar.errors import InvalidInputError
 
+__all__ = ["Pooled", "pool"]
+
 Array = npt.NDArray[np.float64]
 
 

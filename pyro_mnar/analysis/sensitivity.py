@@ -29,6 +29,8 @@ from pyro_mnar.estimators.imputer import MNARImputer
 from pyro_mnar.model.mechanisms import Censored, Given, Latent, Mechanism, Nested, SelfMasking, by_name
 from pyro_mnar.model.per_column import REST
 
+__all__ = ["delta_adjustment", "sweep", "tipping_point"]
+
 #: From a completed table to a number, or to a number and its squared standard error.
 Quantity = Callable[[pd.DataFrame], Any]
 

@@ -12,10 +12,10 @@ _SLOPE, _CUT = 3.0, 0.4
 
 
 def make_mixed_survey(n: int = 800, random_state: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
-    r"""Simulate a survey of numbers, counts, levels and labels in which high incomes tend not to be stated.
+    """Simulate a survey of numbers, counts, levels and labels in which high incomes tend not to be stated.
 
     Two factors, standing and stage of life, run through all columns. Income, a log-normal, is missing with probability
-    :math:`\sigma(3 (u - 0.4))`, u being its standardised logarithm. Education is missing more often at old age
+    ``sigmoid(3 (u - 0.4))``, u being its standardised logarithm. Education is missing more often at old age
     (at random: age is complete). A tenth to a fifth of sex, region, children, satisfaction and spend is missing
     completely at random.
 

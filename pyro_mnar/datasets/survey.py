@@ -12,10 +12,10 @@ _SLOPE, _CUT = 3.0, 0.4
 
 
 def make_survey(n: int = 1000, random_state: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
-    r"""Simulate a survey in which high incomes tend not to be stated.
+    """Simulate a survey in which high incomes tend not to be stated.
 
     The columns are normal with two common factors. Income is missing with probability
-    :math:`\sigma(3 (u - 0.4))`, u being the standardised income (so half of the incomes of 3,560 are stated); a tenth
+    ``sigmoid(3 (u - 0.4))``, u being the standardised income (so half of the incomes of 3,560 are stated); a tenth
     of the spending cells is missing completely at random.
 
     Parameters

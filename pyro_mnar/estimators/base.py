@@ -44,6 +44,8 @@ from pyro_mnar.model.joint import Joint
 from pyro_mnar.model.likelihoods import GaussianLikelihood, Likelihood, MixedLikelihood
 from pyro_mnar.model.mechanisms import Mechanism
 from pyro_mnar.model.networks import decoder_network
+from pyro_mnar.model.observed import check_order
+from pyro_mnar.model.per_column import declared_limits
 
 # torch initialises layers from its global generator: it is forked, seeded and put back, one thread at a time.
 _INITIALISATION = threading.Lock()
@@ -202,7 +204,7 @@ class JointEstimator(Explained, BaseEstimator):
     def _raw(self, X: npt.ArrayLike) -> list[RawColumn]:
         """The columns of the table, with what the mechanism says of them."""
         mechanism = mechanisms.by_name(self.mechanism)
-        declared = mechanisms.declared_limits(mechanism)
+        declared = declared_limits(mechanism)
         raw = with_limits(read_columns(X, self.missing_values, self, declared), declared)
         return with_beside(raw, mechanism.beside)
 

@@ -171,11 +171,11 @@ class SupervisedEstimator(TransformerMixin, JointEstimator):
 
 @short_signature
 class MNARClassifier(ClassifierMixin, SupervisedEstimator):
-    r"""Classify rows with values missing because of themselves (sup-not-MIWAE; supMIWAE with ``"ignorable"``).
+    """Classify rows with values missing because of themselves (sup-not-MIWAE; supMIWAE with ``"ignorable"``).
 
-    .. math:: p(y | x^{obs}, s) \approx \sum_k a_k\, p(y | x^{obs}, x^{mis}_k),
+    ``p(y | x_obs, s) ~ sum_k a_k p(y | x_obs, x_mis_k)``,
 
-    the weights being those of the draws without y. Values, mask and target are trained together; what the mask says
+    the weights a_k being those of the draws without y. Values, mask and target are trained together; what the mask says
     about y goes through the values that it hides.
 
     Parameters
@@ -310,11 +310,11 @@ class MNARClassifier(ClassifierMixin, SupervisedEstimator):
 
 @short_signature
 class MNARRegressor(RegressorMixin, SupervisedEstimator):
-    r"""Predict a number from rows with values missing because of themselves (sup-not-MIWAE; supMIWAE if ignorable).
+    """Predict a number from rows with values missing because of themselves (sup-not-MIWAE; supMIWAE if ignorable).
 
-    .. math:: p(y | x^{obs}, s) \approx \sum_k a_k\, N(y; f(x^{obs}, x^{mis}_k), \sigma^2),
+    ``p(y | x_obs, s) ~ sum_k a_k N(y; f(x_obs, x_mis_k), sigma^2)``,
 
-    the weights being those of the draws without y.
+    the weights a_k being those of the draws without y.
 
     Parameters
     ----------

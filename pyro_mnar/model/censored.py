@@ -5,10 +5,9 @@ from pyro_mnar.model.mechanism import Ignorable
 
 
 class Censored(Ignorable):
-    r"""A missing cell lies within known limits: below a detection limit, above a top code, in a class of incomes.
+    """A missing cell lies within known limits: below a detection limit, above a top code, in a class of incomes.
 
-    .. math:: p(l_j \le x_j \le u_j | z) =
-              \Phi\Big(\frac{u_j - m_j(z)}{s_j(z)}\Big) - \Phi\Big(\frac{l_j - m_j(z)}{s_j(z)}\Big)
+    ``p(l_j <= x_j <= u_j | z) = Phi((u_j - m_j(z)) / s_j(z)) - Phi((l_j - m_j(z)) / s_j(z))``
 
     takes the place of a density in the bound, on the scale on which the column is modelled, and a sum over levels or
     point masses where the column has these. Limits may differ from row to row. That the cell is missing is explained

@@ -31,12 +31,13 @@ from pyro_mnar.model.curve import Curve, Link
 from pyro_mnar.model.latent import Latent
 from pyro_mnar.model.mechanism import Ignorable, Mechanism
 from pyro_mnar.model.networks import mlp
-from pyro_mnar.model.per_column import REST, PerColumn, declared_limits
+from pyro_mnar.model.per_column import REST, PerColumn
 from pyro_mnar.model.self_masking import Direction, Nested, SelfMasking
 from pyro_mnar.model.units import in_original_units
 
 __all__ = [
     "Censored",
+    "Curve",
     "Direction",
     "Fixed",
     "Ignorable",
@@ -47,8 +48,6 @@ __all__ = [
     "Nonlinear",
     "PerColumn",
     "SelfMasking",
-    "by_name",
-    "declared_limits",
 ]
 
 

@@ -253,9 +253,9 @@ class SelfMasking(Mechanism):
 
 
 class Nested(Mechanism):
-    r"""A cell goes missing because of its own value, or of what its row has in common: it nests the two.
+    """A cell goes missing because of its own value, or of what its row has in common: it nests the two.
 
-    .. math:: P(s_j = 0 | x_j, z) = \Phi(w_j x_j + v_j \cdot z + c_j)
+    ``P(s_j = 0 | x_j, z) = Phi(w_j x_j + v_j . z + c_j)``
 
     Given the code z the intercept is a number, so x_mis integrates out in closed form for every kind of column.
     w = v = 0 is loss completely at random, w = 0 a shared-parameter model (missing at random, as far as z is known from

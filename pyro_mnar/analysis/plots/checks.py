@@ -2,6 +2,7 @@
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from matplotlib.axes import Axes
 
 from pyro_mnar.analysis.checks import summarise
@@ -56,6 +57,7 @@ def ppc_mask(
     """
     lines = summarise(simulate(estimator, X, n_tables, codes, random_state), random_state=random_state)
     lines = lines[lines["check"].isin(["missing rate", "jointly missing"])]
+    lines = _one_per_cell(estimator, lines)
     names = [wrapped(a if not b else f"{a} and {b}", 36) for a, b in zip(lines["column"], lines["other"], strict=True)]
     ax = axes(ax, height=min(1.5 + 0.22 * sum(name.count("\n") + 1 for name in names), 16.0))
     places = np.arange(len(lines))[::-1]
@@ -70,6 +72,16 @@ def ppc_mask(
     legend(ax)
     ax.set_yticks(places, names)
     return ax
+
+
+def _one_per_cell(estimator: JointEstimator, lines: pd.DataFrame) -> pd.DataFrame:
+    """The lines with the name of the table's column in place of the model's first for its labels; the others go."""
+    names, schema = estimator.columns_.names, estimator._schema
+    of = {start: str(schema.columns[j].name) for j, start in schema.starts().items()}
+    groups = estimator.joint_.one_cell_groups
+    again = {names[column] for _, *others in groups for column in others}
+    kept = lines[~lines["column"].isin(again) & ~lines["other"].isin(again)]
+    return kept.replace({names[first]: of.get(first, names[first]) for first, *_ in groups})
 
 
 def ppc_observed(

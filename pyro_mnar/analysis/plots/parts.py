@@ -25,6 +25,8 @@ MIWAE = "#ff7f0e"
 #: What is not to be trusted; marked by its shape too.
 WRONG = "#d55e00"
 LIMIT = "0.4"
+#: The same for pictures of one's own beside the package's.
+COLOURS = {"observed": OBSERVED, "true": TRUE, "imputed": IMPUTED, "MIWAE": MIWAE, "not-MIWAE": NOT_MIWAE}
 #: Several models beside each other: the first is the model's blue, each has a dash of its own.
 SEVERAL = (MODEL, "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 DASHES = ("-", "--", "-.", (0, (3, 1, 1, 1, 1, 1)), (0, (5, 1)), ":")

@@ -8,6 +8,20 @@ from typing import Any, TypeAlias
 
 from pyro_mnar.errors import InvalidInputError
 
+__all__ = [
+    "Binary",
+    "Bounded",
+    "Continuous",
+    "Count",
+    "Date",
+    "Discrete",
+    "Identifier",
+    "Nominal",
+    "OneHot",
+    "Ordinal",
+    "Semicontinuous",
+]
+
 
 @dataclass(frozen=True)
 class Continuous:

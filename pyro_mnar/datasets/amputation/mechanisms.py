@@ -40,7 +40,7 @@ def mcar(
     columns: Columns = None,
     random_state: RandomState = None,
 ) -> Table:
-    r"""Remove cells completely at random, :math:`P(s_{ij} = 0) = r_j`.
+    """Remove cells completely at random: ``P(s_ij = 0) = r_j``.
 
     Parameters
     ----------
@@ -92,9 +92,9 @@ def mar(
     direction: PerColumn[Direction] = "high",
     random_state: RandomState = None,
 ) -> Table:
-    r"""Remove cells at random given columns that stay complete.
+    """Remove cells at random given columns that stay complete.
 
-    .. math:: P(s_{ij} = 0 \mid x) = \sigma(\pm w (u_i - b_j))
+    ``P(s_ij = 0 | x) = sigmoid(+-w (u_i - b_j))``
 
     where `u` is the sum of the standardised `depends_on` columns, itself standardised, and `b_j` is solved for so that
     the probabilities average to the wanted rate over the observed cells of column j.
@@ -178,12 +178,12 @@ def self_mask(
     columns: Columns = None,
     random_state: RandomState = None,
 ) -> Table:
-    r"""Remove cells because of their own values: missing not at random by self-masking.
+    """Remove cells because of their own values: missing not at random by self-masking.
 
-    Without a slope a cell is lost when it lies beyond a cut: :math:`s_{ij} = 0 \iff x_{ij} > b_j` for the direction
-    "high", :math:`x_{ij} < b_j` for "low". With one,
+    Without a slope a cell is lost when it lies beyond a cut: ``x_ij > b_j`` for the direction "high", ``x_ij < b_j``
+    for "low". With one,
 
-    .. math:: P(s_{ij} = 0 \mid x) = \sigma(\pm w_j (x_{ij} - b_j) / \mathrm{sd}_j).
+    ``P(s_ij = 0 | x) = sigmoid(+-w_j (x_ij - b_j) / sd_j)``
 
     The protocol of Ipsen et al. is ``self_mask(x, columns="first-half")``: the first half of the features lose every
     value above its mean.
