@@ -287,6 +287,15 @@ def test_mask_check_shows_rates_and_flags() -> None:
     assert "data, flagged" in labels(plots.ppc_mask(fitted(n=N), more, n_tables=200))
 
 
+def test_mask_check_has_one_line_for_the_labels_of_a_column() -> None:
+    table = make_mixed_survey(100)[0][["age", "region", "income"]]
+    model = MNARImputer(max_iter=2, random_state=0).fit(table)
+    ax = plots.ppc_mask(model, table, n_tables=20)
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["region", "income", "region and income"]
+    rates, _ = line(ax, "data")
+    assert rates[0] == pytest.approx(table["region"].isna().mean())
+
+
 def test_value_check_shows_the_observed_values_and_a_band_after_selection() -> None:
     _, holed = survey(0, N)
     ax = plots.ppc_observed(fitted(n=N), holed, "income", n_tables=50)
