@@ -1,0 +1,51 @@
+"""Execute notebooks in place: `python docs/site/notebooks.py [names]`, all of them without names.
+
+Progress bars, which mean nothing once a cell has run, are taken out of what is kept. Everything else stays as it came,
+warnings too.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def without_bars(notebook: nbformat.NotebookNode) -> None:
+    """Take progress bars, and what only they need, out of a notebook."""
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            # What a bar leaves when it is closed is an empty frame.
+            cell.outputs = [
+                output
+                for output in cell.outputs
+                if not (
+                    output.output_type == "display_data" and (WIDGET in output.data or not output.data["text/plain"])
+                )
+            ]
+            cell.metadata.pop("execution", None)
+
+
+def execute(path: Path) -> None:
+    """Run one notebook from a clean kernel and keep its outputs."""
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(
+        notebook, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}
+    ).execute()
+    without_bars(notebook)
+    nbformat.write(notebook, path)
+
+
+if __name__ == "__main__":
+    for path in sorted(FOLDER.glob("*.ipynb")):
+        if len(sys.argv) == 1 or any(path.stem.startswith(name) for name in sys.argv[1:]):
+            began = time.monotonic()
+            execute(path)
+            print(f"{path.name}: {time.monotonic() - began:.0f} s", flush=True)
