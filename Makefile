@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4
 # Test processes run side by side, so each keeps to one thread.
 test test-slow test-browser notebooks: export OMP_NUM_THREADS = 1
 
-.PHONY: help demo test test-slow test-browser lint notebooks bench clean
+.PHONY: help demo test test-slow test-browser lint docs notebooks bench clean
 
 help:
 	@echo "make demo       install, then impute a real data set and print the table (demo/)"
@@ -18,6 +18,7 @@ help:
 	@echo "make test-slow  the heavy statistical checks and fault loops"
 	@echo "make test-browser  the page of an assessment in a real browser (make test has it too, where there is one)"
 	@echo "make lint       ruff and mypy only"
+	@echo "make docs       build the site into site/ (its first page is site/index.html)"
 	@echo "make notebooks  execute every notebook in place"
 	@echo "make bench      measure against another implementation"
 	@echo "make clean      remove .venv and caches"
@@ -41,14 +42,17 @@ test-browser: $(VENV)/.dev
 	  { echo "no browser: install Chromium (on Debian: apt-get install chromium)"; exit 1; }
 	$(PYTEST) tests/browser
 
+docs: $(VENV)/.dev
+	$(BIN)/python docs/site/build.py site
+
 notebooks: $(VENV)/.dev
-	$(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb
+	$(BIN)/python docs/site/notebooks.py
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m pyro_mnar.studies.bench
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist site *.egg-info
 	find pyro_mnar tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -64,7 +68,7 @@ $(VENV)/.runtime: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "Installing into $(VENV) with the tools for development (once, a few minutes)"
-	@$(PIP) -e ".[dev,notebooks,studies]" && touch $@ $(VENV)/.runtime
+	@$(PIP) -e ".[dev,docs,notebooks,studies]" && touch $@ $(VENV)/.runtime
 
 $(VENV)/.bench: $(VENV)/.dev
 	@$(PIP) -e ".[bench]" && touch $@
