@@ -23,7 +23,7 @@ Shape = Literal["one-sided", "two-sided", "middle"]
 
 
 class SelfMasking(Mechanism):
-    r"""A cell goes missing because of its own value: P(s_j = 0 | x_j) = F(w_j (x_j - b_j)).
+    """A cell goes missing because of its own value: P(s_j = 0 | x_j) = F(w_j (x_j - b_j)).
 
     Training starts from a neutral state: slope 0 (direction unknown) or 1 (known), and the column's missing rate, or
     with ``shared`` and a known direction the threshold in the middle of the data.
@@ -59,7 +59,7 @@ class SelfMasking(Mechanism):
     **Heckman's selection model** is this mechanism, if the outcome y is normal given its covariates v. With
     y = b.v + e, s = 1 where g.v + h.w + u > 0, sd(e) = d, sd(u) = 1 and corr(e, u) = r,
 
-    .. math:: P(s = 0 | y, v, w) = \Phi\Big(-\frac{r y / d + (g - r b / d) \cdot v + h \cdot w}{\sqrt{1 - r^2}}\Big)
+    ``P(s = 0 | y, v, w) = Phi(-(r y / d + (g - r b / d) . v + h . w) / sqrt(1 - r^2))``,
 
     a probit in y with the intercept linear in what is observed: ``depends_on`` the covariates v,
     ``mechanism_features`` the exclusion variables w, the slope -r / (d sqrt(1 - r^2)), and back
