@@ -1,6 +1,10 @@
 """Sphinx's settings for the site; `build.py` in this folder lays out what they read."""
 
+import html
+import re
 from typing import Any
+
+from docutils import nodes
 
 from pyro_mnar import __version__
 
@@ -33,6 +37,7 @@ napoleon_use_ivar = True
 add_module_names = False
 python_maximum_signature_line_length = 80
 
+html_math_renderer = "text"
 html_theme = "pydata_sphinx_theme"
 html_title = "pyro_mnar"
 html_static_path = ["static"]
@@ -65,6 +70,30 @@ def left_out(app: Any, what: str, name: str, value: Any, skip: bool, options: An
     return True if theirs or name.endswith("_request") else None
 
 
+GREEK = {"Phi": "Φ", "Sigma": "Σ", "sigma": "σ", "phi": "φ", "sum": "Σ", "int": "∫", "le": "≤", "ge": "≥", "ne": "≠"}
+GREEK |= {"mid": "|", "cdot": "·", "pm": "±", "sim": "~", "approx": "≈", "in": "∈", "iff": "⇔"}
+#: TeX of docstrings in plain signs, in this order.
+SIGNS = [
+    (r"\\(?:Big|big|left|right|,|;|!|quad)", ""),
+    (r"\\(?:mathrm|text|hat|tilde|bar)\{([^{}]*)\}", r"\1"),
+    (r"\\[td]?frac\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}", r"(\1) / (\2)"),
+    (r"\\sqrt\{([^{}]*)\}", r"√(\1)"),
+    (r"([_^])\{([^{}]*)\}", r"\1\2"),
+    *((rf"\\{name}(?![a-zA-Z])", sign) for name, sign in GREEK.items()),
+    (r"\\([a-z]+)", r"\1"),
+]
+
+
+def math_as_text(translator: Any, node: Any) -> None:
+    """Formulas as plain text: MathJax would be fetched from another host."""
+    text = " ".join(node.astext().split())
+    for tex, sign in SIGNS:
+        text = re.sub(tex, sign, text)
+    translator.body.append(f"<code>{html.escape(text)}</code>")
+    raise nodes.SkipNode
+
+
 def setup(app: Any) -> None:
     """Called by Sphinx."""
     app.connect("autodoc-skip-member", left_out)
+    app.add_html_math_renderer("text", inline_renderers=(math_as_text, None), block_renderers=(math_as_text, None))

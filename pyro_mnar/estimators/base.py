@@ -44,7 +44,6 @@ from pyro_mnar.model.joint import Joint
 from pyro_mnar.model.likelihoods import GaussianLikelihood, Likelihood, MixedLikelihood
 from pyro_mnar.model.mechanisms import Mechanism
 from pyro_mnar.model.networks import decoder_network
-from pyro_mnar.model.observed import check_order
 from pyro_mnar.model.per_column import declared_limits
 
 # torch initialises layers from its global generator: it is forked, seeded and put back, one thread at a time.
