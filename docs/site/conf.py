@@ -70,7 +70,7 @@ def left_out(app: Any, what: str, name: str, value: Any, skip: bool, options: An
     return True if theirs or name.endswith("_request") else None
 
 
-GREEK = {"Phi": "Φ", "Sigma": "Σ", "sigma": "σ", "phi": "φ", "sum": "Σ", "int": "∫", "le": "≤", "ge": "≥", "ne": "≠"}
+GREEK = {"Phi": "Φ", "Sigma": "Σ", "sigma": "σ", "phi": "φ", "sum": "Σ", "int": "∫", "le": "≤", "ge": "≥", "ne": "≠"}  # noqa: RUF001
 GREEK |= {"mid": "|", "cdot": "·", "pm": "±", "sim": "~", "approx": "≈", "in": "∈", "iff": "⇔"}
 #: TeX of docstrings in plain signs, in this order.
 SIGNS = [
