@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pyro_mnar.cli.faults import say
-from pyro_mnar.cli.impute import build_mechanism
+from pyro_mnar.cli.impute import one_mechanism
 from pyro_mnar.cli.options import (
     Data,
     Directions,
@@ -85,7 +85,7 @@ def assess(
             f"no cell of {data} is missing; if a sign such as -999 marks them, give --na-values -999"
         )
     _check_folder(out, data, force)
-    chosen = build_mechanism(mechanism, direction or (), [str(name) for name in rows.columns])
+    chosen = one_mechanism(mechanism, direction or (), list(rows.columns))
 
     from pyro_mnar.analysis.assess import assess as assessed
     from pyro_mnar.studies.environment import available_cores, limit_threads

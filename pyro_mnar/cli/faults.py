@@ -8,6 +8,7 @@ from typing import NoReturn, ParamSpec, TextIO
 
 import typer
 
+from pyro_mnar.cli.wording import as_options
 from pyro_mnar.errors import MNARError, one_line, printable
 
 P = ParamSpec("P")
@@ -54,7 +55,7 @@ def say(text: str) -> None:
 
 
 def _fail(message: str, code: int = FAILED) -> NoReturn:
-    typer.echo(f"pyro-mnar: {one_line(message, MOST)}", err=True)
+    typer.echo(f"pyro-mnar: {one_line(as_options(message), MOST)}", err=True)
     raise typer.Exit(code)
 
 
@@ -71,4 +72,4 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    typer.echo(f"pyro-mnar: warning: {one_line(str(message), MOST)}", err=True)
+    typer.echo(f"pyro-mnar: warning: {one_line(as_options(str(message)), MOST)}", err=True)

@@ -19,6 +19,7 @@ from pyro_mnar.cli.options import (
     RandomState,
     Separator,
     WhyMissing,
+    WithLimits,
     separator,
 )
 from pyro_mnar.errors import InvalidInputError
@@ -31,6 +32,7 @@ def fit(
     direction: Directions = None,
     exclude: Excluded = None,
     types: Kinds = None,
+    censored: WithLimits = None,
     random_state: RandomState = 0,
     max_iter: Passes = None,
     na_values: MissingSigns = None,
@@ -46,12 +48,12 @@ def fit(
 
     if same_place(data, out) or (checkpoint_dir is not None and same_place(out, checkpoint_dir)):
         raise InvalidInputError(f"--out is {out}, which is the data or --checkpoint-dir too; give it a path of its own")
-    table = read_table(data, separator(sep), na_values or ())
+    table = read_table(data, separator(sep), na_values or ()).with_limits(censored or ())
     declared = read_types(types or (), table.names)
     rows = table.frame(exclude or (), text_columns(declared))
     if rows.shape[1] == 0:
         raise InvalidInputError("--exclude leaves no column to model; exclude fewer columns")
-    chosen = build_mechanism(mechanism, direction or (), [str(name) for name in rows.columns])
+    chosen = build_mechanism(mechanism, direction or (), list(rows.columns), censored or ())
 
     from pyro_mnar.cli.show import print_mechanism
     from pyro_mnar.estimators import MNARImputer, TrainingSettings

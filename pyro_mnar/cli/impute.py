@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +25,7 @@ from pyro_mnar.cli.options import (
     Separator,
     Strategy,
     WhyMissing,
+    WithLimits,
     separator,
 )
 from pyro_mnar.errors import InvalidInputError
@@ -39,6 +41,7 @@ def impute(
     direction: Directions = None,
     exclude: Excluded = None,
     types: Kinds = None,
+    censored: WithLimits = None,
     strategy: HowImputed = Strategy.MEAN,
     random_state: RandomState = 0,
     n_draws: Draws = None,
@@ -59,7 +62,7 @@ def impute(
     sep = separator(sep)
     if report is not None and same_place(out, report):
         raise InvalidInputError(f"--out and --report are both {out}; give two paths")
-    table = read_table(data, sep, na_values or ())
+    table = read_table(data, sep, na_values or ()).with_limits(censored or ())
     for path in (out, report):
         if path is not None:
             check_destination(path, overwrite=force, inputs=[data])
@@ -67,12 +70,12 @@ def impute(
     rows = table.frame(exclude or (), text_columns(declared))
     if rows.shape[1] == 0:
         raise InvalidInputError("--exclude leaves no column to model; exclude fewer columns")
-    if not rows.isna().to_numpy().any():
+    if not censored and not rows.isna().to_numpy().any():
         with replacing(out) as temporary:
             shutil.copyfile(data, temporary)
         say(f"No cell of {data} is missing: {out} is a copy" + (", and there is no report." if report else "."))
         return
-    chosen = build_mechanism(mechanism, direction or (), [str(name) for name in rows.columns])
+    chosen = build_mechanism(mechanism, direction or (), list(rows.columns), censored or ())
 
     from pyro_mnar.cli.show import print_words
     from pyro_mnar.estimators import MNARImputer
@@ -91,22 +94,38 @@ def impute(
     if report is not None:
         with replacing(report) as temporary:
             found.to_csv(temporary, index=False)
-    filled = rows.isna() & completed.reindex(columns=rows.columns).notna()
-    n_cells, n_columns = int(filled.to_numpy().sum()), int(filled.any().sum())
+    n_cells, n_columns = table.completed_cells(completed)
     seconds = time.perf_counter() - started
     say("Why cells are missing, as learned:")
     print_words(found)
     say(f"Imputed {n_cells} cells in {n_columns} of {rows.shape[1]} columns ({seconds:.0f} s): {out}")
 
 
-def build_mechanism(name: MechanismName, directions: list[str] | tuple[()], columns: list[str]) -> "str | Mechanism":
-    """The mechanism that ``--mechanism`` and ``--direction`` ask for.
+def build_mechanism(
+    name: MechanismName, directions: Sequence[str], columns: list[str], censored: Sequence[str] = ()
+) -> "str | Mechanism | dict[str, str | Mechanism]":
+    """The mechanism that ``--mechanism``, ``--direction`` and ``--censored`` ask for.
 
     Raises
     ------
     InvalidInputError
-        A direction that cannot be read, is for an unknown column, or for a mechanism that has none.
+        A direction that cannot be read, is for an unknown column, or for a mechanism that has none; a censored column
+        that has a direction, or is excluded.
     """
+    chosen = one_mechanism(name, directions, columns)
+    if not censored:
+        return chosen
+    told = {text.rpartition("=")[0] for text in directions}
+    for column in censored:
+        if column in told:
+            raise InvalidInputError(f"--direction and --censored both name {column!r}; leave one of them")
+        if column not in columns:
+            raise InvalidInputError(f"--exclude and --censored both name {column!r}; leave one of them")
+    return {"default": chosen, **dict.fromkeys(censored, "censored")}
+
+
+def one_mechanism(name: MechanismName, directions: Sequence[str], columns: list[str]) -> "str | Mechanism":
+    """The mechanism of the columns that are not censored."""
     if not directions:
         return str(name)
     if name not in (MechanismName.AUTO, MechanismName.SELF_MASKING):

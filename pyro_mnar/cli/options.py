@@ -48,6 +48,13 @@ Directions = Annotated[
 Excluded = Annotated[
     list[str] | None, typer.Option(help="A column that is copied but not modelled (names, keys); repeatable.")
 ]
+WithLimits = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A column of numbers and limits, such as '<0.5', '>200' or '0.1-0.5': such cells are completed within "
+        "their limits; repeatable."
+    ),
+]
 Kinds = Annotated[
     list[str] | None,
     typer.Option(

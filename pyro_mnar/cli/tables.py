@@ -10,7 +10,7 @@ import datetime
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ class TextTable:
         What ends the lines of the file.
     mark : str
         The byte order mark if the file starts with one, else nothing.
+    censored : frozenset of str
+        Columns of numbers and of limits such as "<0.5".
     """
 
     names: list[str]
@@ -51,6 +53,20 @@ class TextTable:
     missing: np.ndarray
     newline: str = "\n"
     mark: str = ""
+    censored: frozenset[str] = frozenset()
+
+    def with_limits(self, censored: Collection[str]) -> "TextTable":
+        """The same table, in which cells of these columns that are no numbers are to be completed too.
+
+        Raises
+        ------
+        InvalidInputError
+            An unknown column.
+        """
+        unknown = [name for name in censored if name not in self.names]
+        if unknown:
+            raise InvalidInputError(f"--censored names the unknown column {unknown[0]!r}; the columns are {self.names}")
+        return replace(self, censored=frozenset(censored))
 
     def frame(self, excluded: Collection[str] = (), text: Collection[str] = ()) -> pd.DataFrame:
         """The columns as numbers, days or text, without the excluded ones; missing cells hold NaN, NaT or None.
@@ -72,7 +88,22 @@ class TextTable:
         if unknown:
             raise InvalidInputError(f"--exclude names the unknown column {unknown[0]!r}; the columns are {self.names}")
         kept = [j for j, name in enumerate(self.names) if name not in excluded]
+        text = {*text, *self.censored}
         return pd.DataFrame({self.names[j]: self._column(j, self.names[j] in text) for j in kept})
+
+    def incomplete(self, i: int, j: int) -> bool:
+        """Whether a cell is to be completed: it is missing, or holds a limit."""
+        limit = self.names[j] in self.censored and math.isnan(_number(self.cells[i][j].strip()))
+        return bool(self.missing[i, j]) or limit
+
+    def completed_cells(self, completed: pd.DataFrame) -> tuple[int, int]:
+        """How many cells a completed table fills, and in how many columns."""
+        counts = [
+            sum(self.incomplete(i, j) and not gone for i, gone in enumerate(completed[name].isna()))
+            for j, name in enumerate(self.names)
+            if name in completed
+        ]
+        return sum(counts), sum(count > 0 for count in counts)
 
     def _column(self, j: int, is_text: bool) -> "pd.Series[Any]":
         cells = [None if self.missing[i, j] else row[j].strip() for i, row in enumerate(self.cells)]
@@ -86,8 +117,9 @@ class TextTable:
             i = next(i for i, cell in enumerate(cells) if cell is not None and not math.isfinite(numbers[i]))
             raise InvalidInputError(
                 f"column {self.names[j]!r} holds {cells[i]!r} in line {self.lines[i]}, which is not a finite number as "
-                f"other cells are; say that this means missing (--na-values {cells[i]!r}), that the column holds "
-                f"labels (--types {self.names[j]}=nominal), or leave it out of the model (--exclude {self.names[j]!r})"
+                f"other cells are; say that this means missing (--na-values {cells[i]!r}), that such cells are limits "
+                f"(--censored {self.names[j]!r}), that the column holds labels (--types {self.names[j]}=nominal), or "
+                f"leave it out of the model (--exclude {self.names[j]!r})"
             )
         return pd.Series(numbers, dtype=float)
 
@@ -106,7 +138,7 @@ class TextTable:
         for i, row in enumerate(self.cells):
             new = list(row)
             for j, values in columns:
-                if self.missing[i, j] and not pd.isna(values[i]):
+                if self.incomplete(i, j) and not pd.isna(values[i]):
                     new[j] = _written(values[i])
             written.append(_line(new, sep))
         return self.mark + "".join(line + self.newline for line in written)

@@ -1,5 +1,7 @@
 """``pyro-mnar transform``: a saved model and a CSV in, the completed CSV out."""
 
+from collections.abc import Mapping
+
 from pyro_mnar.cli.faults import say
 from pyro_mnar.cli.options import (
     CompletedTable,
@@ -38,6 +40,7 @@ def transform(
     table = read_table(data, sep, na_values or ())
 
     from pyro_mnar.estimators import MNARImputer
+    from pyro_mnar.model import mechanisms
     from pyro_mnar.persistence import load
     from pyro_mnar.studies.environment import available_cores, limit_threads
 
@@ -52,6 +55,8 @@ def transform(
     if missing:
         raise InvalidInputError(f"{data} has no column {missing[0]!r}; the model has the columns {names}")
     text = [column.name for column in imputer._schema.columns if column.holds == "label"]
+    limits = mechanisms.declared_limits(mechanisms.by_name(imputer.mechanism))
+    table = table.with_limits(list(limits) if isinstance(limits, Mapping) else ())
     rows = table.frame([name for name in table.names if name not in names], text)[names]
     imputer.set_params(strategy=str(strategy), add_indicator=False)
     if n_draws is not None:
@@ -59,5 +64,4 @@ def transform(
     completed = imputer.transform(rows)
     with replacing(out) as temporary:
         temporary.write_text(table.filled(completed, sep), encoding="utf-8", newline="")
-    filled = rows.isna() & completed.reindex(columns=rows.columns).notna()
-    say(f"{int(filled.to_numpy().sum())} missing cells imputed: {out}")
+    say(f"{table.completed_cells(completed)[0]} cells imputed: {out}")

@@ -339,9 +339,10 @@ def _with_reason(kind: ColumnKind, words: str, finding: Finding, rate: float, fl
     reason = _NOT_JUDGED.get(kind.kind, finding.reason)
     if not flat:
         return f"{words}: {'its direction was given' if kind.kind in _NOT_JUDGED else reason}"
+    because = f": {reason}" if reason else ""
     return (
-        f"{kind.name}: no evidence that its values are missing because of themselves ({percent(rate)} missing): "
-        f"{reason}; imputed from what its rows have in common"
+        f"{kind.name}: no evidence that its values are missing because of themselves ({percent(rate)} missing)"
+        f"{because}; imputed from what its rows have in common"
     )
 
 

@@ -15,6 +15,8 @@ WEAK = 0.2
 _MILD = 0.5
 #: Observed standard deviations from the observed mean beyond which a threshold is called out of range.
 _FAR = 4.0
+#: Logits per standard deviation from which a curve is a cut: within a tenth of that nearly none go to nearly all.
+ABRUPT = 40.0
 #: Levels that are named one by one.
 _NAMED = 3
 
@@ -31,7 +33,7 @@ def words_for_ends(
     """
     first, last = readable(low, scale), readable(high, scale)
     where = f"values below {first} and above {last}" if ends else f"values between {first} and {last}"
-    return f"{name}: {where} are likely missing (slope {slope_per_sd:.2g} per sd; {percent(missing_rate)} missing)"
+    return f"{name}: {where} are likely missing {_numbers(slope_per_sd, missing_rate)}"
 
 
 def words_for_curve(
@@ -47,6 +49,8 @@ def words_for_curve(
     'age: missing whatever its value (slope 0.1 per sd; 20 % missing)'
     >>> words_for_curve("bmi", -1.0, 2.0, 25.0, 4.0, 0.03)
     'bmi: low values are missing more often than high ones (slope -1 per sd; 3 % missing)'
+    >>> words_for_curve("income", 130.0, 52_310.0, 41_000.0, 14_000.0, 0.41)
+    'income: values above 52,300 are likely missing (an abrupt cut; 41 % missing)'
     """
     what = _beyond_reach(slope_per_sd, abs(threshold - center) / scale)
     if not what:
@@ -292,7 +296,8 @@ def _side(slope: float) -> str:
 
 
 def _numbers(slope_per_sd: float, missing_rate: float) -> str:
-    return f"(slope {slope_per_sd:.2g} per sd; {percent(missing_rate)} missing)"
+    how = "an abrupt cut" if abs(slope_per_sd) >= ABRUPT else f"slope {slope_per_sd:.2g} per sd"
+    return f"({how}; {percent(missing_rate)} missing)"
 
 
 def _listed(words: Sequence[str]) -> str:

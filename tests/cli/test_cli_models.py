@@ -47,7 +47,7 @@ def test_fit_then_transform_then_report(folder: Path, run: Any) -> None:
     assert done.exit_code == 0, done.stderr
     before, after = pd.read_csv("later.csv", dtype=str), pd.read_csv("completed.csv", dtype=str)
     holes = before.isna()
-    assert f"{int(holes.to_numpy().sum())} missing cells imputed" in done.stdout
+    assert f"{int(holes.to_numpy().sum())} cells imputed" in done.stdout
     assert (after[~holes].fillna("") == before.fillna("")).all(axis=None)
     imputer = load("model").set_params(n_draws_posterior=20)
     expected = imputer.transform(pd.read_csv("later.csv")[["income", "age"]])

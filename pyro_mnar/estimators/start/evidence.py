@@ -102,7 +102,7 @@ class Evidence(NamedTuple):
     support : Support or None
         None for columns that were not judged.
     reason : str
-        One sentence.
+        What speaks for it; for direction 0 what speaks against it, empty where there is nothing particular.
     """
 
     direction: int
@@ -387,4 +387,4 @@ def _why_not(shape: _Shape, sign: int, support: Support) -> str:
         return "it ends abruptly, but no other column can say whether its missing cells lie beyond that end"
     if sign == shape.steep:
         return "it ends abruptly, but the other columns do not place its missing cells beyond that end"
-    return "the data do not show that its values are missing because of themselves"
+    return ""

@@ -47,7 +47,7 @@ class Finding(NamedTuple):
     log_odds : float
         Of the direction, on the tables on which the rule was made; infinite where it was told.
     reason : str
-        What speaks for it, or why nothing does.
+        What speaks for it, or against it; empty where there is nothing particular.
     """
 
     direction: int
