@@ -40,7 +40,8 @@ def transform(
     table = read_table(data, sep, na_values or ())
 
     from pyro_mnar.estimators import MNARImputer
-    from pyro_mnar.model import mechanisms
+    from pyro_mnar.model.mechanisms import by_name
+    from pyro_mnar.model.per_column import declared_limits
     from pyro_mnar.persistence import load
     from pyro_mnar.studies.environment import available_cores, limit_threads
 
@@ -55,7 +56,7 @@ def transform(
     if missing:
         raise InvalidInputError(f"{data} has no column {missing[0]!r}; the model has the columns {names}")
     text = [column.name for column in imputer._schema.columns if column.holds == "label"]
-    limits = mechanisms.declared_limits(mechanisms.by_name(imputer.mechanism))
+    limits = declared_limits(by_name(imputer.mechanism))
     table = table.with_limits(list(limits) if isinstance(limits, Mapping) else ())
     rows = table.frame([name for name in table.names if name not in names], text)[names]
     imputer.set_params(strategy=str(strategy), add_indicator=False)
