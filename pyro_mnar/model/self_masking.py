@@ -52,7 +52,8 @@ class SelfMasking(Mechanism):
         own for its being missing. The threshold that is reported is that of a row in the middle of them.
     mechanism_features
         Columns of the table that the mechanism alone reads, such as the interviewer or the mode of a survey: names, or
-        a mapping as before. They are no part of the model of the values, and pass through.
+        a mapping as before. They are no part of the model of the values, and pass through; numbers count linearly as
+        they are, labels with a number for each.
 
     Notes
     -----
@@ -63,7 +64,8 @@ class SelfMasking(Mechanism):
 
     a probit in y with the intercept linear in what is observed: ``depends_on`` the covariates v,
     ``mechanism_features`` the exclusion variables w, the slope -r / (d sqrt(1 - r^2)), and back
-    r = -a d / sqrt(1 + a^2 d^2) from a slope a.
+    r = -a d / sqrt(1 + a^2 d^2) from a slope a. The decoder is linear, and columns stay on their own scale
+    (``decoder="linear", log_columns=None``).
 
     References
     ----------

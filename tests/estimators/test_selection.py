@@ -124,6 +124,8 @@ def test_a_declared_kind_of_a_column_beside_the_model_counts() -> None:
     found = MNARImputer(ASKED, types={"mode": "nominal"}, **QUICK).fit(table)
     assert found.columns_.beside is not None
     assert found.columns_.beside.names == ("mode=0", "mode=1", "mode=2", "calls")
+    # On its own scale, as a probit regression would have it.
+    assert found.columns_.beside.center[3] == pytest.approx(table["calls"].mean())
     same = MNARImputer(ASKED, types="continuous", **QUICK).fit(table.astype(float))
     assert same.columns_.names == ("age", "income") and same.columns_.beside is not None
     assert same.columns_.beside.names == ("mode", "calls")

@@ -142,8 +142,15 @@ class Schema:
         return Cells(np.column_stack(columns), np.column_stack([column.missing for column in raw]), limits, beside)
 
     def describe_beside(self, beside: FloatArray | None) -> ColumnInfo | None:
-        """How the columns that the mechanism alone reads, shape (n, q), are put on a scale; None without any."""
-        return None if beside is None else self._of_beside().describe(beside)[1]
+        """Means and standard deviations of the columns that the mechanism alone reads, (n, q); None without any.
+
+        Numbers stay on their own scale, on which a probit regression would have them too.
+        """
+        if beside is None:
+            return None
+        schema = self._of_beside()
+        labels = [kind.kind in ("nominal", "binary") for kind in schema.columns for _ in range(kind.width)]
+        return describe(beside, schema.model_names(), list(np.flatnonzero(labels)))
 
     def _of_beside(self) -> "Schema":
         """The columns beside the model, as a table of their own."""
