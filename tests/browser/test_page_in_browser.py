@@ -35,6 +35,13 @@ seen.pressed = document.querySelectorAll("#slopes button[aria-pressed=true]").le
 seen.told = document.querySelector("#slopes output").textContent === last.dataset.words;
 document.getElementById("theme").click(); seen.theme = document.documentElement.dataset.theme;
 seen.ran = typeof window.stolen;
+// The place of each word of a picture, against that of its picture.
+seen.cut = [];
+document.querySelectorAll("svg text").forEach(function (word) {
+  var own = word.getBoundingClientRect(), whole = word.ownerSVGElement.getBoundingClientRect();
+  if (own.width && (own.left < whole.left - 1 || own.right > whole.right + 1 || own.top < whole.top - 1
+      || own.bottom > whole.bottom + 1)) { seen.cut.push(word.textContent); }
+});
 var note = document.createElement("pre"); note.id = "probe"; note.textContent = JSON.stringify(seen);
 document.body.appendChild(note);
 </script></body>
@@ -67,3 +74,4 @@ def test_it_is_silent_fits_and_answers(page: Path, width: int, tmp_path: Path) -
     assert "as imputed" in seen["before"] and "higher than imputed" in seen["after"] and float(seen["cursor"]) > 400
     assert seen["pressed"] == 1 and seen["told"] and seen["theme"] in ("dark", "light")
     assert seen["ran"] == "undefined"
+    assert seen["cut"] == []

@@ -226,7 +226,8 @@ def _assumed(found: pd.DataFrame, conclusion: Conclusion | None) -> list[str]:
             f"The {conclusion.name} would be {number(at_zero(swept))} "
             f"if {column} were missing at random, and "
             f"between {number(values.min())} and {number(values.max())} over the assumptions that were tried "
-            f"(slopes {swept.index.min():g} to {swept.index.max():g})."
+            f"(slopes {swept.index.min():g} to {swept.index.max():g}). These are smaller fits with the slope held, and "
+            "the answer's own fit found its slope by itself: compare them with each other rather than with the answer."
         )
     delta = conclusion.delta
     if len(delta) > 1:

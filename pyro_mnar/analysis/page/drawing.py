@@ -12,7 +12,9 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
-WIDTH, LEFT, RIGHT, TOP, BOTTOM = 460.0, 52.0, 14.0, 12.0, 34.0
+WIDTH, LEFT, RIGHT, TOP, BOTTOM = 460.0, 58.0, 14.0, 12.0, 37.0
+#: Width of a character where windows are narrow, in which letters are larger beside the drawing.
+CHARACTER = 8.4
 
 
 class Scale(NamedTuple):
@@ -70,9 +72,12 @@ def dot(x: float, y: float, kind: str, tip: str = "", radius: float = 4.5) -> Ma
     )
 
 
-def text(x: float, y: float, words: str, anchor: str = "start", kind: str = "") -> Markup:
-    """Words; ``anchor`` is start, middle or end."""
-    return Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}" class="{}">{}</text>').format(x, y, anchor, kind, words)
+def text(x: float, y: float, words: str, anchor: str = "start", kind: str = "", room: float = 0.0) -> Markup:
+    """Words; ``anchor`` is start, middle or end; letters are drawn closer where ``room`` may not do."""
+    close = Markup(' textLength="{:.0f}" lengthAdjust="spacingAndGlyphs"').format(room)
+    return Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}" class="{}"{}>{}</text>').format(
+        x, y, anchor, kind, close if 0 < room < CHARACTER * len(words) else Markup(""), words
+    )
 
 
 def path(xs: Sequence[float], ys: Sequence[float], kind: str) -> Markup:
@@ -103,11 +108,13 @@ def axis_below(scale: Scale, y: float, words: Callable[[float], str], label: str
     """An axis at the bottom, with its numbers and its name."""
     parts = [line(scale.start, y, scale.end, y, "axis")]
     for value in ticks(scale.low, scale.high, most):
-        parts += [
-            line(scale(value), y, scale(value), y + 4, "axis"),
-            text(scale(value), y + 16, words(value), "middle"),
-        ]
-    return [*parts, text((scale.start + scale.end) / 2, y + 31, shortened(label, 60), "middle", "name")]
+        number = words(value)
+        half = CHARACTER * len(number) / 2
+        place = min(max(scale(value), half), WIDTH - half)
+        parts += [line(scale(value), y, scale(value), y + 4, "axis"), text(place, y + 17, number, "middle")]
+    middle = (scale.start + scale.end) / 2
+    room = 2 * min(middle, WIDTH - middle) - 4
+    return [*parts, text(middle, y + 33, shortened(label, 60), "middle", "name", room)]
 
 
 def axis_left(scale: Scale, x: float, right: float, words: Callable[[float], str], most: int = 4) -> list[Markup]:
@@ -116,7 +123,7 @@ def axis_left(scale: Scale, x: float, right: float, words: Callable[[float], str
     for value in ticks(min(scale.low, scale.high), max(scale.low, scale.high), most):
         parts += [
             line(x, scale(value), right, scale(value), "grid"),
-            text(x - 6, scale(value) + 4, words(value), "end"),
+            text(x - 6, scale(value) + 4, words(value), "end", room=x - 8),
         ]
     return parts
 

@@ -9,6 +9,7 @@ from pyro_mnar.analysis.assess.lines import lines_of, numbered
 from pyro_mnar.analysis.assess.summary import number, percent
 from pyro_mnar.analysis.page.drawing import (
     BOTTOM,
+    CHARACTER,
     LEFT,
     RIGHT,
     TOP,
@@ -79,7 +80,7 @@ def _shares_picture(identity: str, name: str, shape: pd.DataFrame) -> Markup:
             f"{row.label}: {row.observed:.0f} observed, {row.imputed:.1f} "
             f"imputed (90 %: {row.low:.0f} to {row.high:.0f})"
         )
-        parts.append(text(104, top + 16, shortened(str(row.label), 16), "end"))
+        parts.append(text(104, top + 16, shortened(str(row.label), 16), "end", room=102))
         parts.append(rectangle(x(0), top + 2, x(row.observed) - x(0), 20, "observed", tip))
         parts.append(
             rectangle(x(row.observed), top + 2, x(row.observed + row.imputed) - x(row.observed), 20, "imputed", tip)
@@ -128,7 +129,8 @@ def evidence_picture(identity: str, found: pd.DataFrame) -> Markup:
             if row.verdict == "undecided"
             else "observed"
         )
-        parts.append(text(x(0), top + 10, f"{shortened(row.column, 34)}: {row.verdict}, {percent(row.chance)}"))
+        words = f"{shortened(row.column, 34)}: {row.verdict}, {percent(row.chance)}"
+        parts.append(text(x(0), top + 10, words, room=WIDTH - x(0) - 4))
         parts.append(rectangle(x(0), top + 16, x(1) - x(0), 12, "empty"))
         parts.append(rectangle(x(0), top + 16, max(x(row.chance) - x(0), 2.0), 12, kind, percent(row.chance)))
     parts += axis_below(x, height - BOTTOM, percent, "chance that the column hides its own values, by the rule")
@@ -141,7 +143,7 @@ def answer_picture(identity: str, c: Conclusion) -> Markup:
     rows = [("Observed values alone", c.observed_only, c.observed_only, c.observed_only, "data")]
     rows.append(("As fitted: the answer", c.estimate, c.low, c.high, "model"))
     for slope, row in numbered(c.sweep):
-        words = "If missing at random (slope 0)" if slope == 0 else f"If slope {slope:+g} per sd"
+        words = "At random (slope 0)" if slope == 0 else f"Slope {slope:+g} per sd"
         rows.append((words, row["estimate"], row["low"], row["high"], "random" if slope == 0 else "other"))
     low, high = min(row[2] for row in rows), max(row[3] for row in rows)
     margin = 0.06 * (high - low) or 1.0
@@ -153,7 +155,7 @@ def answer_picture(identity: str, c: Conclusion) -> Markup:
         tip = f"{words}: {number(estimate)}" + (
             "" if lowest == highest else f" (95 %: {number(lowest)} to {number(highest)})"
         )
-        parts.append(text(16, y + 9, tip))
+        parts.append(text(16, y + 9, tip, room=WIDTH - 20))
         parts.append(line(x(lowest), y + 21, x(highest), y + 21, f"interval {kind}", tip))
         parts.append(dot(x(estimate), y + 21, kind, tip))
     parts += axis_below(x, height - BOTTOM, plain, c.name)
@@ -205,7 +207,7 @@ def pattern_picture(identity: str, patterns: pd.DataFrame, columns: list[str], m
     """Which columns are missing together: a line per pattern, a column per column that has holes."""
     shown = patterns.head(most)
     holed = columns[:24]
-    label = 12.0 + 6.4 * min(max((len(name) for name in holed), default=1), 24)
+    label = 22.0 + CHARACTER * min(max((len(name) for name in holed), default=1), 24)
     height = label + 20.0 * len(shown) + 12
     width = (WIDTH - 86 - RIGHT) / max(len(holed), 1)
     parts = []
@@ -219,7 +221,7 @@ def pattern_picture(identity: str, patterns: pd.DataFrame, columns: list[str], m
     for row, pattern in enumerate(lines_of(shown)):
         missing = set(pattern.columns)
         y = label + 20 * row
-        parts.append(text(72, y + 14, f"{pattern.rows:,} rows", "end"))
+        parts.append(text(72, y + 14, f"{pattern.rows:,} rows", "end", room=70))
         for place, name in enumerate(holed):
             hidden = name in missing
             kind = "imputed" if hidden else "observed"
