@@ -98,9 +98,8 @@ def test_the_speed_table() -> None:
 def test_the_table_of_what_is_verified() -> None:
     recorded = pd.read_csv(RESULTS / "validation" / "summary.csv", keep_default_na=False)
     shown = re.findall(r"^\| (.*?) \| (.*?) \| (.*?) ?\|$", text("docs/verified.md"), re.MULTILINE)
-    assert [tuple(cell.strip() for cell in line) for line in shown[1:]] == [
-        (row.check, row.figure, row.threshold) for row in recorded.itertuples()
-    ]
+    now = [(row.check, row.figure, row.threshold) for row in recorded.itertuples()]
+    assert [tuple(cell.strip() for cell in line) for line in shown[1:]] == now, "run docs/site/verified.py"
 
 
 def test_each_promise_names_tests_that_exist() -> None:
