@@ -24,7 +24,11 @@ def section(name: str, command: Any, level: int) -> list[str]:
             default = getattr(option.default, "value", option.default)
             if option.required:
                 words += " Required."
-            elif isinstance(default, str | float) and not isinstance(default, bool) and "default" not in words:
+            elif (
+                isinstance(default, str | int | float | Path)
+                and not isinstance(default, bool)
+                and "default" not in words
+            ):
                 words += f" Default: `{default}`."
             lines.append(f"| `{shown}` | {words} |")
         lines.append("")

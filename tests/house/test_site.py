@@ -111,5 +111,6 @@ def test_every_command_and_option_is_in_the_reference() -> None:
     assert set(sections) == set(commands)
     for name, command in commands.items():
         options = {option.opts[-1] for option in command.params if option.opts[-1].startswith("--")} - {"--help"}
-        assert set(re.findall(r"^\| `(--[\w-]+)`", sections[name], re.MULTILINE)) == options, "run docs/site/commands.py"
+        shown = re.findall(r"^\| `(--[\w-]+)`", sections[name], re.MULTILINE)
+        assert set(shown) == options, "run docs/site/commands.py"
     assert CliRunner().invoke(app, ["--help"]).exit_code == 0
