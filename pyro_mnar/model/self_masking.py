@@ -271,7 +271,7 @@ class Nested(Mechanism):
     slope
         As for :class:`SelfMasking`: slopes to hold fixed, for a sensitivity analysis, in these columns alone.
     depends_on, mechanism_features
-        As for :class:`SelfMasking`.
+        As for :class:`SelfMasking`. The search for evidence of a slope does not know of them.
 
     References
     ----------

@@ -96,6 +96,13 @@ def _check_columns(state: dict[str, Any], named: Any) -> None:
     _check(all(_is_tail(tail, p) for tail in columns.tails), "its columns")
     shares = columns.within_limits
     _check(len(shares) in (0, p) and all(0 <= share <= 1 for share in shares), "the limits of its columns")
+    if columns.beside is not None:
+        beside = columns.beside
+        numbers = (beside.center, beside.scale, beside.missing_rate)
+        _check({np.shape(value) for value in numbers} == {(len(beside.names),)}, "the columns beside the model")
+        _check(all(np.isfinite(v).all() for v in numbers), "the columns beside the model")
+        _check(bool((beside.scale > 0).all()) and beside.beside is None, "the columns beside the model")
+        _check(not beside.transforms and not beside.supports, "the columns beside the model")
     layout: Layout = state["layout_"]
     others = [*(levels.column for levels in layout.levels), *(atoms.column for atoms in layout.atoms)]
     _check(sorted([*layout.continuous, *layout.discrete, *others]) == list(range(p)), "the kinds of its columns")
@@ -118,6 +125,9 @@ def _check_table(state: dict[str, Any]) -> None:
     labels = [(*column.labels, *column.pooled) for column in schema.columns]
     _check(all(holds(part, tuple[str | float | bool, ...]) for part in labels), "the labels of the table's columns")
     _check(all(0 <= j < n_features for group in schema.groups for j in group), "its one-hot groups")
+    names = () if state["columns_"].beside is None else state["columns_"].beside.names
+    fits = all(0 <= j < n_features and kind.modelled for j, kind in schema.beside)
+    _check(fits and tuple(schema.of_beside().model_names()) == names, "the columns beside the model")
     if "feature_names_in_" in state:
         _check(state["feature_names_in_"].shape == (n_features,), "the names of the table's columns")
     if "indicator_" in state:

@@ -24,7 +24,8 @@ def check_answers(estimator: JointEstimator) -> None:
     columns, schema = estimator.columns_, estimator._schema
     middle = possible(original(np.zeros((1, len(columns.names))), columns), columns)
     table = np.vstack([np.full_like(middle, np.nan), most_likely(middle, estimator.layout_)])
-    posterior = estimator._posterior(Rows(table), 2)
+    beside = None if columns.beside is None else np.full((len(table), len(columns.beside.names)), np.nan)
+    posterior = estimator._posterior(Rows(table, beside=beside), 2)
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             answers = [posterior.mean(), posterior.quantile(0.5), posterior.sample(1)[0]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from scipy.stats import norm
 
 from pyro_mnar import MNARImputer, MNARRegressor, TrainingSettings, load, plots, ppc, save, sensitivity
 from pyro_mnar import comparison as comparing
-from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.errors import FileFormatError, InvalidInputError
 from pyro_mnar.model.mechanisms import by_name
+from pyro_mnar.persistence.files import MANIFEST
+from tests.support.folders import sign
 
 #: Too few draws for a row to be judged, so that none is refined.
 QUICK: dict[str, Any] = {"decoder": "linear", "max_iter": 4, "n_draws_posterior": 99, "random_state": 0}
@@ -137,6 +140,29 @@ def test_saved_and_loaded_it_answers_alike(fitted: MNARImputer, tmp_path: Path) 
     other = load(tmp_path / "model")
     pd.testing.assert_frame_equal(other.transform(table), fitted.transform(table))
     pd.testing.assert_frame_equal(other.mechanism_report(), fitted.mechanism_report())
+
+
+@pytest.mark.parametrize(
+    ("place", "key", "value"),
+    [
+        ("state/_schema/fields/beside/tuple/0/tuple", 0, 99),
+        ("state/_schema/fields/beside/tuple/0/tuple/1/fields", "kind", "identifier"),
+        ("state/_schema/fields", "beside", {"tuple": []}),
+        ("state/columns_/fields", "beside", None),
+        ("state/columns_/fields/beside/fields", "names", {"tuple": ["mode", "calls"]}),
+    ],
+)
+def test_forged_columns_beside_the_model_are_refused(
+    fitted: MNARImputer, tmp_path: Path, place: str, key: Any, value: Any
+) -> None:
+    save(fitted, tmp_path / "model")
+    manifest = part = json.loads((tmp_path / "model" / MANIFEST).read_text())
+    for name in place.split("/"):
+        part = part[int(name) if isinstance(part, list) else name]
+    part[key] = value
+    sign(tmp_path / "model", manifest)
+    with pytest.raises(FileFormatError):
+        load(tmp_path / "model")
 
 
 def test_checks_simulate_the_masks_that_others_depend_on_first(fitted: MNARImputer) -> None:

@@ -138,7 +138,7 @@ class Schema:
                     limits[:, j] = column.limits
         beside = None
         if self.beside:
-            beside = self._of_beside().expand(self._of_beside().read([raw[j] for j, _ in self.beside]).values)
+            beside = self.of_beside().expand(self.of_beside().read([raw[j] for j, _ in self.beside]).values)
         return Cells(np.column_stack(columns), np.column_stack([column.missing for column in raw]), limits, beside)
 
     def describe_beside(self, beside: FloatArray | None) -> ColumnInfo | None:
@@ -148,11 +148,11 @@ class Schema:
         """
         if beside is None:
             return None
-        schema = self._of_beside()
+        schema = self.of_beside()
         labels = [kind.kind in ("nominal", "binary") for kind in schema.columns for _ in range(kind.width)]
         return describe(beside, schema.model_names(), list(np.flatnonzero(labels)))
 
-    def _of_beside(self) -> "Schema":
+    def of_beside(self) -> "Schema":
         """The columns beside the model, as a table of their own."""
         return Schema(tuple(kind for _, kind in self.beside))
 
