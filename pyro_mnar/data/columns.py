@@ -315,6 +315,16 @@ def original(values: FloatArray, info: ColumnInfo) -> FloatArray:
     return result
 
 
+def original_column(values: FloatArray, column: int, info: ColumnInfo) -> FloatArray:
+    """:func:`original` of the values of one column, any shape."""
+    result = values * info.scale[column] + info.center[column]
+    if info.transforms:
+        result = info.transforms[column].inverse(result)
+    if info.supports:
+        result = np.clip(result, info.supports[column].lowest, info.supports[column].highest)
+    return result
+
+
 def possible(values: FloatArray, info: ColumnInfo) -> FloatArray:
     """The nearest values that the columns can have: levels, whole numbers, within the support; a new array.
 

@@ -396,7 +396,9 @@ class JointEstimator(Explained, BaseEstimator):
             batch = batch._replace(beside=torch.as_tensor(np.hstack(beside)))
         return batch.to(self.device, torch.float32)
 
-    def _posterior(self, rows: Rows, n_draws: int | None = None) -> Posterior:
+    def _posterior(
+        self, rows: Rows, n_draws: int | None = None, single: bool = False, independent: bool = False
+    ) -> Posterior:
         draws = self.n_draws_posterior if n_draws is None else n_draws
         return Posterior(
             self.joint_,
@@ -407,6 +409,8 @@ class JointEstimator(Explained, BaseEstimator):
             n_draws=draws,
             seed=self._seed,
             show=self.verbose,
+            single=single,
+            independent=independent,
         )
 
     def __sklearn_tags__(self) -> Any:

@@ -106,6 +106,8 @@ class MNARImageImputer(Imputer):
 
     _training_defaults: ClassVar[dict[str, Any]] = {**Imputer._training_defaults, "learning_rate": 1e-3}
     _steps: ClassVar[int] = 3000
+    # The few draws that carry the weight of an image do not average rounding out.
+    _single: ClassVar[bool] = False
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **Imputer._parameter_constraints,
         "pixel_range": [tuple, list],

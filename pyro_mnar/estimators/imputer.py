@@ -37,6 +37,8 @@ class Imputer(TransformerMixin, JointEstimator):
     keep_empty_features: bool = True
     add_indicator: bool = False
 
+    #: Whether single precision is enough for means and draws.
+    _single: ClassVar[bool] = True
     _training_defaults: ClassVar[dict[str, Any]] = {
         "learning_rate": 3e-3,
         "final_rate": 0.05,
@@ -125,7 +127,7 @@ class Imputer(TransformerMixin, JointEstimator):
         if refit not in (None, "bootstrap"):
             raise InvalidInputError(f"refit is {refit!r}; it must be None or 'bootstrap'")
         if refit is None:
-            return self.completed_tables(X, self.posterior(X).sample(m))
+            return self.completed_tables(X, self._draws(self._check(X, reset=False), m))
         generator, n_rows = np.random.default_rng(self._seed), len(self._read(X, reset=False).values)
         tables = []
         for _ in range(m):
@@ -209,21 +211,30 @@ class Imputer(TransformerMixin, JointEstimator):
     def _imputed(self, rows: Rows) -> FloatArray:
         """The modelled columns with what ``strategy`` names in missing cells, original units."""
         holes = np.asarray(np.isnan(rows.values).any(1))
+        if self.strategy == "sample":
+            return self._tidied(rows, self._draws(rows, 1)[0])
         values = rows.values.copy()
-        posterior = self._posterior(rows.at(holes))
+        posterior = self._posterior(rows.at(holes), single=self._single and self.strategy == "mean")
         if self.strategy == "mean":
             posterior.refine_means()
         else:
             posterior.refine()
-        if self.strategy == "sample":
-            values[holes] = posterior.sample(1)[0]
-        else:
-            means = posterior.mean()
-            values[holes] = posterior.median() if self.strategy == "median" else means
-            # What has no middle value has a likeliest one.
-            discrete = np.isin(np.arange(values.shape[1]), self.layout_.discrete)
-            values[np.ix_(holes, discrete)] = means[:, discrete]
+        means = posterior.mean()
+        values[holes] = posterior.median() if self.strategy == "median" else means
+        # What has no middle value has a likeliest one.
+        discrete = np.isin(np.arange(values.shape[1]), self.layout_.discrete)
+        values[np.ix_(holes, discrete)] = means[:, discrete]
         return self._tidied(rows, values)
+
+    def _draws(self, rows: Rows, m: int) -> FloatArray:
+        """The modelled columns with draws in missing cells, shape (m, n, p), original units."""
+        holes = np.asarray(np.isnan(rows.values).any(1))
+        if not holes.any():
+            return np.broadcast_to(rows.values, (m, *rows.values.shape))
+        drawn = self._posterior(rows.at(holes), single=self._single, independent=True).refine().sample(m)
+        result = np.repeat(rows.values[None], m, axis=0)
+        result[:, holes] = drawn
+        return result
 
     def _numeric(self) -> list[int]:
         """Positions of the model's columns of which imputed values may lie too far out."""

@@ -71,7 +71,8 @@ class BlockNoise(torch.Generator):
         # The middle of one of 2^52 cells: never 0 or 1.
         values = torch.from_numpy((words[:, :, :per_draw] + 0.5) * 2.0**-52)
         values = values.view(len(rows), n_draws, *lead, width).movedim((0, 1), (-2, -3))
-        return values.to(like.device, like.dtype)
+        # Which in single precision would round to 1.
+        return values.to(like.device, like.dtype).clamp(max=1 - torch.finfo(like.dtype).eps / 2)
 
 
 def uniform(shape: tuple[int, ...], like: Tensor, generator: torch.Generator | None) -> Tensor:

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_mnar.data.columns import ColumnInfo, FloatArray, original
+from pyro_mnar.data.columns import ColumnInfo, FloatArray, original, original_column
 from pyro_mnar.inference.posterior.draws import WeightedDraws
 from pyro_mnar.inference.weights import normalised
 
@@ -13,33 +13,44 @@ def average(log_weights: Tensor, values: Tensor | None) -> Tensor:
     """sum_k a_k values_k, shape (r, ...)."""
     assert values is not None
     share = normalised(log_weights)
-    return torch.einsum("kr,kr...->r...", share.to(values.device), values)
+    return torch.einsum("kr,kr...->r...", share.to(values.device), values.to(share.dtype))
 
 
-def average_original(draws: WeightedDraws, columns: ColumnInfo) -> FloatArray:
+def average_original(draws: WeightedDraws, columns: ColumnInfo, missing: Tensor | None = None) -> FloatArray:
     """E[x | x_obs, s] in original units, shape (r, p).
 
     Back on its own scale the mean of a transformed column is not the transform of its mean. Such columns are drawn
     given z, and the draws go back one by one; their exact mean given z takes the linear part of the noise away.
+
+    Parameters
+    ----------
+    draws : WeightedDraws
+        Of r rows.
+    columns : ColumnInfo
+        The way back.
+    missing : Tensor or None
+        bool, shape (r, p): the cells to whose draws this is done, all where None; of the others the mean goes back.
 
     References
     ----------
     Owen 2013, Monte Carlo theory, methods and examples, section 8.9 (control variates).
     """
     assert draws.x is not None
+    share = normalised(draws.log_weights)
     mean = original(average(draws.log_weights, draws.x).cpu().numpy(), columns)
-    changed = nonlinear(columns)
-    if changed:
-        values = draws.x if draws.drawn is None else draws.drawn
-        share = normalised(draws.log_weights).cpu().numpy()[..., None]
-        moved = (values - draws.x)[..., changed].cpu().numpy()
-        back = original(values.cpu().numpy().astype(np.float64), columns)[..., changed]
-        average_back, average_moved = (share * back).sum(0), (share * moved).sum(0)
-        spread = (share * (moved - average_moved) ** 2).sum(0)
-        together = (share * (moved - average_moved) * (back - average_back)).sum(0)
+    drawn = draws.x if draws.drawn is None else draws.drawn
+    for j in nonlinear(columns):
+        everywhere = draws.rows.new_ones(len(draws.rows), dtype=torch.bool)
+        rows = (everywhere if missing is None else missing[:, j]).nonzero()[:, 0]
+        x, values, a = (
+            part.index_select(1, rows).double().cpu().numpy() for part in (draws.x[..., j], drawn[..., j], share)
+        )
+        moved, back = values - x, original_column(values, j, columns)
+        average_back, average_moved = (a * back).sum(0), (a * moved).sum(0)
+        centred = a * (moved - average_moved)
+        spread, together = (centred * (moved - average_moved)).sum(0), (centred * (back - average_back)).sum(0)
         slope = together / np.where(spread > 0, spread, 1.0)
-        lowest, highest = back.min(0), back.max(0)
-        mean[:, changed] = np.clip(average_back - slope * average_moved, lowest, highest)
+        mean[rows.cpu().numpy(), j] = np.clip(average_back - slope * average_moved, back.min(0), back.max(0))
     return mean
 
 

@@ -46,6 +46,15 @@ class WeightedDraws(NamedTuple):
     log_weights: Tensor
     drawn: Tensor | None = None
 
+    def with_rows(self, place: Tensor, others: "WeightedDraws") -> "WeightedDraws":
+        """The same, float64, with other draws of the rows at these places."""
+        merged = (_with_rows(*pair, place) for pair in zip(self[1:], others[1:], strict=True))
+        return WeightedDraws(self.rows, *merged)
+
+
+def _with_rows(values: Tensor | None, others: Tensor | None, place: Tensor) -> Any:
+    return None if values is None or others is None else values.double().index_copy(1, place, others.double())
+
 
 def draw_chunk(
     joint: Joint,

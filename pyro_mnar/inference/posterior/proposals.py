@@ -67,12 +67,18 @@ class StudentRows(TorchDistribution):
         """The distributions of these rows only."""
         return StudentRows(self.loc[index], self.scale_tril[index])
 
+    def to(self, dtype: torch.dtype) -> "StudentRows":
+        """The same distributions, for values of this type."""
+        return StudentRows(self.loc.to(dtype), self.scale_tril.to(dtype), self.generator, self.batch_shape)
+
     def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
         """Draws, shape (K, n, L)."""
         size = self.event_shape[0]
-        noise = uniform((*sample_shape, *self.batch_shape, size + DOF // 2), self.loc, self.generator)
+        # A uniform number in single precision may be 1, of which the normal quantile is infinite.
+        like = self.loc.new_empty((), dtype=torch.float64)
+        noise = uniform((*sample_shape, *self.batch_shape, size + DOF // 2), like, self.generator)
         chi_square = -2 * noise[..., size:].log().sum(-1, keepdim=True)
-        standard = torch.special.ndtri(noise[..., :size]) / (chi_square / DOF).sqrt()
+        standard = (torch.special.ndtri(noise[..., :size]) / (chi_square / DOF).sqrt()).to(self.loc.dtype)
         return self.loc + _per_row(self.scale_tril, standard.expand(*self.batch_shape, size))
 
     def log_prob(self, value: Tensor) -> Tensor:

@@ -67,8 +67,9 @@ class Refinement:
         )
 
 
-#: What means take, which need fewer draws than quantiles do.
-FOR_MEANS = Refinement(pilot=64, promise=100, steps=30, rounds=(200, 200), n_draws=600, n_inner=8)
+#: What means take, which need fewer draws than quantiles do. To refine a row costs no more than to find that its plain
+#: draws do not suffice, so that much must be promised of these.
+FOR_MEANS = Refinement(pilot=64, promise=250, steps=30, rounds=(200, 200), n_draws=600, n_inner=8)
 
 # In the block of noise: after the sites of the draws of z.
 _SITE_OF_VALUES = 10
@@ -81,7 +82,14 @@ _SHRINKAGE = 15
 
 
 def refined_proposal(
-    joint: Joint, batch: Batch, rows: list[int], noise: BlockNoise, first_draw: int, settings: Refinement
+    joint: Joint,
+    batch: Batch,
+    mode: Tensor,
+    rows: list[int],
+    noise: BlockNoise,
+    first_draw: int,
+    settings: Refinement,
+    drawing: tuple[Joint, Batch] | None = None,
 ) -> StudentRows:
     """Proposals for all rows of ``batch``; where something is not finite, the encoder's mean and spread stay.
 
@@ -91,6 +99,8 @@ def refined_proposal(
         The pair, float64.
     batch : Batch
         The rows.
+    mode : Tensor
+        From :func:`climb`, shape (n, L).
     rows : list of int
         Their numbers in the whole table.
     noise : BlockNoise
@@ -99,33 +109,35 @@ def refined_proposal(
         Where in the block they begin.
     settings : Refinement
         How much to spend.
+    drawing : tuple or None
+        Pair and rows in the precision in which draws are weighed; None for that of ``joint``.
     """
     with torch.no_grad():
         q = joint.encoder.for_rows(batch)
     plain = q.mean, torch.diag_embed(q.scale.expand_as(q.mean))
-    loc = climb(joint, batch, q.mean, rows, noise, settings)
-    precision = -hessian(joint, batch, loc, rows, noise)
-    sound = loc.isfinite().all(-1) & precision.isfinite().all(-1).all(-1)
-    loc = torch.where(sound[:, None], loc, plain[0])
+    precision = -hessian(joint, batch, mode, rows, noise)
+    sound = mode.isfinite().all(-1) & precision.isfinite().all(-1).all(-1)
+    loc = torch.where(sound[:, None], mode, plain[0])
     scale_tril = torch.where(sound[:, None, None], _laplace_scale(precision, sound), plain[1])
     rounds: list[tuple[Tensor, Tensor]] = []
     proposals: list[StudentRows] = []
+    pair, drawn_rows = drawing or (joint, batch)
     with torch.no_grad():
         for n_draws in settings.rounds:
             proposals.append(StudentRows(loc, scale_tril, noise))
             noise.window(rows, first_draw)
             z = proposals[-1].expand(torch.Size((n_draws, batch.n_rows))).rsample()
-            rounds.append((z, _log_joint(joint, batch, z, rows, noise, first_draw)))
+            rounds.append((z, _log_joint(pair, drawn_rows, z.to(drawn_rows.x.dtype), rows, noise, first_draw).double()))
             loc, scale_tril = _moments(rounds, proposals, loc, scale_tril)
             first_draw += n_draws
     return StudentRows(loc, scale_tril)
 
 
-def climb(
-    joint: Joint, batch: Batch, start: Tensor, rows: list[int], noise: BlockNoise, settings: Refinement
-) -> Tensor:
-    """The mode of log p(z, x_obs, s) of each row, by Adam, shape (n, L)."""
-    z = start.detach().clone().unsqueeze(0).requires_grad_()
+def climb(joint: Joint, batch: Batch, rows: list[int], noise: BlockNoise, settings: Refinement) -> Tensor:
+    """The mode of log p(z, x_obs, s) of each row, by Adam from the encoder's mean, shape (n, L)."""
+    with torch.no_grad():
+        start = joint.encoder.for_rows(batch).mean
+    z = start.clone().unsqueeze(0).requires_grad_()
     adam = Adam([Parameters(params=[z], lr=settings.rate, weight_decay=0.0)], betas=(0.9, 0.99))
     with torch.enable_grad():
         for step in range(settings.steps):

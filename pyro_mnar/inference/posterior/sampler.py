@@ -11,9 +11,9 @@ from torch import Tensor
 
 from pyro_mnar.data.arguments import fits_in_memory
 from pyro_mnar.inference.forks import check_process
-from pyro_mnar.inference.posterior.draws import Values, WeightedDraws, cell_bytes, draw_chunk, within_memory
+from pyro_mnar.inference.posterior.draws import Result, Values, WeightedDraws, cell_bytes, draw_chunk, within_memory
 from pyro_mnar.inference.posterior.proposals import StudentRows
-from pyro_mnar.inference.posterior.refine import Refinement, refined_proposal
+from pyro_mnar.inference.posterior.refine import Refinement, climb, refined_proposal
 from pyro_mnar.inference.progress import progress
 from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.joint import Joint
@@ -23,6 +23,10 @@ from pyro_mnar.numerics.random_streams import BlockNoise
 _POINT, _IMPUTATIONS, _PILOT, _REFINEMENT = range(4)
 #: Where the draws of a second proposal begin, beyond any that the first can have been judged by.
 _AFRESH = 2**32
+#: Draws without gradient that take the memory of a code with one.
+_GRADIENT_COPIES = 8
+#: Log evidence, nats and nats per column, beyond which single precision does not tell weights apart well enough.
+_LARGEST_SINGLE = (1000.0, 5.0)
 
 
 @dataclass(frozen=True)
@@ -56,14 +60,28 @@ class Group:
 
 
 class Sampler:
-    """Weighted draws of the rows of a batch, in float64; see :class:`~pyro_mnar.inference.posterior.Posterior`."""
+    """Weighted draws of the rows of a batch; arguments as for :class:`~pyro_mnar.inference.posterior.Posterior`.
+
+    Proposals and weights are in float64; what is drawn and decoded too, unless it is ``single``.
+    """
 
     def __init__(
-        self, joint: Joint, batch: Batch, n_draws: int, seed: int, byte_budget: int, show: bool | None = None
+        self,
+        joint: Joint,
+        batch: Batch,
+        n_draws: int,
+        seed: int,
+        byte_budget: int,
+        show: bool | None = None,
+        single: bool = False,
+        independent: bool = False,
     ) -> None:
-        self.show = show
+        self.show, self.independent = show, independent
         check_process()
         self.joint = copy.deepcopy(joint).double().eval()
+        # What draws and weighs: the same pair, in single precision where that is enough.
+        self._drawing = copy.deepcopy(joint).float().eval() if single else self.joint
+        self._dtype = torch.float32 if single else torch.float64
         self.batch = batch.to(batch.x.device, torch.float64)
         self.seed = seed
         self.byte_budget = byte_budget
@@ -87,7 +105,9 @@ class Sampler:
         return result
 
     def point_noise(self) -> BlockNoise:
-        """The noise of point answers, one block for all rows."""
+        """The noise by which rows are judged and point answers made: one block for all rows, if not independent."""
+        if self.independent:
+            return self.imputation_noise(None)
         return BlockNoise(_key(self.seed, _POINT), shared=True)
 
     def imputation_noise(self, seed: int | None) -> BlockNoise:
@@ -155,10 +175,14 @@ class Sampler:
                     yield draws
 
     @torch.no_grad()
-    def codes(self, noise: BlockNoise) -> Iterator[tuple[Tensor, Tensor]]:
-        """The codes of :meth:`chunks` alone, which take no decoder: rows, shape (r,), and z, shape (K, r, L)."""
+    def codes(self, noise: BlockNoise, n_decoded: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The codes of :meth:`chunks` alone, which take no decoder: rows, shape (r,), and z, shape (K, r, L).
+
+        So many rows at a time as leave room to decode ``n_decoded`` codes of each.
+        """
+        decoded = n_decoded * cell_bytes(self.joint, self.batch)
         for group in self.groups:
-            row_bytes = 8 * self.batch.x.element_size() * group.n_draws * self.joint.latent_dim
+            row_bytes = 8 * self.batch.x.element_size() * group.n_draws * self.joint.latent_dim + decoded
             places = torch.arange(len(group.rows), device=group.rows.device)
             for place in places.split(max(1, self.byte_budget // row_bytes)):
                 part = group.part(place)
@@ -177,14 +201,14 @@ class Sampler:
     def _all_rows(self, n_draws: int) -> Group:
         return Group(torch.arange(self.batch.n_rows, device=self.batch.x.device), n_draws, self.joint.n_inner)
 
-    def _pair(self, n_inner: int) -> Joint:
+    def _pair(self, joint: Joint, n_inner: int) -> Joint:
         """The pair with M draws of x_mis per code; its networks are those of ``joint``."""
-        pair = copy.copy(self.joint)
+        pair = copy.copy(joint)
         pair.n_inner = n_inner
         return pair
 
     def _group_chunks(self, group: Group, values: Values, batch: Batch, noise: BlockNoise) -> Iterator[WeightedDraws]:
-        done = 0
+        done, batch = 0, batch.to(batch.x.device, self._dtype)
         while done < len(group.rows):
             chunk = functools.partial(self._chunk, group, done, values, batch, noise)
             draws = within_memory(chunk, self.byte_budget)
@@ -194,30 +218,71 @@ class Sampler:
     def _chunk(
         self, group: Group, done: int, values: Values, batch: Batch, noise: BlockNoise, budget: int
     ) -> WeightedDraws:
-        pair = self._pair(group.n_inner)
-        cell = cell_bytes(pair, batch)
+        cell = cell_bytes(self._pair(self._drawing, group.n_inner), batch)
         count = max(1, budget // (cell * group.n_draws))
         at_once = max(1, min(group.n_draws, budget // cell))
         part = group.part(torch.arange(done, min(done + count, len(group.rows)), device=group.rows.device))
-        at = (part.n_draws, part.first_draw, at_once)
-        return draw_chunk(pair, batch.rows(part.rows), part.rows, part.proposal, noise, *at, values)
+        draws = self._drawn(self._drawing, part, values, batch, noise, at_once)
+        if self._drawing is self.joint:
+            return draws
+        nats, per_column = _LARGEST_SINGLE
+        sound = draws.log_weights.amax(0).abs() < nats + per_column * batch.x.shape[1]
+        draws = draws._replace(log_weights=draws.log_weights.double())
+        if bool(sound.all()):
+            return draws
+        far = (~sound).nonzero()[:, 0]
+        exact = self._drawn(self.joint, part.part(far), values, self._whole(batch), noise, max(1, at_once // 2))
+        return draws.with_rows(far, exact)
+
+    def _drawn(
+        self, joint: Joint, group: Group, values: Values, batch: Batch, noise: BlockNoise, at_once: int
+    ) -> WeightedDraws:
+        """The draws of a group, in the precision of ``joint`` and ``batch``."""
+        proposal = None if group.proposal is None else group.proposal.to(batch.x.dtype)
+        at = (group.n_draws, group.first_draw, at_once)
+        return draw_chunk(
+            self._pair(joint, group.n_inner), batch.rows(group.rows), group.rows, proposal, noise, *at, values
+        )
+
+    def _whole(self, batch: Batch) -> Batch:
+        """The batch in float64, of which ``batch`` is a copy in single precision, with or without target."""
+        return self.batch if batch.y is not None else self.batch.without_target()
 
     def _proposal(self, rows: Tensor, settings: Refinement, n_inner: int, first_draw: int) -> StudentRows:
-        pair = self._pair(n_inner)
-        copies = max(*settings.rounds, 8 * pair.latent_dim)
-        cell = cell_bytes(pair, self.batch) * copies
+        pair, drawing = self._pair(self.joint, n_inner), self._pair(self._drawing, n_inner)
         noise = BlockNoise(_key(self.seed, _REFINEMENT), shared=True)
-        parts: list[StudentRows] = []
-        done = 0
-        while done < len(rows):
+        batch = self.batch.to(self.batch.x.device, self._dtype)
 
-            def chunk(budget: int, done: int = done) -> StudentRows:
-                some = rows[done : done + max(1, budget // cell)]
-                return refined_proposal(pair, self.batch.rows(some), some.tolist(), noise, first_draw, settings)
+        def mode(place: Tensor) -> Tensor:
+            some = rows[place]
+            return climb(pair, self.batch.rows(some), some.tolist(), noise, settings)
 
-            parts.append(within_memory(chunk, self.byte_budget))
-            done += parts[-1].n_rows
+        # One code per row: all rows of a small table at once.
+        modes = torch.cat(list(self._in_parts(mode, len(rows), _GRADIENT_COPIES)))
+
+        def proposal(place: Tensor) -> StudentRows:
+            some = rows[place]
+            at = (some.tolist(), noise, first_draw, settings, (drawing, batch.rows(some)))
+            return refined_proposal(pair, self.batch.rows(some), modes[place], *at)
+
+        copies = max(*settings.rounds, _GRADIENT_COPIES * pair.latent_dim)
+        parts = list(self._in_parts(proposal, len(rows), copies))
         return StudentRows(torch.cat([part.loc for part in parts]), torch.cat([part.scale_tril for part in parts]))
+
+    def _in_parts(self, function: Callable[[Tensor], Result], n_rows: int, copies: int) -> Iterator[Result]:
+        """``function(places)`` of all rows, so many at a time as fit in memory with so many codes each."""
+        cell = cell_bytes(self.joint, self.batch) * copies
+        places = torch.arange(n_rows, device=self.batch.x.device)
+        while len(places):
+            count = 0
+
+            def part(budget: int, places: Tensor = places) -> Result:
+                nonlocal count
+                count = max(1, budget // cell)
+                return function(places[:count])
+
+            yield within_memory(part, self.byte_budget)
+            places = places[count:]
 
     def _regroup(self, chosen: np.ndarray, change: Callable[[Group], Group]) -> None:
         mask = torch.as_tensor(chosen, device=self.batch.x.device)
