@@ -31,6 +31,7 @@ from pyro_mnar.model.curve import Curve, Link
 from pyro_mnar.model.latent import Latent
 from pyro_mnar.model.mechanism import Ignorable, Mechanism
 from pyro_mnar.model.networks import mlp
+from pyro_mnar.model.observed import first_of_group
 from pyro_mnar.model.per_column import REST, PerColumn
 from pyro_mnar.model.self_masking import Direction, Nested, SelfMasking
 from pyro_mnar.model.units import in_original_units
@@ -54,19 +55,46 @@ __all__ = [
 class Linear(Mechanism):
     r"""The mask depends on all values: logit P(s_j = 1 | x) = (A x + c)_j ("agnostic" in the literature).
 
+    Parameters
+    ----------
+    own_value
+        False leaves the cell's own value out: A has a diagonal of zeros. No self-censoring: other values, which may be
+        missing too, tell what goes missing, and where every row could have been complete the data identify the
+        distribution of the values without an assumption on its shape. See also :class:`Latent`, which has a closed
+        form.
+
     References
     ----------
-    Ipsen, Mattei & Frellsen 2021, section 3.2.
+    Ipsen, Mattei & Frellsen 2021, section 3.2; Sadinle & Reiter 2017, Biometrika 104; Malinsky, Shpitser & Tchetgen
+    Tchetgen 2022, JASA 117 (no self-censoring).
+
+    Examples
+    --------
+    >>> mechanism = Linear(own_value=False)
+    >>> mechanism.setup(ColumnInfo(("a", "b"), np.zeros(2), np.ones(2), np.full(2, 0.5)))
+    >>> torch.nn.init.ones_(mechanism.linear.weight)[0].tolist(), mechanism(torch.tensor([[3.0, 1.0]])).logits.tolist()
+    ([1.0, 1.0], [[1.0, 3.0]])
     """
+
+    others: Tensor
+
+    def __init__(self, own_value: bool = True) -> None:
+        super().__init__()
+        self.own_value = own_value
 
     def setup(self, columns: ColumnInfo) -> None:
         """See :class:`Mechanism`."""
         self.linear = nn.Linear(len(columns.names), len(columns.names))
         start_at_missing_rate(self.linear, columns)
+        # The levels of one nominal column are one cell.
+        first = torch.tensor([first_of_group(j, columns.names) for j in range(len(columns.names))])
+        self.register_buffer("others", first[:, None] != first, persistent=False)
 
     def forward(self, x: Tensor) -> Bernoulli:
         """See :class:`Mechanism`."""
-        return Bernoulli(logits=self.linear(x), validate_args=False)
+        weight = self.linear.weight
+        weight = weight if self.own_value else torch.where(self.others, weight, torch.zeros_like(weight))
+        return Bernoulli(logits=nn.functional.linear(x, weight, self.linear.bias), validate_args=False)
 
 
 class Nonlinear(Mechanism):

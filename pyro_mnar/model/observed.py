@@ -74,7 +74,7 @@ class WhatIsObserved(nn.Module):
         self.n_columns = p
         self.register_buffer("allowed", allowed, persistent=False)
         # The levels of one nominal column go missing together, by the numbers of the first.
-        self.register_buffer("first", torch.tensor([_first_of_group(j, names) for j in range(p)]), persistent=False)
+        self.register_buffer("first", torch.tensor([first_of_group(j, names) for j in range(p)]), persistent=False)
         self.weight = nn.Parameter(torch.zeros(p, 2 * (p + q)))
 
     @property
@@ -174,6 +174,13 @@ def _places(name: str, names: Sequence[str]) -> list[int]:
     return found or [j for j, column in enumerate(names) if column.startswith(f"{name}=")]
 
 
-def _first_of_group(j: int, names: Sequence[str]) -> int:
+def first_of_group(j: int, names: Sequence[str]) -> int:
+    """The first of the model's columns that stand for the same column of the table.
+
+    Examples
+    --------
+    >>> [first_of_group(j, ["age", "soil=clay", "soil=sand"]) for j in range(3)]
+    [0, 1, 1]
+    """
     start, sign, _ = names[j].rpartition("=")
     return next(k for k, name in enumerate(names) if k == j or (sign and name.rpartition("=")[:2] == (start, sign)))
