@@ -11,17 +11,18 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
+from pyro_mnar.analysis.plots import parts
 from pyro_mnar.studies.field.masks import MASKS
 from pyro_mnar.studies.field.tables import NAMES
 
-#: What fills a tile: colours of Okabe and Ito, told apart by colour-blind eyes, and lightness as well.
+#: What fills a tile: the package's colours for its models, others that colour-blind readers tell from them.
 GROUPS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "auto (this package, told nothing)": ("#E69F00", ("auto",)),
-    "self-masking (this package)": ("#F0E442", ("self-masking",)),
-    "ignorable (MIWAE)": ("#56B4E9", ("ignorable",)),
-    "not-MIWAE as published": ("#CC79A7", ("not-miwae",)),
-    "forests": ("#009E73", ("forest", "miceforest")),
-    "mean, KNN, MICE": ("#BBBBBB", ("mean", "knn", "mice")),
+    "auto (this package, told nothing)": (parts.NOT_MIWAE, ("auto",)),
+    "self-masking (this package)": (parts.SEVERAL[4], ("self-masking",)),
+    "ignorable (MIWAE)": (parts.MIWAE, ("ignorable",)),
+    "not-MIWAE as published": (parts.SEVERAL[3], ("not-miwae",)),
+    "forests": (parts.SEVERAL[2], ("forest", "miceforest")),
+    "mean, KNN, MICE": ("0.75", ("mean", "knn", "mice")),
 }
 #: A method this little behind the winner is as good.
 NEAR = 1.02
@@ -56,12 +57,13 @@ def draw_winners(cells: pd.DataFrame, path: Path) -> None:
         rmse = group.set_index("method")["rmse"]
         winner = str(rmse.idxmin())
         axes.add_patch(Rectangle((x - 0.48, y - 0.47), 0.96, 0.94, facecolor=colours[winner], edgecolor="none"))
-        axes.text(x, y - 0.19, _SHORT.get(winner, winner), ha="center", va="center", fontsize=8)
+        ink = "white" if winner == "auto" else "black"
+        axes.text(x, y - 0.19, _SHORT.get(winner, winner), ha="center", va="center", fontsize=8, color=ink)
         if "auto" in rmse:
             near = "•" if winner != "auto" and rmse["auto"] <= NEAR * rmse.min() else ""
             r = float(group.set_index("method")["r"]["auto"])
             text = "" if np.isnan(r) else f"{r:.2f}{near}"
-            axes.text(x, y + 0.2, text, ha="center", va="center", fontsize=10, fontweight="bold")
+            axes.text(x, y + 0.2, text, ha="center", va="center", fontsize=10, fontweight="bold", color=ink)
     axes.set(xlim=(-0.5, len(masks) - 0.5), ylim=(len(tables) - 0.5, -0.5))
     axes.set_xticks(range(len(masks)), [mask.replace("-", "\n") for mask in masks], fontsize=8.5)
     axes.set_yticks(range(len(tables)), tables, fontsize=9.5)

@@ -32,7 +32,7 @@ def draw_path(records: list[Record], file: Path) -> None:
         axis.set(xscale="log", xlabel="training step", ylabel=name)
     # A slope near 0 has its threshold anywhere.
     axes[1].set_ylim(0.3, 1.7)
-    axes[0].legend(fontsize=7, frameon=False)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8, frameon=False)
     figure.savefig(file, dpi=110)
 
 
@@ -43,7 +43,7 @@ def draw_histograms(records: list[Record], file: Path) -> None:
     run = {record.spec["method"] for record in records}
     truth = _counts(records, LEARNED, "true_counts")
     for axis, methods in zip(axes, ((MIWAE, LEARNED), (LEARNED, KNOWN)), strict=True):
-        axis.stairs(truth / truth.sum(), BINS, fill=True, color="0.8", label="true values")
+        axis.stairs(truth / truth.sum(), BINS, fill=True, color=parts.TRUE, label="true values")
         for method in (method for method in methods if method in run):
             counts = _counts(records, method, "imputed_counts")
             axis.stairs(counts / counts.sum(), BINS, color=COLOURS[method], lw=1.6, label=method)

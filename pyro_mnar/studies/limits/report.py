@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from pyro_mnar.analysis.plots import parts
 from pyro_mnar.studies.limits.design import CASES, METHODS
 from pyro_mnar.studies.records import write_whole
 from pyro_mnar.studies.study import Record
@@ -22,7 +23,7 @@ NAMED = {
     "lognormal": "log-normal, maximum likelihood",
     "censored": "this package, Censored",
 }
-_COLOURS = ("#BBBBBB", "#888888", "#CC79A7", "#56B4E9", "#E69F00")
+_COLOURS = ("0.75", "0.5", *parts.SEVERAL[2:4], parts.MODEL)
 
 
 def write_tables(records: Sequence[Record], folder: Path) -> list[Path]:

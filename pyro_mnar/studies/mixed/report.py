@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from pyro_mnar.analysis.plots import parts
 from pyro_mnar.studies.mixed.design import METHODS, MODELS
 from pyro_mnar.studies.mixed.masks import MASKS
 from pyro_mnar.studies.mixed.tables import TABLES
@@ -31,7 +32,7 @@ SCORES = {
 TITLES = {"mcar": "completely at random", "mar": "at random", "self-masked": "high numbers, frequent levels"}
 #: Marks and colours of the tables, told apart without colour too.
 _MARKS = dict(zip(TABLES, ("o", "s", "^", "D", "v"), strict=True))
-_COLOURS = dict(zip(TABLES, ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"), strict=True))
+_COLOURS = dict(zip(TABLES, parts.SEVERAL[:5], strict=True))
 #: How far off a method can be in the picture.
 _FAR_RATIO, _FAR_LOSS = 1.5, 0.25
 
@@ -121,7 +122,7 @@ def draw_methods(means: pd.DataFrame, path: Path) -> None:
             axes.axvspan(best, best * 1.05 if best else 0.01, color="0.92", zorder=0)
             for y, method in enumerate(methods):
                 own = values[group["method"] == method]
-                colour = "#0072B2" if method in MODELS else "0.25"
+                colour = parts.MODEL if method in MODELS else "0.25"
                 axes.plot([own.mean()], [y], marker="|", markersize=17, markeredgewidth=3.2, color=colour, zorder=2)
                 for table, value in zip(group["table"][own.index], own, strict=True):
                     style = {"marker": _MARKS[table], "color": _COLOURS[table]}
