@@ -10,6 +10,7 @@ from pyro_mnar.cli.faults import say
 from pyro_mnar.cli.impute import one_mechanism
 from pyro_mnar.cli.options import (
     Data,
+    Decimal,
     Directions,
     Excluded,
     Kinds,
@@ -17,6 +18,7 @@ from pyro_mnar.cli.options import (
     MissingSigns,
     RandomState,
     Separator,
+    Thousands,
     WhyMissing,
     separator,
 )
@@ -66,6 +68,8 @@ def assess(
     random_state: RandomState = 0,
     na_values: MissingSigns = None,
     sep: Separator = ",",
+    decimal: Decimal = ".",
+    thousands: Thousands = "",
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that holds other files.")] = False,
 ) -> None:
     """Say what is missing from a CSV file, why, what to put there, and what a conclusion rests on: one page.
@@ -73,9 +77,10 @@ def assess(
     The folder gets report.html (open it in a browser, or mail it: it needs nothing else), completed.csv, and tables.
     """
     from pyro_mnar.cli.tables import read_table, read_types, text_columns
+    from pyro_mnar.data.notation import checked_notation
 
     sep = separator(sep)
-    table = read_table(data, sep, na_values or ())
+    table = read_table(data, sep, na_values or (), checked_notation(decimal, thousands))
     declared = read_types(types or (), table.names)
     rows = table.frame(exclude or (), text_columns(declared))
     if rows.shape[1] == 0:

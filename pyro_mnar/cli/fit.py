@@ -10,6 +10,7 @@ from pyro_mnar.cli.faults import say
 from pyro_mnar.cli.impute import build_mechanism
 from pyro_mnar.cli.options import (
     Data,
+    Decimal,
     Directions,
     Excluded,
     Kinds,
@@ -18,6 +19,7 @@ from pyro_mnar.cli.options import (
     Passes,
     RandomState,
     Separator,
+    Thousands,
     WhyMissing,
     WithLimits,
     separator,
@@ -37,6 +39,8 @@ def fit(
     max_iter: Passes = None,
     na_values: MissingSigns = None,
     sep: Separator = ",",
+    decimal: Decimal = ".",
+    thousands: Thousands = "",
     checkpoint_dir: Annotated[
         Path | None, typer.Option(help="Folder for the state of training: after a kill the same command goes on.")
     ] = None,
@@ -45,17 +49,19 @@ def fit(
     """Fit a model of the values and of why they are missing, and save it for 'transform' and 'report'."""
     from pyro_mnar.cli.tables import read_table, read_types, text_columns
     from pyro_mnar.data.atomic import same_place
+    from pyro_mnar.data.notation import checked_notation
 
     if same_place(data, out) or (checkpoint_dir is not None and same_place(out, checkpoint_dir)):
         raise InvalidInputError(f"--out is {out}, which is the data or --checkpoint-dir too; give it a path of its own")
-    table = read_table(data, separator(sep), na_values or ()).with_limits(censored or ())
+    notation = checked_notation(decimal, thousands)
+    table = read_table(data, separator(sep), na_values or (), notation).with_limits(censored or ())
     declared = read_types(types or (), table.names)
     rows = table.frame(exclude or (), text_columns(declared))
     if rows.shape[1] == 0:
         raise InvalidInputError("--exclude leaves no column to model; exclude fewer columns")
     chosen = build_mechanism(mechanism, direction or (), list(rows.columns), censored or ())
 
-    from pyro_mnar.cli.show import print_mechanism
+    from pyro_mnar.cli.show import print_mechanism, say_notes
     from pyro_mnar.estimators import MNARImputer, TrainingSettings
     from pyro_mnar.persistence import check_place, save
     from pyro_mnar.studies.environment import available_cores, limit_threads
@@ -70,5 +76,6 @@ def fit(
     imputer.fit(rows)
     imputer.set_params(verbose=False, training=None)
     save(imputer, out, overwrite=force)
+    say_notes(imputer, rows)
     print_mechanism(imputer.mechanism_report())
     say(f"Fitted to {len(rows)} rows in {time.perf_counter() - started:.0f} s and saved: {out}")

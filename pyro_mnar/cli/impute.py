@@ -12,6 +12,7 @@ from pyro_mnar.cli.faults import say
 from pyro_mnar.cli.options import (
     CompletedTable,
     Data,
+    Decimal,
     Directions,
     Draws,
     Excluded,
@@ -24,6 +25,7 @@ from pyro_mnar.cli.options import (
     RandomState,
     Separator,
     Strategy,
+    Thousands,
     WhyMissing,
     WithLimits,
     separator,
@@ -48,6 +50,8 @@ def impute(
     max_iter: Passes = None,
     na_values: MissingSigns = None,
     sep: Separator = ",",
+    decimal: Decimal = ".",
+    thousands: Thousands = "",
     report: Annotated[Path | None, typer.Option(help="Write the learned mechanism to this CSV file.")] = None,
     force: Force = False,
 ) -> None:
@@ -58,11 +62,12 @@ def impute(
     """
     from pyro_mnar.cli.tables import read_table, read_types, text_columns
     from pyro_mnar.data.atomic import check_destination, replacing, same_place
+    from pyro_mnar.data.notation import checked_notation
 
     sep = separator(sep)
     if report is not None and same_place(out, report):
         raise InvalidInputError(f"--out and --report are both {out}; give two paths")
-    table = read_table(data, sep, na_values or ()).with_limits(censored or ())
+    table = read_table(data, sep, na_values or (), checked_notation(decimal, thousands)).with_limits(censored or ())
     for path in (out, report):
         if path is not None:
             check_destination(path, overwrite=force, inputs=[data])
@@ -77,7 +82,7 @@ def impute(
         return
     chosen = build_mechanism(mechanism, direction or (), list(rows.columns), censored or ())
 
-    from pyro_mnar.cli.show import print_words
+    from pyro_mnar.cli.show import print_words, say_notes
     from pyro_mnar.estimators import MNARImputer
     from pyro_mnar.studies.environment import available_cores, limit_threads
 
@@ -96,6 +101,7 @@ def impute(
             found.to_csv(temporary, index=False)
     n_cells, n_columns = table.completed_cells(completed)
     seconds = time.perf_counter() - started
+    say_notes(imputer, rows)
     say("Why cells are missing, as learned:")
     print_words(found)
     say(f"Imputed {n_cells} cells in {n_columns} of {rows.shape[1]} columns ({seconds:.0f} s): {out}")

@@ -74,6 +74,8 @@ MissingSigns = Annotated[
     list[str] | None, typer.Option(help="Another text that means missing, such as -999; repeatable.")
 ]
 Separator = Annotated[str, typer.Option(help="What separates the columns; 'tab' for a tab.")]
+Decimal = Annotated[str, typer.Option(help="What separates decimals, as ',' in 0,5.")]
+Thousands = Annotated[str, typer.Option(help="What separates thousands, as ',' in 1,200; nothing by default.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
 
 

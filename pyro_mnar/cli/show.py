@@ -1,14 +1,18 @@
 """DataFrames on the terminal."""
 
 import math
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pyro_mnar.data.kinds.notes import notes_on
 from pyro_mnar.errors import printable
+
+if TYPE_CHECKING:
+    from pyro_mnar.estimators import MNARImputer
 
 
 def print_table(frame: pd.DataFrame, title: str) -> None:
@@ -39,6 +43,12 @@ def print_words(report: pd.DataFrame) -> None:
             print(f"  {printable(line)}")
     else:
         print_table(holed, "")
+
+
+def say_notes(imputer: "MNARImputer", rows: pd.DataFrame) -> None:
+    """What to look at in how the table was read."""
+    for note in notes_on(imputer._schema.columns, rows):
+        print(f"Note: {printable(note).replace('say so', 'give --na-values')}")
 
 
 def _text(value: object) -> str:

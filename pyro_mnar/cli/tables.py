@@ -18,10 +18,14 @@ import numpy as np
 import pandas as pd
 
 from pyro_mnar.data.kinds.declared import Binary, Identifier, Kind, Nominal, Ordinal, read_kind
+from pyro_mnar.data.kinds.infer import MOST_VALUES
+from pyro_mnar.data.notation import CURRENCIES, Notation, has_leading_zeros, unread_number
 from pyro_mnar.errors import InvalidInputError
 
 #: What means "missing" without being told; the empty cell among them.
 MISSING = frozenset({"", "NA", "N/A", "n/a", "<NA>", "#N/A", "NaN", "nan", "NAN", "NULL", "null", "None"})
+#: How numbers are written without being told.
+_ENGLISH = Notation()
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
 
@@ -45,6 +49,8 @@ class TextTable:
         The byte order mark if the file starts with one, else nothing.
     censored : frozenset of str
         Columns of numbers and of limits such as "<0.5".
+    notation : Notation
+        How its numbers are written.
     """
 
     names: list[str]
@@ -54,6 +60,7 @@ class TextTable:
     newline: str = "\n"
     mark: str = ""
     censored: frozenset[str] = frozenset()
+    notation: Notation = _ENGLISH
 
     def with_limits(self, censored: Collection[str]) -> "TextTable":
         """The same table, in which cells of these columns that are no numbers are to be completed too.
@@ -93,7 +100,7 @@ class TextTable:
 
     def incomplete(self, i: int, j: int) -> bool:
         """Whether a cell is to be completed: it is missing, or holds a limit."""
-        limit = self.names[j] in self.censored and math.isnan(_number(self.cells[i][j].strip()))
+        limit = self.names[j] in self.censored and math.isnan(Notation().read(self.cells[i][j].strip()))
         return bool(self.missing[i, j]) or limit
 
     def completed_cells(self, completed: pd.DataFrame) -> tuple[int, int]:
@@ -110,8 +117,11 @@ class TextTable:
         seen = [cell for cell in cells if cell is not None]
         if not is_text and seen and all(_DAY.fullmatch(cell) for cell in seen):
             return pd.Series([self._day(cell, i, j) for i, cell in enumerate(cells)], dtype="datetime64[s]")
-        numbers = [math.nan if cell is None else _number(cell) for cell in cells]
+        style = self.notation_of(j)
+        numbers = [math.nan if cell is None else style.read(cell) for cell in cells]
+        is_text = is_text or has_leading_zeros(seen)
         if is_text or (seen and sum(not math.isnan(number) for number in numbers) < len(seen) / 2):
+            self._reject_unread(j, [] if is_text else seen)
             return pd.Series(cells, dtype=object)
         if sum(math.isfinite(number) for number in numbers) < len(seen):
             i = next(i for i, cell in enumerate(cells) if cell is not None and not math.isfinite(numbers[i]))
@@ -123,6 +133,26 @@ class TextTable:
             )
         return pd.Series(numbers, dtype=float)
 
+    def notation_of(self, j: int) -> Notation:
+        """How the numbers of a column are written."""
+        return self.notation.of(row[j].strip() for i, row in enumerate(self.cells) if not self.missing[i, j])
+
+    def _reject_unread(self, j: int, seen: list[str]) -> None:
+        example = unread_number(seen)
+        if example is None or len(set(seen)) <= MOST_VALUES:
+            return
+        name = self.names[j]
+        signs = " or ".join(
+            f"--decimal {sign!r} if {sign!r} separates decimals, --thousands {sign!r} if it separates thousands"
+            for sign in dict.fromkeys(character for character in example if not character.isalnum())
+            if sign not in f"+-%{CURRENCIES}"
+        )
+        raise InvalidInputError(
+            f"column {name!r} holds numbers written as {example!r}; "
+            f"{f'give {signs}' if signs else 'write them in one way'}, or say that it is text (--types "
+            f"'{name}=nominal')"
+        )
+
     def _day(self, cell: str | None, i: int, j: int) -> datetime.datetime | None:
         try:
             return None if cell is None else datetime.datetime.fromisoformat(cell)
@@ -133,13 +163,15 @@ class TextTable:
 
     def filled(self, completed: pd.DataFrame, sep: str) -> str:
         """The file's text again, lines ended as they were, with values in the missing cells of ``completed``."""
-        columns = [(j, completed[name].tolist()) for j, name in enumerate(self.names) if name in completed]
+        columns = [
+            (j, completed[name].tolist(), self.notation_of(j)) for j, name in enumerate(self.names) if name in completed
+        ]
         written = [_line(self.names, sep)]
         for i, row in enumerate(self.cells):
             new = list(row)
-            for j, values in columns:
+            for j, values, style in columns:
                 if self.incomplete(i, j) and not pd.isna(values[i]):
-                    new[j] = _written(values[i])
+                    new[j] = _written(values[i], style)
             written.append(_line(new, sep))
         return self.mark + "".join(line + self.newline for line in written)
 
@@ -153,7 +185,7 @@ def _line(cells: Sequence[str], sep: str) -> str:
     )
 
 
-def read_table(path: Path, sep: str = ",", na_values: Sequence[str] = ()) -> TextTable:
+def read_table(path: Path, sep: str = ",", na_values: Sequence[str] = (), notation: Notation = _ENGLISH) -> TextTable:
     """Read a file with a header line.
 
     Parameters
@@ -164,6 +196,8 @@ def read_table(path: Path, sep: str = ",", na_values: Sequence[str] = ()) -> Tex
         What separates the columns: one character.
     na_values : sequence of str
         Texts that mean "missing", beside the usual ones.
+    notation : Notation
+        How its numbers are written.
 
     Raises
     ------
@@ -214,7 +248,7 @@ def read_table(path: Path, sep: str = ",", na_values: Sequence[str] = ()) -> Tex
         raise InvalidInputError(f"{path} has the column {twice[0]!r} more than once; rename one of them")
     signs = MISSING | {text.strip() for text in na_values}
     missing = np.array([[text.strip() in signs for text in row] for row in cells])
-    return TextTable(names, cells, lines, missing, newline, mark)
+    return TextTable(names, cells, lines, missing, newline, mark, notation=notation)
 
 
 def read_types(given: Sequence[str], names: Sequence[str]) -> dict[str, Kind]:
@@ -256,17 +290,7 @@ def text_columns(types: Mapping[str, Kind]) -> list[str]:
     ]
 
 
-def _number(text: str) -> float:
-    """The number, NaN where it is none; Python reads "1_000" as a number, in a table that is a text."""
-    try:
-        return math.nan if "_" in text else float(text)
-    except ValueError:
-        return math.nan
-
-
-def _written(value: Any) -> str:
+def _written(value: Any, style: Notation) -> str:
     if isinstance(value, datetime.date):
         return value.isoformat()[:10]
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 2**53 else f"{value:.10g}"
-    return str(value)
+    return style.write(value) if isinstance(value, float) else str(value)

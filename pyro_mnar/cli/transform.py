@@ -6,6 +6,7 @@ from pyro_mnar.cli.faults import say
 from pyro_mnar.cli.options import (
     CompletedTable,
     Data,
+    Decimal,
     Draws,
     Force,
     HowImputed,
@@ -13,6 +14,7 @@ from pyro_mnar.cli.options import (
     SavedModel,
     Separator,
     Strategy,
+    Thousands,
     separator,
 )
 from pyro_mnar.errors import InvalidInputError
@@ -26,6 +28,8 @@ def transform(
     n_draws: Draws = None,
     na_values: MissingSigns = None,
     sep: Separator = ",",
+    decimal: Decimal = ".",
+    thousands: Thousands = "",
     force: Force = False,
 ) -> None:
     """Complete a CSV file with a model that was fitted before: the same columns, other rows.
@@ -34,10 +38,11 @@ def transform(
     """
     from pyro_mnar.cli.tables import read_table
     from pyro_mnar.data.atomic import check_destination, replacing
+    from pyro_mnar.data.notation import checked_notation
 
     sep = separator(sep)
     check_destination(out, overwrite=force, inputs=[data, model])
-    table = read_table(data, sep, na_values or ())
+    table = read_table(data, sep, na_values or (), checked_notation(decimal, thousands))
 
     from pyro_mnar.estimators import MNARImputer
     from pyro_mnar.model.mechanisms import by_name

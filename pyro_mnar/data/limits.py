@@ -23,7 +23,9 @@ Declared: TypeAlias = "Mapping[str, Limits] | Limits | None"
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _ONE_SIDED = re.compile(rf"(<=|>=|<|>|≤|≥)\s*({_NUMBER})")
 _AT_LEAST = re.compile(rf"({_NUMBER})\s*\+")
-_BETWEEN = re.compile(rf"[\[(]?\s*({_NUMBER})\s*(?:-|\u2013|\.\.|,|to)\s*({_NUMBER})\s*[\])]?")
+_BETWEEN = re.compile(rf"[\[(]?\s*({_NUMBER})\s*(?:-|\u2013|\.\.|to)\s*({_NUMBER})\s*[\])]?")
+#: Without brackets a comma separates decimals or thousands.
+_IN_BRACKETS = re.compile(rf"[\[(]\s*({_NUMBER})\s*,\s*({_NUMBER})\s*[\])]")
 _PLAIN = re.compile(_NUMBER)
 #: How a flag says on which side of the value a cell lies: brms', survival's and NADA's words.
 _SIDES = {
@@ -70,6 +72,8 @@ def read_interval(text: str) -> Interval | None:
     --------
     >>> read_interval(">= 200"), read_interval("0.1-0.5"), read_interval("3.2"), read_interval("n/a")
     (Interval(lower=200.0, upper=inf), Interval(lower=0.1, upper=0.5), Interval(lower=3.2, upper=3.2), None)
+    >>> read_interval("[1, 5]"), read_interval("1,387")
+    (Interval(lower=1.0, upper=5.0), None)
     >>> read_interval("<5").upper < 5
     True
     """
@@ -84,7 +88,7 @@ def read_interval(text: str) -> Interval | None:
         return Interval(-math.inf, value) if sign in ("<", "<=", "≤") else Interval(value, math.inf)
     if found := _AT_LEAST.fullmatch(text):
         return Interval(float(found.group(1)), math.inf)
-    if found := _BETWEEN.fullmatch(text):
+    if found := _BETWEEN.fullmatch(text) or _IN_BRACKETS.fullmatch(text):
         return Interval(float(found.group(1)), float(found.group(2)))
     return None
 

@@ -63,7 +63,7 @@ def round_trip(X: Any, noise: float = 3.0, seed: int = 0) -> tuple[Any, Schema]:
     """Impute with wild values of the model's scale, as no model would."""
     raw = read_columns(X, None, "test")
     schema = find_schema(raw)
-    table, missing, _ = schema.read(raw)
+    table, missing, *_ = schema.read(raw)
     modelled = schema.expand(table)
     _, info = schema.describe(modelled)
     draws = noise * np.random.default_rng(seed).standard_cauchy(modelled.shape)

@@ -22,6 +22,7 @@ from pyro_mnar.analysis.checks import check
 from pyro_mnar.analysis.comparison import compare
 from pyro_mnar.data.arguments import whole_number
 from pyro_mnar.data.kinds.declared import Types
+from pyro_mnar.data.kinds.notes import notes_on
 from pyro_mnar.errors import InvalidInputError, MNARWarning, UnreliableWeightsWarning
 from pyro_mnar.estimators import MNARImputer
 from pyro_mnar.inference.progress import progress
@@ -179,7 +180,11 @@ def assess(
         conclusion=conclusion,
         summary=summarise(frame, holes, masks, found, checks, filled.rows, conclusion),
         imputer=imputer,
-        notes=(*notes, *dict.fromkeys(str(w.message) for w in told if issubclass(w.category, MNARWarning))),
+        notes=(
+            *notes,
+            *notes_on(imputer._schema.columns, frame),
+            *dict.fromkeys(str(w.message) for w in told if issubclass(w.category, MNARWarning)),
+        ),
         seconds=time.perf_counter() - started,
     )
 

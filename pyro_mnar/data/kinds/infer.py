@@ -10,6 +10,7 @@ import pandas as pd
 from pyro_mnar.data.columns import Support
 from pyro_mnar.data.kinds.column import ColumnKind
 from pyro_mnar.data.limits import example_of_limits
+from pyro_mnar.data.notation import has_leading_zeros, unread_number
 from pyro_mnar.data.raw import RawColumn
 from pyro_mnar.data.transforms import FloatArray
 from pyro_mnar.errors import InvalidTypeError
@@ -168,6 +169,14 @@ def _reject_numbers(raw: RawColumn, n_labels: int) -> None:
     if n_labels <= MOST_VALUES:
         return
     cells = pd.Series(raw.observed, dtype=object).astype(str)
+    if has_leading_zeros(cells):
+        return
+    unread = unread_number(cells.tolist())
+    if unread is not None:
+        raise InvalidTypeError(
+            f"column {raw.name!r} holds numbers written as {unread!r}; convert it first (pandas.read_csv has decimal= "
+            f"and thousands=), or say that it is text: types={{{raw.name!r}: 'nominal'}}"
+        )
     numbers = np.isfinite(pd.to_numeric(cells, errors="coerce").to_numpy())
     limits = example_of_limits(list(raw.observed)) if numbers.any() else None
     if limits is not None:
