@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 import sys
 from pathlib import Path
 
 import pytest
 
-from pyro_mnar import assess
+import pyro_mnar
+from pyro_mnar import assess, comparison, kinds, mechanisms, pooling, sensitivity
 from pyro_mnar.datasets import make_household_survey
 from pyro_mnar.studies import environment
 from tests.support.assessments import short_fits
 from tests.support.pages import APART, PAGES, ROOT, blocks, name, run, shorter
 
+#: What people call, by its name.
+CALLED = {
+    each: getattr(module, each)
+    for module in (pyro_mnar, mechanisms, kinds, comparison, pooling, sensitivity)
+    for each in module.__all__
+    if callable(getattr(module, each))
+}
 SMALL = "random_state=0, n_draws_posterior=100, hidden_units=(8,))"
 WITH_CODE = [page for page in PAGES[1:] if page not in APART and {"python", "sh"} & {b.language for b in blocks(page)}]
 
@@ -38,6 +48,18 @@ def test_its_code_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_its_blocks_have_a_language_that_is_known(page: Path) -> None:
     opened = re.findall(r"^```([^\n]+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     assert set(opened) <= {"python", "sh", "bibtex", "{eval-rst}", "{toctree}"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_calls_in_its_text_have_parameters_that_exist(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    for code in re.findall(r"`([A-Za-z_.]+\([^`]*\))`", text):
+        for call in ast.walk(ast.parse(code.replace("\n", " "), mode="eval")):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in CALLED:
+                taken = inspect.signature(CALLED[call.func.id]).parameters
+                unknown = {given.arg for given in call.keywords} - set(taken) - {None}
+                assert not unknown or any(each.kind is each.VAR_KEYWORD for each in taken.values()), code
+                assert len(call.args) <= len(taken), code
 
 
 @pytest.mark.filterwarnings("ignore::pyro_mnar.errors.MNARWarning")
