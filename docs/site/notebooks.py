@@ -1,11 +1,12 @@
 """Execute notebooks in place: `python docs/site/notebooks.py [names]`, all of them without names.
 
-Progress bars, which mean nothing once a cell has run, are taken out of what is kept. Everything else stays as it came,
-warnings too.
+Progress bars, which mean nothing once a cell has run, are taken out of what is kept, and so is where the repository
+lies. Everything else stays as it came, warnings too.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from pathlib import Path
@@ -33,6 +34,14 @@ def without_bars(notebook: nbformat.NotebookNode) -> None:
             cell.metadata.pop("execution", None)
 
 
+def without_places(notebook: nbformat.NotebookNode) -> None:
+    """Warnings say in which file: as it lies in the repository, whatever machine it was on."""
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
+        if output.output_type == "stream":
+            text = output.text.replace(f"{FOLDER.parent}/", "")
+            output.text = re.sub(r"/\S*/ipykernel_\d+/\d+\.py:\d+", "this cell", text)
+
+
 def execute(path: Path) -> None:
     """Run one notebook from a clean kernel and keep its outputs."""
     notebook = nbformat.read(path, as_version=4)
@@ -40,6 +49,7 @@ def execute(path: Path) -> None:
         notebook, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}
     ).execute()
     without_bars(notebook)
+    without_places(notebook)
     nbformat.write(notebook, path)
 
 
