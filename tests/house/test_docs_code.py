@@ -33,8 +33,9 @@ def test_there_are_pages_with_code() -> None:
 
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=name)
-# ArviZ is behind its own dependencies.
+# ArviZ is behind its own dependencies, and announces its successor once a day to who imports it himself.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings(r"ignore:\s*ArviZ is undergoing a major refactor:FutureWarning")
 def test_its_code_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "limit_threads", lambda n: None)
     monkeypatch.chdir(tmp_path)
