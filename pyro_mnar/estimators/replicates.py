@@ -93,7 +93,7 @@ def simulate(
     if isinstance(codes, str) and codes not in ("prior", "posterior"):
         raise InvalidInputError(f"codes is {codes!r}; it must be 'prior' or 'posterior'")
     table = estimator.table(X)
-    n, beside = len(table), estimator.batch(X).beside
+    n, beside = len(table), None if estimator.columns_.beside is None else estimator.batch(X).beside
     tables_at_once = max(1, _ROWS_AT_ONCE // n)
     parts: dict[str, list[npt.NDArray[Any]]] = {}
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
