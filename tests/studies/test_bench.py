@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+import pyro_mnar
 from pyro_mnar.inference.importance import ImportanceBound
 from pyro_mnar.studies.bench.handwritten import handwritten_loss, handwritten_step
 from pyro_mnar.studies.bench.measures import Figure, growth
 from pyro_mnar.studies.bench.sides import batches, made, package_step, pair, stepper
 from pyro_mnar.studies.bench.timing import alternate
+from pyro_mnar.studies.bench.versions import compare, factor_table
 
 
 @pytest.mark.parametrize("collapsed", [True, False])
@@ -65,3 +69,18 @@ def test_an_aim_that_was_not_reached_is_not_met() -> None:
     assert [Figure("", "", 1, 1, "", r, "<= 0.25").met for r in (0.2, 0.3, math.inf)] == ["yes", "no", "no"]
     assert [Figure("", "", 1, 1, "", r, ">= 2").met for r in (2.5, 1.0)] == ["yes", "no"]
     assert Figure("", "", 1, 1, "", 1.0).met == ""
+
+
+def test_a_checkout_against_itself_takes_as_long_and_errs_as_much() -> None:
+    here = Path(pyro_mnar.__file__).parents[1]
+    (line,) = compare(here, here, ((60, 3, 0.2),), turns=1).to_dict("records")
+    assert line["ours_rmse"] == line["theirs_rmse"] < 1.5
+    assert 0.2 < line["ratio"] < 5
+    assert line["met"] == "no"
+
+
+def test_the_table_loses_high_values_and_no_row_whole() -> None:
+    complete, holed = factor_table(400, 6)
+    lost = np.isnan(holed)
+    assert 0.2 < lost.mean() < 0.4 and not lost.all(1).any()
+    assert (complete[lost].mean() > complete[~lost].mean() + 0.5) and np.array_equal(holed[~lost], complete[~lost])
