@@ -22,7 +22,6 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-import pyro_mnar
 from pyro_mnar.data.columns import FloatArray
 from pyro_mnar.studies.records import versions
 
@@ -115,7 +114,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--tables", type=int, default=len(SHAPES), help="only the first so many")
     options = parser.parse_args()
-    ours = Path(pyro_mnar.__file__).parents[1]
+    ours = Path(__file__).parents[3]
     frame = compare(ours, options.other.resolve(), SHAPES[: options.tables], options.turns)
     frame = frame.assign(theirs=options.name, **{name.replace("-", "_"): value for name, value in versions().items()})
     options.out.mkdir(parents=True, exist_ok=True)
