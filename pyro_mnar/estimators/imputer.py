@@ -210,16 +210,11 @@ class Imputer(TransformerMixin, JointEstimator):
 
     def _imputed(self, rows: Rows) -> FloatArray:
         """The modelled columns with what ``strategy`` names in missing cells, original units."""
-        holes = np.asarray(np.isnan(rows.values).any(1))
         if self.strategy == "sample":
             return self._tidied(rows, self._draws(rows, 1)[0])
-        values = rows.values.copy()
+        holes, values = np.asarray(np.isnan(rows.values).any(1)), rows.values.copy()
         posterior = self._posterior(rows.at(holes), single=self._single and self.strategy == "mean")
-        if self.strategy == "mean":
-            posterior.refine_means()
-        else:
-            posterior.refine()
-        means = posterior.mean()
+        means = (posterior.refine_means() if self.strategy == "mean" else posterior.refine()).mean()
         values[holes] = posterior.median() if self.strategy == "median" else means
         # What has no middle value has a likeliest one.
         discrete = np.isin(np.arange(values.shape[1]), self.layout_.discrete)

@@ -17,7 +17,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from pyro_mnar.data.atomic import replacing
 from pyro_mnar.errors import FileFormatError, InvalidInputError, TrainingWarning, one_line
@@ -170,3 +170,8 @@ class Checkpoint:
                 digest.update(part)
         if digest.hexdigest().encode() != sums[0][1]:
             raise ValueError(f"its content has the sha256 {digest.hexdigest()}, not the one that it names")
+
+
+def weights_of(module: nn.Module) -> dict[str, Tensor]:
+    """A copy of a module's state."""
+    return {name: value.clone() for name, value in module.state_dict().items()}

@@ -15,7 +15,7 @@ from torch import Tensor
 from pyro_mnar import __version__
 from pyro_mnar.errors import FitDivergedError, TrainingWarning
 from pyro_mnar.inference.adam import Adam, Parameters
-from pyro_mnar.inference.checkpoint import Checkpoint
+from pyro_mnar.inference.checkpoint import Checkpoint, weights_of
 from pyro_mnar.inference.importance import Gradient, ImportanceBound
 from pyro_mnar.inference.interrupts import interrupts_wait
 from pyro_mnar.model.batch import Batch
@@ -378,11 +378,6 @@ def all_finite(loss: Tensor, parameters: Iterable[Tensor]) -> bool:
     # One number tells of all: the sum of squares is not finite if any entry is not.
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     return math.isfinite(loss + torch.nn.utils.get_total_norm(gradients))
-
-
-def weights_of(joint: Joint) -> dict[str, Tensor]:
-    """A copy of the pair's state."""
-    return {name: value.clone() for name, value in joint.state_dict().items()}
 
 
 def fingerprint(joint: Joint, data: Batch, settings: FitSettings) -> str:

@@ -1,5 +1,6 @@
 """The posterior of the missing cells, row by row: what is asked of a fitted pair."""
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 
@@ -13,7 +14,8 @@ from pyro_mnar.data.columns import ColumnInfo, FloatArray, original, possible
 from pyro_mnar.data.rows import Rows, between_limits
 from pyro_mnar.errors import UnsupportedModelError
 from pyro_mnar.inference.posterior.averages import average, average_original, nonlinear
-from pyro_mnar.inference.posterior.draws import BYTE_BUDGET, Values, WeightedDraws, code_carries_weight, draw_missing
+from pyro_mnar.inference.posterior.draws import BYTE_BUDGET, Values, WeightedDraws, code_carries_weight
+from pyro_mnar.inference.posterior.imputations import imputed_by_known_weights, imputed_by_weight
 from pyro_mnar.inference.posterior.refine import FOR_MEANS, Refinement
 from pyro_mnar.inference.posterior.reliability import MIN_ESS, diagnose, warn_of
 from pyro_mnar.inference.posterior.sampler import Sampler
@@ -23,9 +25,6 @@ from pyro_mnar.inference.weights import pareto_k_limit, psis_smooth
 from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.joint import Joint
 from pyro_mnar.numerics.random_streams import BlockNoise
-
-#: The site of the block of noise at which imputations are chosen.
-_CHOICES = 100
 
 
 class Posterior:
@@ -161,17 +160,11 @@ class Posterior:
         noise = self._sampler.imputation_noise(seed)
         alone = code_carries_weight(self.joint, self.batch)
 
-        def chunk(draws: WeightedDraws) -> Tensor:
-            chosen = self._chosen(draws.rows, draws.log_weights, m, noise)
-            if alone:
-                return self._given_chosen(draws.rows, draws.z, chosen, noise)
-            assert draws.x is not None
-            return draws.x.gather(0, chosen.expand(-1, -1, draws.x.shape[-1])).movedim(0, 1).double()
-
         if alone and seed is None and self._sampler.independent:
-            result = self._sampled_by_known_weights(m, noise)
+            result = imputed_by_known_weights(self._sampler, self.log_weights, m, noise)
         else:
-            result = self._collect(chunk, "none" if alone else "draw", noise=noise)
+            imputed = functools.partial(imputed_by_weight, self.joint, self.batch, m=m, noise=noise)
+            result = self._collect(imputed, "none" if alone else "draw", noise=noise)
         self._warn()
         tables = with_uncertain_tails(result.movedim(1, 0), self.columns, self._sampler.seed if seed is None else seed)
         return self._original(tables.numpy())
@@ -423,32 +416,6 @@ class Posterior:
             result[raw.rows.cpu()] = part
         assert result is not None
         return result
-
-    @torch.no_grad()
-    def _sampled_by_known_weights(self, m: int, noise: BlockNoise) -> Tensor:
-        """Draws of the missing cells, shape (n, m, p), by the weights of rows that were judged by the same codes."""
-        log_weights = self.log_weights
-        result = self.batch.x.new_empty((self.n_rows, m, self.batch.x.shape[1]), device="cpu")
-        for rows, z in self._sampler.codes(noise, m):
-            place = rows.cpu()
-            smooth = psis_smooth(log_weights[: len(z), place]).to(z.device)
-            result[place] = self._given_chosen(rows, z, self._chosen(rows, smooth, m, noise), noise).cpu()
-        return result
-
-    def _chosen(self, rows: Tensor, log_weights: Tensor, m: int, noise: BlockNoise) -> Tensor:
-        """Which draws are the imputations, shape (m, r, 1)."""
-        noise.window(rows.tolist(), 0, site=_CHOICES)
-        return resample(log_weights, m, generator=noise).unsqueeze(-1)
-
-    def _given_chosen(self, rows: Tensor, z: Tensor, chosen: Tensor, noise: BlockNoise) -> Tensor:
-        """One draw of the missing cells for each chosen code, shape (r, m, p)."""
-        joint, part = self.joint, self.batch.rows(rows)
-        codes = z.gather(0, chosen.expand(-1, -1, z.shape[-1])).double()
-        joint.generator = noise
-        try:
-            return draw_missing(joint, part, codes, joint.rows_given_code(codes)).movedim(0, 1)
-        finally:
-            joint.generator = None
 
     def _diagnosed(self, name: str) -> FloatArray:
         self._examine()
