@@ -165,6 +165,7 @@ def test_generated_masks_of_one_cell_groups_are_common() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         x = joint.likelihood(torch.zeros(1, 500, 6).double()).rsample()
-        s = joint.mask_given_row(x, torch.zeros(1, 500, 1).double()).sample()
+        rows = Batch(torch.zeros(500, 6).double(), torch.zeros(500, 6, dtype=torch.bool))
+        s = joint.mask_given_row(x, torch.zeros(1, 500, 1).double(), rows).sample()
     assert torch.equal(s[..., 2], s[..., 3]) and torch.equal(s[..., 2], s[..., 4])
     assert 0 < float(s[..., 2].double().mean()) < 1

@@ -55,7 +55,7 @@ def holed_class(cls: type) -> type:
 
     class Holed(cls):  # type: ignore[misc]
         def _read(self, X: Any, reset: bool) -> Any:
-            values, missing, _ = super()._read(X, reset)
+            values, missing, *_ = super()._read(X, reset)
             lost = holes(values)
             if reset:
                 lost &= ~(lost | np.isnan(values)).all(0)
