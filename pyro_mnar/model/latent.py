@@ -1,19 +1,16 @@
 """A mechanism in which a cell's own value has no part: what the row has in common, and what is observed of it."""
 
-from collections.abc import Mapping, Sequence
-
 import torch
 from pyro.distributions import Bernoulli
 from torch import Tensor, nn
 
 from pyro_mnar.data.columns import ColumnInfo
-from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.curve import Curve, inverse_cdf
-from pyro_mnar.model.mechanism import Mechanism
-from pyro_mnar.model.observed import Parents, WhatIsObserved, names_of, observed_or_none
+from pyro_mnar.model.observed import Parents, WhatIsObserved, names_of
+from pyro_mnar.model.on_observed import OnObserved
 
 
-class Latent(Mechanism):
+class Latent(OnObserved):
     r"""A cell goes missing by what its row has in common, and by observed cells, but not by its own value.
 
     .. math:: P(s_j = 0 | x, z) = \Phi(v_j \cdot z + c_j + d_j(x_{obs}))
@@ -64,7 +61,7 @@ class Latent(Mechanism):
         InvalidInputError
             A mask that depends on an unknown column, or on itself.
         """
-        self.observed = observed_or_none(self.depends_on, self.mechanism_features, columns)
+        self.setup_observed(columns)
         rates = torch.as_tensor(columns.missing_rate, dtype=torch.get_default_dtype()).clamp(0.02, 0.98)
         self.intercept = nn.Parameter(inverse_cdf(rates, "probit"))
 
@@ -78,11 +75,6 @@ class Latent(Mechanism):
         flat = torch.ones_like(self.intercept, dtype=torch.bool)
         return Curve(torch.zeros_like(self.intercept), intercept, "probit", flat)
 
-    def curve_of_rows(self, rows: Batch, z: Tensor | None = None) -> Curve:
-        """See :class:`Mechanism`."""
-        curve = self.curve(z)
-        return curve if self.observed is None else curve._replace(intercept=curve.intercept + self.observed(rows))
-
     def forward(self, x: Tensor) -> Bernoulli:
         """See :class:`Mechanism`; for z = 0, and what the mask depends on in the middle."""
         return self.curve().bernoulli(x)
@@ -90,22 +82,3 @@ class Latent(Mechanism):
     def given_code(self, x: Tensor, z: Tensor) -> Bernoulli:
         """See :class:`Mechanism`."""
         return self.curve(z).of_row(x, z)
-
-    def given_row(self, x: Tensor, z: Tensor, rows: Batch) -> Bernoulli:
-        """See :class:`Mechanism`."""
-        return self.curve_of_rows(rows, z).of_row(x, z)
-
-    @property
-    def observed_weights(self) -> Tensor | None:
-        """See :class:`Mechanism`."""
-        return None if self.observed is None else self.observed.weights
-
-    @property
-    def parents(self) -> Mapping[int, Sequence[int]]:
-        """See :class:`Mechanism`."""
-        return {} if self.observed is None else self.observed.parents
-
-    @property
-    def beside(self) -> list[str]:
-        """See :class:`Mechanism`."""
-        return names_of("mechanism_features", self.mechanism_features)

@@ -16,13 +16,14 @@ from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.curve import LOGISTIC_PER_PROBIT, Curve, Link, inverse_cdf
 from pyro_mnar.model.mechanism import Mechanism
-from pyro_mnar.model.observed import Parents, WhatIsObserved, names_of, observed_or_none
+from pyro_mnar.model.observed import Parents, WhatIsObserved, names_of
+from pyro_mnar.model.on_observed import OnObserved, moved
 
 Direction = Literal["high", "low"]
 Shape = Literal["one-sided", "two-sided", "middle"]
 
 
-class SelfMasking(Mechanism):
+class SelfMasking(OnObserved):
     """A cell goes missing because of its own value: P(s_j = 0 | x_j) = F(w_j (x_j - b_j)).
 
     Training starts from a neutral state: slope 0 (direction unknown) or 1 (known), and the column's missing rate, or
@@ -135,7 +136,7 @@ class SelfMasking(Mechanism):
             wrong number of columns; a fixed slope that is not finite or for an unknown column; a mask that depends on
             an unknown column.
         """
-        self.observed = observed_or_none(self.depends_on, self.mechanism_features, columns)
+        self.setup_observed(columns)
         fixed = fixed_slopes(self.slope, columns.names)
         signs = torch.tensor(direction_signs(self.direction, columns.names), dtype=torch.get_default_dtype())
         rates = torch.as_tensor(columns.missing_rate, dtype=torch.get_default_dtype())
@@ -225,29 +226,6 @@ class SelfMasking(Mechanism):
             return Curve(slope, intercept, self.link)
         ends = torch.full_like(known, self.shape == "two-sided")
         return Curve(slope, intercept, self.link, None, slope * self.width_parameter.exp(), ends)
-
-    def curve_of_rows(self, rows: Batch, z: Tensor | None = None) -> Curve:
-        """See :class:`Mechanism`."""
-        return moved(self.curve(z), self.observed, rows)
-
-    def given_row(self, x: Tensor, z: Tensor, rows: Batch) -> Bernoulli:
-        """See :class:`Mechanism`."""
-        return self.curve_of_rows(rows, z).of_row(x, z)
-
-    @property
-    def observed_weights(self) -> Tensor | None:
-        """See :class:`Mechanism`."""
-        return None if self.observed is None else self.observed.weights
-
-    @property
-    def parents(self) -> Mapping[int, Sequence[int]]:
-        """See :class:`Mechanism`."""
-        return {} if self.observed is None else self.observed.parents
-
-    @property
-    def beside(self) -> list[str]:
-        """See :class:`Mechanism`."""
-        return names_of("mechanism_features", self.mechanism_features)
 
     def forward(self, x: Tensor) -> Bernoulli:
         """See :class:`Mechanism`; what the mask depends on is in the middle."""
@@ -348,11 +326,6 @@ class Nested(Mechanism):
     def given_code(self, x: Tensor, z: Tensor) -> Bernoulli:
         """See :class:`Mechanism`."""
         return self.curve(z if x.ndim == z.ndim else z.unsqueeze(-2)).bernoulli(x)
-
-
-def moved(curve: Curve, observed: WhatIsObserved | None, rows: Batch) -> Curve:
-    """The curve with the part of its intercepts that follows from observed cells."""
-    return curve if observed is None else curve._replace(intercept=curve.intercept + observed(rows))
 
 
 def direction_signs(

@@ -1,0 +1,70 @@
+"""Mechanisms whose curve also depends on what is observed: of the model's columns, and of columns beside it."""
+
+from collections.abc import Mapping, Sequence
+
+from pyro.distributions import Bernoulli
+from torch import Tensor
+
+from pyro_mnar.data.columns import ColumnInfo
+from pyro_mnar.model.batch import Batch
+from pyro_mnar.model.curve import Curve
+from pyro_mnar.model.mechanism import Mechanism
+from pyro_mnar.model.observed import Parents, WhatIsObserved, names_of, observed_or_none
+
+
+class OnObserved(Mechanism):
+    """A mechanism with a curve, of which what is observed moves the intercept.
+
+    Attributes
+    ----------
+    depends_on, mechanism_features : list, mapping or None
+        As the caller gave them.
+    observed : WhatIsObserved or None
+        How they move the intercept; None where nothing does, and before ``setup``.
+    """
+
+    depends_on: Parents
+    mechanism_features: Parents
+    observed: WhatIsObserved | None
+
+    def curve(self, z: Tensor | None = None) -> Curve:
+        """See :class:`Mechanism`; where what the mask depends on is in the middle."""
+        raise NotImplementedError
+
+    def setup_observed(self, columns: ColumnInfo) -> None:
+        """Make what depends on the table's columns.
+
+        Raises
+        ------
+        InvalidInputError
+            A mask that depends on an unknown column, or on itself.
+        """
+        self.observed = observed_or_none(self.depends_on, self.mechanism_features, columns)
+
+    def curve_of_rows(self, rows: Batch, z: Tensor | None = None) -> Curve:
+        """See :class:`Mechanism`."""
+        return moved(self.curve(z), self.observed, rows)
+
+    def given_row(self, x: Tensor, z: Tensor, rows: Batch) -> Bernoulli:
+        """See :class:`Mechanism`."""
+        return self.curve_of_rows(rows, z).of_row(x, z)
+
+    @property
+    def observed_weights(self) -> Tensor | None:
+        """See :class:`Mechanism`."""
+        return None if self.observed is None else self.observed.weights
+
+    @property
+    def parents(self) -> Mapping[int, Sequence[int]]:
+        """See :class:`Mechanism`."""
+        return {} if self.observed is None else self.observed.parents
+
+    @property
+    def beside(self) -> list[str]:
+        """See :class:`Mechanism`."""
+        return names_of("mechanism_features", self.mechanism_features)
+
+
+def moved(curve: Curve, observed: WhatIsObserved | None, rows: Batch) -> Curve:
+    """The curve with the part of its intercepts that follows from observed cells."""
+    return curve if observed is None else curve._replace(intercept=curve.intercept + observed(rows))
