@@ -8,7 +8,7 @@ import numpy as np
 from pyro_mnar.data.columns import ColumnInfo, Layout, atoms_of, describe, transformed
 from pyro_mnar.data.transforms import FloatArray, Identity, Log, Transform
 from pyro_mnar.estimators.start.log_scale import find_log_columns
-from pyro_mnar.estimators.start.nested import Finding, start_nested
+from pyro_mnar.estimators.start.nested import REACH_AT_RANDOM, Finding, start_nested, within_reach
 from pyro_mnar.estimators.start.plan import set_up, start_from_tails
 from pyro_mnar.model.mechanisms import Ignorable, Latent, Mechanism, Nested, PerColumn, SelfMasking
 
@@ -55,6 +55,8 @@ def begin(table: FloatArray, layout: Layout, columns: ColumnInfo, given: Mechani
     if isinstance(given, Nested):
         nested, findings = start_nested(table, layout, columns, given, seed)
         return Described(_placed(layout, nested.columns), nested.columns, nested.mechanism, findings)
+    if type(given) is Ignorable or isinstance(given, Latent):
+        return Described(layout, _within_what_was_observed(table, layout, columns))
     start = start_from_tails(transformed(table, columns.transforms), columns, given, layout.continuous)
     return Described(layout, columns) if start is None else Described(layout, start.columns, start.mechanism)
 
@@ -91,6 +93,16 @@ def chosen_scales(
         known = np.broadcast_to(mechanism.sign.cpu().numpy(), table.shape[1])
         logged = find_log_columns(table, layout.continuous, mechanism, known)
     return {j: Log() if j in logged else Identity() for j in layout.continuous}
+
+
+def _within_what_was_observed(table: FloatArray, layout: Layout, columns: ColumnInfo) -> ColumnInfo:
+    """Missing at random, values lie about where others were observed: else a long tail has means of its own making."""
+    if not columns.supports:
+        return columns
+    supports = list(columns.supports)
+    for j in (*layout.continuous, *(atoms.column for atoms in layout.atoms)):
+        supports[j] = within_reach(supports[j], table[:, j], REACH_AT_RANDOM)
+    return columns._replace(supports=tuple(supports))
 
 
 def _by_column(table: FloatArray, layout: Layout, columns: ColumnInfo, given: PerColumn, seed: int) -> Described:

@@ -113,7 +113,7 @@ def start_nested(
             tails.append(LostTail(j, float(threshold[j]), found.direction, REACH_SPREAD[found.direction]))
             continue
         if j in layout.continuous or j in ordered:
-            supports[j] = _within(
+            supports[j] = within_reach(
                 supports[j], table[:, j], REACH_SOFT if found.direction or given_slope[j] else REACH_AT_RANDOM
             )
         if found.direction:
@@ -162,7 +162,7 @@ def _with_quorum(findings: list[Finding], table: FloatArray, continuous: Sequenc
     return result
 
 
-def _within(support: Support, column: FloatArray, share: float) -> Support:
+def within_reach(support: Support, column: FloatArray, share: float) -> Support:
     """The part of the support that is no further from the observed values than a share of their range."""
     seen = column[~np.isnan(column)]
     if len(seen) == 0:
