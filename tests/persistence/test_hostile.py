@@ -243,7 +243,7 @@ def test_signed_weights_of_another_model(change: Callable[[Any], Any], message: 
 
 
 def test_answers_that_are_not_finite(tmp_path: Path) -> None:
-    save(small_imputer(mechanism="ignorable").fit(FRAME), tmp_path / "model")
+    save(small_imputer(mechanism="self-masking").fit(FRAME), tmp_path / "model")
     path = weights_of(tmp_path / "model")
     tensors = load_file(path)
     tensors["state.columns_.scale"].fill_(1e308)
