@@ -22,6 +22,7 @@ from pyro_mnar.cli.options import (
     WhyMissing,
     separator,
 )
+from pyro_mnar.cli.wording import as_options
 from pyro_mnar.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def assess(
     for line in str(found.summary).splitlines():
         say(line)
     for note in found.notes:
-        say(f"Note: {note}")
+        say(f"Note: {as_options(note)}")
     say(f"The page: {out / PAGE} ({found.seconds:.0f} s)")
 
 

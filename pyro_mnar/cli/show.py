@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pyro_mnar.cli.wording import as_options
 from pyro_mnar.data.kinds.notes import notes_on
 from pyro_mnar.errors import printable
 
@@ -48,7 +49,7 @@ def print_words(report: pd.DataFrame) -> None:
 def say_notes(imputer: "MNARImputer", rows: pd.DataFrame) -> None:
     """What to look at in how the table was read."""
     for note in notes_on(imputer._schema.columns, rows):
-        print(f"Note: {printable(note).replace('say so', 'give --na-values')}")
+        print(f"Note: {as_options(printable(note))}")
 
 
 def _text(value: object) -> str:

@@ -7,6 +7,7 @@ is an error: whether it means "missing" or is a level only the user knows.
 import codecs
 import csv
 import datetime
+import functools
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -98,30 +99,30 @@ class TextTable:
         text = {*text, *self.censored}
         return pd.DataFrame({self.names[j]: self._column(j, self.names[j] in text) for j in kept})
 
-    def incomplete(self, i: int, j: int) -> bool:
-        """Whether a cell is to be completed: it is missing, or holds a limit."""
-        limit = self.names[j] in self.censored and math.isnan(Notation().read(self.cells[i][j].strip()))
-        return bool(self.missing[i, j]) or limit
+    @functools.cached_property
+    def incomplete(self) -> np.ndarray:
+        """Which cells are to be completed, bool, shape (n, p): those that are missing, or hold a limit."""
+        cells = self.missing.copy()
+        for j in (self.names.index(name) for name in self.censored):
+            cells[:, j] |= [math.isnan(_ENGLISH.read(row[j].strip())) for row in self.cells]
+        return cells
 
     def completed_cells(self, completed: pd.DataFrame) -> tuple[int, int]:
         """How many cells a completed table fills, and in how many columns."""
-        counts = [
-            sum(self.incomplete(i, j) and not gone for i, gone in enumerate(completed[name].isna()))
-            for j, name in enumerate(self.names)
-            if name in completed
-        ]
-        return sum(counts), sum(count > 0 for count in counts)
+        filled = self.incomplete & completed.reindex(columns=self.names).notna().to_numpy()
+        return int(filled.sum()), int(filled.any(0).sum())
 
     def _column(self, j: int, is_text: bool) -> "pd.Series[Any]":
         cells = [None if self.missing[i, j] else row[j].strip() for i, row in enumerate(self.cells)]
         seen = [cell for cell in cells if cell is not None]
         if not is_text and seen and all(_DAY.fullmatch(cell) for cell in seen):
             return pd.Series([self._day(cell, i, j) for i, cell in enumerate(cells)], dtype="datetime64[s]")
-        style = self.notation_of(j)
+        style = self.notations[j]
         numbers = [math.nan if cell is None else style.read(cell) for cell in cells]
         is_text = is_text or has_leading_zeros(seen)
         if is_text or (seen and sum(not math.isnan(number) for number in numbers) < len(seen) / 2):
-            self._reject_unread(j, [] if is_text else seen)
+            if not is_text:
+                self._reject_unread(j, seen)
             return pd.Series(cells, dtype=object)
         if sum(math.isfinite(number) for number in numbers) < len(seen):
             i = next(i for i, cell in enumerate(cells) if cell is not None and not math.isfinite(numbers[i]))
@@ -133,9 +134,15 @@ class TextTable:
             )
         return pd.Series(numbers, dtype=float)
 
-    def notation_of(self, j: int) -> Notation:
-        """How the numbers of a column are written."""
-        return self.notation.of(row[j].strip() for i, row in enumerate(self.cells) if not self.missing[i, j])
+    @functools.cached_property
+    def notations(self) -> list[Notation]:
+        """How the numbers of each column are written."""
+        return [
+            self.notation.of(
+                row[j].strip() for row, gone in zip(self.cells, self.missing[:, j], strict=True) if not gone
+            )
+            for j in range(len(self.names))
+        ]
 
     def _reject_unread(self, j: int, seen: list[str]) -> None:
         example = unread_number(seen)
@@ -164,13 +171,13 @@ class TextTable:
     def filled(self, completed: pd.DataFrame, sep: str) -> str:
         """The file's text again, lines ended as they were, with values in the missing cells of ``completed``."""
         columns = [
-            (j, completed[name].tolist(), self.notation_of(j)) for j, name in enumerate(self.names) if name in completed
+            (j, completed[name].tolist(), self.notations[j]) for j, name in enumerate(self.names) if name in completed
         ]
         written = [_line(self.names, sep)]
         for i, row in enumerate(self.cells):
             new = list(row)
             for j, values, style in columns:
-                if self.incomplete(i, j) and not pd.isna(values[i]):
+                if self.incomplete[i, j] and not pd.isna(values[i]):
                     new[j] = _written(values[i], style)
             written.append(_line(new, sep))
         return self.mark + "".join(line + self.newline for line in written)

@@ -62,13 +62,8 @@ class Notation:
         >>> Notation(",", ".").write(1234.5), Notation(suffix="%").write(45.0), Notation(thousands=",").write(-12345.0)
         ('1.234,5', '45%', '-12,345')
         """
-        text = str(int(value)) if value.is_integer() and abs(value) < 2**53 else f"{value:.10g}"
-        if "e" not in text:
-            whole, point, decimals = text.partition(".")
-            if self.thousands:
-                whole = f"{int(whole):,}" if whole not in ("-0", "0") else whole
-            text = whole.replace(",", self.thousands) + (self.decimal if point else "") + decimals
-        return f"{self.prefix}{text.replace('.', self.decimal) if 'e' in text else text}{self.suffix}"
+        text = f"{int(value):,}" if value.is_integer() and abs(value) < 2**53 else f"{value:,.10g}"
+        return self.prefix + text.translate({ord(","): self.thousands, ord("."): self.decimal}) + self.suffix
 
     def of(self, cells: Iterable[str]) -> "Notation":
         """The same with the currency or the percent sign that all cells of a column share.

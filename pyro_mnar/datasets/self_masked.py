@@ -9,9 +9,8 @@ import pandas as pd
 from scipy.special import log_ndtr, ndtr, owens_t
 
 from pyro_mnar.data.arguments import finite_number, probabilities, whole_number
+from pyro_mnar.data.columns import FloatArray
 from pyro_mnar.errors import InvalidInputError
-
-FloatArray = npt.NDArray[np.float64]
 
 _HALVINGS = 80
 

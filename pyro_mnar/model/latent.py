@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from pyro_mnar.data.columns import ColumnInfo
 from pyro_mnar.model.curve import Curve, inverse_cdf
-from pyro_mnar.model.observed import Parents, WhatIsObserved, names_of
+from pyro_mnar.model.observed import Parents
 from pyro_mnar.model.on_observed import OnObserved
 
 
@@ -46,12 +46,7 @@ class Latent(OnObserved):
     """
 
     def __init__(self, depends_on: Parents = None, mechanism_features: Parents = None) -> None:
-        super().__init__()
-        self.depends_on = depends_on
-        self.mechanism_features = mechanism_features
-        self.observed: WhatIsObserved | None = None
-        for parameter in ("depends_on", "mechanism_features"):
-            names_of(parameter, getattr(self, parameter))
+        super().__init__(depends_on, mechanism_features)
 
     def setup(self, columns: ColumnInfo) -> None:
         """See :class:`Mechanism`.

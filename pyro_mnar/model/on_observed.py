@@ -15,17 +15,31 @@ from pyro_mnar.model.observed import Parents, WhatIsObserved, names_of, observed
 class OnObserved(Mechanism):
     """A mechanism with a curve, of which what is observed moves the intercept.
 
-    Attributes
+    Parameters
     ----------
     depends_on, mechanism_features : list, mapping or None
-        As the caller gave them.
+        Names of columns; see :class:`~pyro_mnar.mechanisms.SelfMasking`.
+
+    Attributes
+    ----------
     observed : WhatIsObserved or None
         How they move the intercept; None where nothing does, and before ``setup``.
+
+    Raises
+    ------
+    InvalidInputError
+        Something else than names.
     """
 
-    depends_on: Parents
-    mechanism_features: Parents
     observed: WhatIsObserved | None
+
+    def __init__(self, depends_on: Parents, mechanism_features: Parents) -> None:
+        super().__init__()
+        self.depends_on = depends_on
+        self.mechanism_features = mechanism_features
+        self.observed = None
+        names_of("depends_on", depends_on)
+        names_of("mechanism_features", mechanism_features)
 
     def curve(self, z: Tensor | None = None) -> Curve:
         """See :class:`Mechanism`; where what the mask depends on is in the middle."""

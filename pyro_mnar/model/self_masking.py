@@ -16,7 +16,7 @@ from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.curve import LOGISTIC_PER_PROBIT, Curve, Link, inverse_cdf
 from pyro_mnar.model.mechanism import Mechanism
-from pyro_mnar.model.observed import Parents, WhatIsObserved, names_of
+from pyro_mnar.model.observed import Parents
 from pyro_mnar.model.on_observed import OnObserved, moved
 
 Direction = Literal["high", "low"]
@@ -101,7 +101,7 @@ class SelfMasking(OnObserved):
         depends_on: Parents = None,
         mechanism_features: Parents = None,
     ) -> None:
-        super().__init__()
+        super().__init__(depends_on, mechanism_features)
         if shape not in ("one-sided", "two-sided", "middle"):
             raise InvalidInputError(f"shape is {shape!r}; it must be 'one-sided', 'two-sided' or 'middle'")
         if shape != "one-sided" and (direction is not None or slope is not None or link != "probit" or shared):
@@ -116,15 +116,10 @@ class SelfMasking(OnObserved):
         self.shared = shared
         self.slope = slope
         self.shape: Shape = shape
-        self.observed: WhatIsObserved | None = None
-        self.depends_on = depends_on
-        self.mechanism_features = mechanism_features
         if shared and (depends_on or mechanism_features):
             raise InvalidInputError(
                 "shared=True has one curve for all columns: leave depends_on and mechanism_features out"
             )
-        for parameter in ("depends_on", "mechanism_features"):
-            names_of(parameter, getattr(self, parameter))
 
     def setup(self, columns: ColumnInfo) -> None:
         """See :class:`Mechanism`.
