@@ -47,6 +47,10 @@ def check(
     is observed; and with ``known``, "missing against itself". Of the observed values, after selection: "mean",
     "standard deviation", "skewness" and "distance", the largest distance between distribution functions (Kolmogorov's).
 
+    A column of labels has one line where a number has one, with shares of labels in the place of means: "level" is the
+    label that is farthest off, its figures are shown, and the p-value is that of the farthest of all labels. Of its
+    observed values "share" is all there is.
+
     Parameters
     ----------
     estimator : MNARImputer, MNARClassifier or MNARRegressor
@@ -54,7 +58,8 @@ def check(
     X : array-like
         The table, shape (n, p), NaN = missing.
     known : array-like or None
-        True values, shape (n, p), where they are known after all (a follow-up, a simulation), NaN elsewhere.
+        True values, shape (n, p), where they are known after all (a follow-up, a simulation), NaN elsewhere. An array
+        has the columns of the model (``columns_.names``), a DataFrame those of the table, labels too.
     n_tables, codes, random_state
         See :func:`simulate`.
     level : float
@@ -63,9 +68,10 @@ def check(
     Returns
     -------
     DataFrame
-        check, column, other; observed (the discrepancy of the table), predicted, low, high (mean and 90 % interval over
-        the simulated tables), p_value (two-sided; for the distance one-sided), p_adjusted (for having looked at all
-        lines: the share of simulated tables with a discrepancy anywhere as far out as this one) and flagged.
+        check, column, other, level (of ``other`` if there is one, else of ``column``; empty for numbers); observed (the
+        discrepancy of the table), predicted, low, high (mean and 90 % interval over the simulated tables), p_value
+        (two-sided; for the distance one-sided), p_adjusted (for having looked at all lines: the share of simulated
+        tables with a discrepancy anywhere as far out as this one) and flagged.
 
     Raises
     ------
@@ -84,6 +90,8 @@ def check(
     ['missing rate', 'missing against', 'mean']
     """
     simulated = simulate(estimator, X, n_tables, codes, random_state)
+    if known is not None and hasattr(known, "columns"):
+        known = estimator.table(known)
     return summarise(simulated, _truth(known, simulated.table), level, random_state)
 
 
@@ -94,48 +102,100 @@ def summarise(
     lines = _mask_lines(simulated) + _value_lines(simulated)
     if truth is not None:
         lines += _truth_lines(simulated, truth, random_state)
-    lines = [line for line in lines if np.isfinite(line.at_hand)]
-    columns = ["check", "column", "other", "observed", "predicted", "low", "high", "p_value", "p_adjusted", "flagged"]
-    if not lines:
+    columns = ["check", "column", "other", "level", "observed", "predicted", "low", "high"]
+    columns += ["p_value", "p_adjusted", "flagged"]
+    kept = [(line, found) for line in lines if (found := np.isfinite(line.at_hand)).any()]
+    if not kept:
         return pd.DataFrame(columns=columns)
-    at_hand = np.array([line.at_hand for line in lines])
+    # All figures below each other: one of a number, one for each label of a column of labels.
+    at_hand = np.concatenate([line.at_hand[found] for line, found in kept])
+    drawn = np.concatenate([line.drawn[found] for line, found in kept])
+    of = np.repeat(np.arange(len(kept)), [found.sum() for _, found in kept])
+    levels = np.concatenate([np.array(line.levels, dtype=object)[found] for line, found in kept])
     # A simulated table without the cells that a discrepancy needs says nothing about it.
-    drawn = np.array([np.where(np.isfinite(line.drawn), line.drawn, np.nan) for line in lines])
+    drawn[~np.isfinite(drawn)] = np.nan
     some = np.isfinite(drawn).any(1)
-    mean, sd = np.zeros(len(lines)), np.zeros(len(lines))
+    mean, sd = np.zeros((2, len(at_hand)))
     mean[some], sd[some] = np.nanmean(drawn[some], 1), np.nanstd(drawn[some], 1)
     mean[~some] = np.nan
     low, high = mean.copy(), mean.copy()
     low[some], high[some] = np.nanquantile(drawn[some], [0.05, 0.95], axis=1)
     above = _share(drawn >= at_hand[:, None])
     below = _share(drawn <= at_hand[:, None])
-    one_sided = np.array([line.check == "distance" for line in lines])
+    one_sided = np.array([line.check == "distance" for line, _ in kept])[of]
     p_value = np.where(one_sided, above, np.minimum(1.0, 2 * np.minimum(above, below)))
     far, drawn_far = (_distance(v, mean[:, None], sd[:, None], one_sided[:, None]) for v in (at_hand[:, None], drawn))
     adjusted = _share(drawn_far.max(0)[None, :] >= far)
+    worst = []
+    for place in range(len(kept)):
+        own = np.flatnonzero(of == place)
+        worst.append(own[far[own, 0].argmax()])
+        if len(own) > 1:
+            p_value[worst[-1]] = _share(drawn_far[own].max(0)[None, :] >= far[own].max())[0]
     return pd.DataFrame(
         {
-            "check": [line.check for line in lines],
-            "column": [line.column for line in lines],
-            "other": [line.other for line in lines],
-            "observed": at_hand,
-            "predicted": mean,
-            "low": low,
-            "high": high,
-            "p_value": p_value,
-            "p_adjusted": adjusted,
-            "flagged": adjusted < level,
+            "check": [line.check for line, _ in kept],
+            "column": [line.column for line, _ in kept],
+            "other": [line.other for line, _ in kept],
+            "level": levels[worst],
+            "observed": at_hand[worst],
+            "predicted": mean[worst],
+            "low": low[worst],
+            "high": high[worst],
+            "p_value": p_value[worst],
+            "p_adjusted": adjusted[worst],
+            "flagged": adjusted[worst] < level,
         },
         columns=columns,
     )
 
 
 class _Line(NamedTuple):
+    """A discrepancy, or one of each label of a column.
+
+    Attributes
+    ----------
+    check, column, other : str
+        What is compared.
+    at_hand : ndarray
+        Of the table, shape (L,).
+    drawn : ndarray
+        Of the simulated ones, shape (L, R).
+    levels : tuple of str
+        Its labels, or one empty text for a number.
+    """
+
     check: str
     column: str
     other: str
-    at_hand: float
+    at_hand: FloatArray
     drawn: FloatArray
+    levels: tuple[str, ...] = ("",)
+
+
+class _Part(NamedTuple):
+    """A column of the table: its name, the model's columns that stand for it, and their labels."""
+
+    name: str
+    columns: list[int]
+    levels: tuple[str, ...]
+
+    @property
+    def labelled(self) -> bool:
+        return self.levels != ("",)
+
+
+def _parts(simulated: Replicates) -> list[_Part]:
+    """The columns that are not censored, columns of labels as one, in the model's order."""
+    labels = {column.columns[0]: column for column in simulated.labels}
+    inside = {j for column in simulated.labels for j in column.columns[1:]}
+    parts = []
+    for j, name in enumerate(simulated.names):
+        if j in labels:
+            parts.append(_Part(labels[j].name, list(labels[j].columns), labels[j].levels))
+        elif j not in inside and j not in simulated.censored:
+            parts.append(_Part(name, [j], ("",)))
+    return parts
 
 
 def _share(hits: BoolArray) -> FloatArray:
@@ -153,25 +213,28 @@ def _distance(value: FloatArray, mean: FloatArray, sd: FloatArray, one_sided: Bo
 
 
 def _mask_lines(simulated: Replicates) -> list[_Line]:
-    names = simulated.names
-    seen = ~np.isnan(simulated.table)
-    holed = [j for j in range(len(names)) if not seen[:, j].all() and j not in simulated.censored]
+    seen, parts = ~np.isnan(simulated.table), _parts(simulated)
+    # The cells of a column of labels are missing together.
+    holed = [part for part in parts if not seen[:, part.columns[0]].all()]
     rate = (~simulated.observed).mean(1)
-    lines = [_Line("missing rate", names[j], "", (~seen[:, j]).mean(), rate[:, j]) for j in holed]
+    lines = []
+    for part in holed:
+        j = part.columns[0]
+        lines.append(_Line("missing rate", part.name, "", (~seen[:, [j]]).mean(0), rate[:, [j]].T))
     both, together = jointly_missing(seen[None])[0], jointly_missing(simulated.observed)
-    lines += [
-        _Line("jointly missing", names[j], names[k], both[j, k], together[:, j, k])
-        for a, j in enumerate(holed)
-        for k in holed[a + 1 :]
-    ]
+    for a, part in enumerate(holed):
+        for other in holed[a + 1 :]:
+            j, k = part.columns[0], other.columns[0]
+            lines.append(_Line("jointly missing", part.name, other.name, both[[j], k], together[:, j, [k]].T))
     shift = shift_where_missing(simulated.table[None], seen[None])[0]
     shifts = shift_where_missing(simulated.values, simulated.observed)
-    lines += [
-        _Line("missing against", names[j], names[k], shift[j, k], shifts[:, j, k])
-        for j in holed
-        for k in range(len(names))
-        if k != j and k not in simulated.censored
-    ]
+    for part in holed:
+        j = part.columns[0]
+        for other in parts:
+            if other != part:
+                own, levels = other.columns, other.levels
+                by = shift[j, own], shifts[:, j, own].T
+                lines.append(_Line("missing against", part.name, other.name, *by, levels))
     return lines
 
 
@@ -201,27 +264,29 @@ def _mean_where(rows: FloatArray, x: FloatArray, seen: FloatArray) -> FloatArray
 
 def _value_lines(simulated: Replicates) -> list[_Line]:
     lines = []
-    for j, name in enumerate(simulated.names):
+    for part in _parts(simulated):
+        name, j = part.name, part.columns[0]
         column = simulated.table[:, j][None]
         seen = ~np.isnan(column)
-        if seen.sum() < 2 or j in simulated.censored:
+        if seen.sum() < 2:
             continue
         drawn, drawn_seen = simulated.values[..., j], simulated.observed[..., j]
+        if part.labelled:
+            with np.errstate(invalid="ignore"):
+                shares = (simulated.values[..., part.columns] * drawn_seen[..., None]).sum(1)
+                shares = shares / drawn_seen.sum(1)[:, None]
+            now_shares = simulated.table[seen[0]][:, part.columns].mean(0)
+            lines.append(_Line("share", name, "", now_shares, shares.T, part.levels))
+            continue
         now, then = _moments(column, seen), _moments(drawn, drawn_seen)
         for check, a, b in zip(("mean", "standard deviation", "skewness"), now, then, strict=True):
-            lines.append(_Line(check, name, "", float(a[0]), b))
+            lines.append(_Line(check, name, "", a, b[None]))
         grid = np.unique(np.quantile(drawn[drawn_seen], np.linspace(0, 1, _GRID))) if drawn_seen.any() else np.zeros(0)
         if len(grid) > 1:
             reference = _distribution(drawn.reshape(1, -1), drawn_seen.reshape(1, -1), grid)
-            lines.append(
-                _Line(
-                    "distance",
-                    name,
-                    "",
-                    float(np.abs(_distribution(column, seen, grid) - reference).max()),
-                    np.abs(_distribution(drawn, drawn_seen, grid) - reference).max(1),
-                )
-            )
+            away = np.abs(_distribution(column, seen, grid) - reference).max(1)
+            away_drawn = np.abs(_distribution(drawn, drawn_seen, grid) - reference).max(1)
+            lines.append(_Line("distance", name, "", away, away_drawn[None]))
     return lines
 
 
@@ -259,16 +324,18 @@ def _truth_lines(simulated: Replicates, truth: FloatArray, random_state: int) ->
     """The difference between missing and observed cells of a column, where the missing ones are known after all."""
     generator = np.random.default_rng(random_state)
     lines = []
-    for j, name in enumerate(simulated.names):
+    for part in _parts(simulated):
+        own, j = part.columns, part.columns[0]
         hidden = np.isnan(simulated.table[:, j])
         found = hidden & ~np.isnan(truth[:, j])
         if not found.any() or hidden.all():
             continue
-        at_hand = truth[found, j].mean() - simulated.table[~hidden, j].mean()
-        x, seen = simulated.values[..., j], simulated.observed[..., j]
+        at_hand = truth[found][:, own].mean(0) - simulated.table[~hidden][:, own].mean(0)
+        x, seen = simulated.values[..., own], simulated.observed[..., j]
         # As large a share of the missing cells is known in the simulated tables.
         kept = ~seen & (generator.random(seen.shape) < found.sum() / hidden.sum())
         with np.errstate(invalid="ignore", divide="ignore"):
-            drawn = (x * kept).sum(1) / kept.sum(1) - (x * seen).sum(1) / seen.sum(1)
-        lines.append(_Line("missing against itself", name, "", float(at_hand), drawn))
+            missing = np.einsum("rnl,rn->lr", x, kept) / kept.sum(1)
+            drawn = missing - np.einsum("rnl,rn->lr", x, seen) / seen.sum(1)
+        lines.append(_Line("missing against itself", part.name, "", at_hand, drawn, part.levels))
     return lines

@@ -9,6 +9,7 @@ from pyro import poutine
 
 from pyro_mnar.data.arguments import whole_number
 from pyro_mnar.data.columns import FloatArray, original, possible
+from pyro_mnar.data.kinds.schema import Schema
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.fitted import Fitted
 from pyro_mnar.estimators.mask_at_random import fit_mask_at_random
@@ -17,6 +18,24 @@ Codes = Literal["prior", "posterior"]
 BoolArray = npt.NDArray[np.bool_]
 
 _ROWS_AT_ONCE = 2**16
+
+
+class LabelColumn(NamedTuple):
+    """A column of labels of the table: the model has a column of 0 and 1 for each label, or one for the second of two.
+
+    Attributes
+    ----------
+    name : str
+        The table's name for it.
+    columns : tuple of int
+        The model's columns, by position.
+    levels : tuple of str
+        The label of which each of them says whether it is there.
+    """
+
+    name: str
+    columns: tuple[int, ...]
+    levels: tuple[str, ...]
 
 
 class Replicates(NamedTuple):
@@ -39,6 +58,8 @@ class Replicates(NamedTuple):
     censored : tuple of int
         Columns of which some cells are known by limits: the limits that other rows would have had are not in the model,
         so their masks in the simulated tables are those of the data, and mean nothing.
+    labels : tuple of LabelColumn
+        Columns of labels.
     """
 
     names: tuple[str, ...]
@@ -48,6 +69,7 @@ class Replicates(NamedTuple):
     codes: FloatArray
     target: FloatArray | None
     censored: tuple[int, ...] = ()
+    labels: tuple[LabelColumn, ...] = ()
 
 
 def simulate(
@@ -125,4 +147,27 @@ def simulate(
         seen = (np.random.default_rng(random_state).random(x.shape) < chance) | ~np.isnan(table).any(0)
     limited = tuple(j for j, share in enumerate(estimator.columns_.within_limits) if share > 0)
     seen[..., limited] = ~np.isnan(table[:, limited])
-    return Replicates(estimator.columns_.names, table, x, seen, drawn["z"], drawn.get("y"), limited)
+    labels = label_columns(estimator._schema)
+    return Replicates(estimator.columns_.names, table, x, seen, drawn["z"], drawn.get("y"), limited, labels)
+
+
+def label_columns(schema: Schema) -> tuple[LabelColumn, ...]:
+    """The columns of labels of a table, those of two values among them.
+
+    Examples
+    --------
+    >>> from pyro_mnar.data.kinds.column import ColumnKind
+    >>> kinds = ColumnKind("age", "count", ""), ColumnKind("city", "nominal", "", labels=("Lima", "Oslo", "Rome"))
+    >>> label_columns(Schema(kinds))
+    (LabelColumn(name='city', columns=(1, 2, 3), levels=('Lima', 'Oslo', 'Rome')),)
+    """
+    found = []
+    for j, start in schema.starts().items():
+        kind = schema.columns[j]
+        if kind.kind == "nominal":
+            own = tuple(range(start, start + kind.width))
+            found.append(LabelColumn(str(kind.name), own, tuple(str(label) for label in kind.labels)))
+        elif kind.kind in ("binary", "one-hot"):
+            second = kind.labels[1] if kind.labels else kind.holds == "boolean" or 1
+            found.append(LabelColumn(str(kind.name), (start,), (str(second),)))
+    return tuple(found)

@@ -10,7 +10,8 @@ import pytest
 from pyro_mnar.analysis.checks import check, jointly_missing, shift_where_missing, summarise
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.mask_at_random import fit_mask_at_random
-from pyro_mnar.estimators.replicates import Replicates, simulate
+from pyro_mnar.estimators.replicates import LabelColumn, Replicates, simulate
+from tests.support.estimators import small_imputer
 from tests.support.surveys import NAMES, fitted, survey
 
 # The fits are quick ones; a few rows with uneven weights are expected.
@@ -119,6 +120,88 @@ def test_a_table_without_holes_has_only_values_to_check() -> None:
     complete, _ = survey(0)
     lines = check(fitted(), complete[NAMES], n_tables=20)
     assert set(lines["check"]) == {"mean", "standard deviation", "skewness", "distance"}
+
+
+def labelled(n: int = 300) -> pd.DataFrame:
+    """A number, two labels, and a city that is missing more often where the number is high."""
+    generator = np.random.default_rng(0)
+    size = generator.normal(size=n)
+    city = np.array(["Lima", "Oslo", "Rome"])[np.clip(np.rint(1 + size + generator.normal(size=n)), 0, 2).astype(int)]
+    table = pd.DataFrame({"size": size, "city": city, "owner": np.where(generator.random(n) < 0.3, "yes", "no")})
+    table["city"] = table["city"].mask(generator.random(n) < 1 / (1 + np.exp(2 - size)))
+    table["owner"] = table["owner"].mask(generator.random(n) < 0.2)
+    return table
+
+
+def test_a_column_of_labels_has_one_line_that_names_its_worst_level() -> None:
+    table = labelled()
+    model = small_imputer(mechanism="ignorable", max_iter=20).fit(table)
+    lines = check(model, table, n_tables=60)
+    assert list(lines[["check", "column", "other"]].itertuples(index=False, name=None)) == [
+        ("missing rate", "city", ""),
+        ("missing rate", "owner", ""),
+        ("jointly missing", "city", "owner"),
+        ("missing against", "city", "size"),
+        ("missing against", "city", "owner"),
+        ("missing against", "owner", "size"),
+        ("missing against", "owner", "city"),
+        *((name, "size", "") for name in ("mean", "standard deviation", "skewness", "distance")),
+        ("share", "city", ""),
+        ("share", "owner", ""),
+    ]
+    of = lines.set_index(["check", "column", "other"])
+    assert of.loc[("share", "owner", ""), "level"] == "yes"
+    assert of.loc[("share", "owner", ""), "observed"] == pytest.approx((table["owner"].dropna() == "yes").mean())
+    assert of.loc[("missing against", "city", "owner"), "level"] == "yes"
+    assert set(of.loc[["missing rate", "mean", "distance"], "level"]) == {""}
+    level = of.loc[("share", "city", ""), "level"]
+    assert of.loc[("share", "city", ""), "observed"] == pytest.approx((table["city"].dropna() == level).mean())
+    level = of.loc[("missing against", "owner", "city"), "level"]
+    found, gone = (table["city"] == level).where(table["city"].notna()), table["owner"].isna()
+    shift = found[gone].dropna().mean() - found[~gone].dropna().mean()
+    assert of.loc[("missing against", "owner", "city"), "observed"] == pytest.approx(shift)
+
+
+def test_the_worst_level_is_the_farthest_and_its_p_value_is_that_of_the_farthest() -> None:
+    generator = np.random.default_rng(1)
+    n, tables = 400, 300
+    codes = generator.choice(3, size=(tables + 1, n), p=[0.2, 0.3, 0.5])
+    values = np.concatenate([np.eye(3)[codes], generator.normal(size=(tables + 1, n, 1))], -1)
+    observed = np.ones(values.shape, bool)
+    observed[..., :3] = generator.random((tables + 1, n, 1)) < 0.8
+    names, labels = ("c=a", "c=b", "c=d", "x"), (LabelColumn("c", (0, 1, 2), ("a", "b", "d")),)
+
+    def lines_of(own: np.ndarray) -> pd.DataFrame:
+        drawn = values[1:], observed[1:], np.zeros((1, 1, 1))
+        return summarise(Replicates(names, own, *drawn, None, labels=labels)).set_index(["check", "column"])
+
+    own = np.where(observed[0], values[0], np.nan)
+    line = lines_of(own).loc[("share", "c")]
+    shares = (values[1:, :, :3] * observed[1:, :, :1]).sum(1) / observed[1:, :, 0].sum(1)[:, None]
+    spread = shares.std(0)
+    drawn_far = np.abs((shares - shares.mean(0)) / spread)
+    far = np.abs((np.nanmean(own[:, :3], 0) - shares.mean(0)) / spread)
+    assert line["level"] == "abd"[far.argmax()]
+    expected = (1 + (drawn_far.max(1) >= far.max()).sum()) / (1 + tables)
+    assert line["p_value"] == pytest.approx(expected) and not line["flagged"]
+    # Cells of one label that became another's: nothing but their shares shows it.
+    moved = own.copy()
+    rows = np.flatnonzero(own[:, 2] == 1)[:80]
+    moved[rows, :3] = [1, 0, 0]
+    after = lines_of(moved)
+    assert after.loc[("share", "c"), "flagged"] and after.loc[("share", "c"), "level"] in ("a", "d")
+    assert not after.loc[[("missing rate", "c"), ("mean", "x"), ("distance", "x")], "flagged"].any()
+
+
+def test_labels_are_known_by_a_table_of_them() -> None:
+    complete = labelled().assign(city=lambda t: t["city"].fillna("Oslo"))
+    table = labelled()
+    model = small_imputer(mechanism="ignorable", max_iter=20).fit(table)
+    lines = check(model, table, known=complete, n_tables=150).set_index(["check", "column"])
+    line = lines.loc[("missing against itself", "city")]
+    shares = complete["city"][table["city"].isna()].value_counts(normalize=True)
+    assert line["level"] == "Oslo" and line["flagged"]
+    assert line["observed"] == pytest.approx(shares["Oslo"] - (table["city"].dropna() == "Oslo").mean())
 
 
 def test_bad_arguments_are_named() -> None:

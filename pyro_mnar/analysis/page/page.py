@@ -124,10 +124,7 @@ def _columns(a: Findings) -> list[Column]:
     for place, name in enumerate([name for name in a.evidence["column"] if name in a.histograms][:_MOST_COLUMNS]):
         line = found.loc[name]
         anchor, verdict = f"column-{place}", str(line["verdict"])
-        mine = a.checks["column"].map(
-            lambda model_name, name=name: model_name == name or model_name.startswith(f"{name}=")
-        )
-        checks = a.checks[mine & (a.checks["other"] == "")] if len(a.checks) else a.checks
+        checks = a.checks[(a.checks["column"] == name) & (a.checks["other"] == "")] if len(a.checks) else a.checks
         shape = a.histograms[name]
         curve = None
         if name in a.curves:

@@ -75,13 +75,15 @@ def ppc_mask(
 
 
 def _one_per_cell(estimator: JointEstimator, lines: pd.DataFrame) -> pd.DataFrame:
-    """The lines with the name of the table's column in place of the model's first for its labels; the others go."""
-    names, schema = estimator.columns_.names, estimator._schema
-    of = {start: str(schema.columns[j].name) for j, start in schema.starts().items()}
+    """The lines without those of columns that always go missing with one that is there."""
+    schema = estimator._schema
+    named = {}
+    for j, start in schema.starts().items():
+        named.update(dict.fromkeys(range(start, start + schema.columns[j].width), str(schema.columns[j].name)))
+    names = [named.get(j, name) for j, name in enumerate(estimator.columns_.names)]
     groups = estimator.joint_.one_cell_groups
-    again = {names[column] for _, *others in groups for column in others}
-    kept = lines[~lines["column"].isin(again) & ~lines["other"].isin(again)]
-    return kept.replace({names[first]: of.get(first, names[first]) for first, *_ in groups})
+    again = {names[column] for first, *others in groups for column in others} - {names[first] for first, *_ in groups}
+    return lines[~lines["column"].isin(again) & ~lines["other"].isin(again)]
 
 
 def ppc_observed(
