@@ -1,13 +1,14 @@
-"""``pyro-mnar fit``: a CSV in, a saved model out."""
+"""``pyro-mnar fit``: a table in, a saved model out."""
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pyro_mnar.cli.faults import say
-from pyro_mnar.cli.impute import build_mechanism
+from pyro_mnar.cli.impute import build_mechanism, new_imputer, start
+from pyro_mnar.cli.large import of_text, opened, read_in_blocks
 from pyro_mnar.cli.options import (
     Data,
     Decimal,
@@ -25,6 +26,12 @@ from pyro_mnar.cli.options import (
     separator,
 )
 from pyro_mnar.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pyro_mnar.data.kinds.declared import Kind
+    from pyro_mnar.data.sources import Source
 
 
 def fit(
@@ -53,29 +60,35 @@ def fit(
 
     if same_place(data, out) or (checkpoint_dir is not None and same_place(out, checkpoint_dir)):
         raise InvalidInputError(f"--out is {out}, which is the data or --checkpoint-dir too; give it a path of its own")
+
+    def fitted_and_saved(rows: "pd.DataFrame | Source", n_rows: int, types: "dict[str, Kind]") -> None:
+        import pandas as pd
+
+        from pyro_mnar.cli.show import print_mechanism, say_notes
+        from pyro_mnar.estimators import TrainingSettings
+        from pyro_mnar.persistence import check_place, save
+
+        chosen = build_mechanism(mechanism, direction or (), list(rows.columns), censored or ())
+        check_place(out, overwrite=force)
+        started = start()
+        imputer = new_imputer(chosen, types, random_state, max_iter=max_iter)
+        imputer.set_params(training=TrainingSettings(checkpoint_dir=checkpoint_dir)).fit(rows)
+        imputer.set_params(verbose=False, training=None)
+        save(imputer, out, overwrite=force)
+        if isinstance(rows, pd.DataFrame):
+            say_notes(imputer, rows)
+        print_mechanism(imputer.mechanism_report())
+        say(f"Fitted to {n_rows} rows in {time.perf_counter() - started:.0f} s and saved: {out}")
+
+    if read_in_blocks(data):
+        texts = of_text(na_values, sep, decimal, thousands)
+        with opened(data, texts, exclude or (), censored or ()) as source:
+            fitted_and_saved(source, source.count(), read_types(types or (), source.columns))
+        return
     notation = checked_notation(decimal, thousands)
     table = read_table(data, separator(sep), na_values or (), notation).with_limits(censored or ())
     declared = read_types(types or (), table.names)
     rows = table.frame(exclude or (), text_columns(declared))
     if rows.shape[1] == 0:
         raise InvalidInputError("--exclude leaves no column to model; exclude fewer columns")
-    chosen = build_mechanism(mechanism, direction or (), list(rows.columns), censored or ())
-
-    from pyro_mnar.cli.show import print_mechanism, say_notes
-    from pyro_mnar.estimators import MNARImputer, TrainingSettings
-    from pyro_mnar.persistence import check_place, save
-    from pyro_mnar.studies.environment import available_cores, limit_threads
-
-    check_place(out, overwrite=force)
-    limit_threads(available_cores())
-    started = time.perf_counter()
-    training = TrainingSettings(checkpoint_dir=checkpoint_dir)
-    imputer = MNARImputer(chosen, types=declared or None, random_state=random_state, training=training)
-    if max_iter is not None:
-        imputer.set_params(max_iter=max_iter)
-    imputer.fit(rows)
-    imputer.set_params(verbose=False, training=None)
-    save(imputer, out, overwrite=force)
-    say_notes(imputer, rows)
-    print_mechanism(imputer.mechanism_report())
-    say(f"Fitted to {len(rows)} rows in {time.perf_counter() - started:.0f} s and saved: {out}")
+    fitted_and_saved(rows, len(rows), declared)

@@ -1,4 +1,4 @@
-"""``pyro-mnar impute``: a CSV with holes in, a completed CSV out."""
+"""``pyro-mnar impute``: a table with holes in, a completed table out."""
 
 import shutil
 import time
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pyro_mnar.cli.faults import say
+from pyro_mnar.cli.large import check_outputs, complete, of_text, opened, read_in_blocks
 from pyro_mnar.cli.options import (
     CompletedTable,
     Data,
@@ -18,6 +19,7 @@ from pyro_mnar.cli.options import (
     Excluded,
     Force,
     HowImputed,
+    Jobs,
     Kinds,
     MechanismName,
     MissingSigns,
@@ -33,6 +35,8 @@ from pyro_mnar.cli.options import (
 from pyro_mnar.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from pyro_mnar.data.kinds.declared import Kind
+    from pyro_mnar.estimators import MNARImputer
     from pyro_mnar.model.mechanisms import Direction, Mechanism
 
 
@@ -53,12 +57,14 @@ def impute(
     decimal: Decimal = ".",
     thousands: Thousands = "",
     report: Annotated[Path | None, typer.Option(help="Write the learned mechanism to this CSV file.")] = None,
+    jobs: Jobs = None,
     force: Force = False,
 ) -> None:
-    """Complete a CSV file: fit a model of the values and of why they are missing, and fill the holes.
+    """Complete a table: fit a model of the values and of why they are missing, and fill the holes.
 
-    Observed cells come back character for character. The mechanism that was found is printed: see whether it makes
-    sense.
+    Observed cells come back as they are, in a CSV file character for character. The mechanism that was found is
+    printed: see whether it makes sense. Parquet and Arrow files are completed block by block, and the same command goes
+    on where it was killed.
     """
     from pyro_mnar.cli.tables import read_table, read_types, text_columns
     from pyro_mnar.data.atomic import check_destination, replacing, same_place
@@ -67,6 +73,18 @@ def impute(
     sep = separator(sep)
     if report is not None and same_place(out, report):
         raise InvalidInputError(f"--out and --report are both {out}; give two paths")
+    if read_in_blocks(data, out):
+        texts = of_text(na_values, sep, decimal, thousands)
+        with opened(data, texts, exclude or (), censored or ()) as source:
+            check_outputs(out, report, source, force)
+            declared = read_types(types or (), source.columns)
+            chosen = build_mechanism(mechanism, direction or (), source.columns, censored or ())
+            started = start()
+            imputer = new_imputer(chosen, declared, random_state, strategy, n_draws, max_iter).fit(source)
+            complete(imputer, source, out, force, jobs)
+        tell(imputer, report)
+        say(f"Completed in {time.perf_counter() - started:.0f} s: {out}")
+        return
     table = read_table(data, sep, na_values or (), checked_notation(decimal, thousands)).with_limits(censored or ())
     for path in (out, report):
         if path is not None:
@@ -82,29 +100,55 @@ def impute(
         return
     chosen = build_mechanism(mechanism, direction or (), list(rows.columns), censored or ())
 
-    from pyro_mnar.cli.show import print_words, say_notes
-    from pyro_mnar.estimators import MNARImputer
-    from pyro_mnar.studies.environment import available_cores, limit_threads
+    from pyro_mnar.cli.show import say_notes
 
-    limit_threads(available_cores())
-    started = time.perf_counter()
-    imputer = MNARImputer(chosen, types=declared or None, random_state=random_state)
-    given = {"strategy": str(strategy), "n_draws_posterior": n_draws, "max_iter": max_iter}
-    imputer.set_params(**{name: value for name, value in given.items() if value is not None})
-    imputer.fit(rows)
+    started = start()
+    imputer = new_imputer(chosen, declared, random_state, strategy, n_draws, max_iter).fit(rows)
     completed = imputer.transform(rows)
     with replacing(out) as temporary:
         temporary.write_text(table.filled(completed, sep), encoding="utf-8", newline="")
+    n_cells, n_columns = table.completed_cells(completed)
+    seconds = time.perf_counter() - started
+    say_notes(imputer, rows)
+    tell(imputer, report)
+    say(f"Imputed {n_cells} cells in {n_columns} of {rows.shape[1]} columns ({seconds:.0f} s): {out}")
+
+
+def start() -> float:
+    """Let this process use the cores that are there; the time."""
+    from pyro_mnar.studies.environment import available_cores, limit_threads
+
+    limit_threads(available_cores())
+    return time.perf_counter()
+
+
+def new_imputer(
+    mechanism: "str | Mechanism | dict[str, str | Mechanism]",
+    types: "dict[str, Kind]",
+    random_state: int,
+    strategy: Strategy | None = None,
+    n_draws: int | None = None,
+    max_iter: int | None = None,
+) -> "MNARImputer":
+    """An imputer with what the options say, None for its defaults."""
+    from pyro_mnar.estimators import MNARImputer
+
+    imputer = MNARImputer(mechanism, types=types or None, random_state=random_state)
+    given = {"strategy": strategy and str(strategy), "n_draws_posterior": n_draws, "max_iter": max_iter}
+    return imputer.set_params(**{name: value for name, value in given.items() if value is not None})
+
+
+def tell(imputer: "MNARImputer", report: Path | None) -> None:
+    """Say what was learned of why cells are missing, and write it to a file if one is given."""
+    from pyro_mnar.cli.show import print_words
+    from pyro_mnar.data.atomic import replacing
+
     found = imputer.mechanism_report()
     if report is not None:
         with replacing(report) as temporary:
             found.to_csv(temporary, index=False)
-    n_cells, n_columns = table.completed_cells(completed)
-    seconds = time.perf_counter() - started
-    say_notes(imputer, rows)
     say("Why cells are missing, as learned:")
     print_words(found)
-    say(f"Imputed {n_cells} cells in {n_columns} of {rows.shape[1]} columns ({seconds:.0f} s): {out}")
 
 
 def build_mechanism(

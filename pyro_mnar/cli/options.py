@@ -26,7 +26,20 @@ class Strategy(StrEnum):
     SAMPLE = "sample"
 
 
-Data = Annotated[Path, typer.Argument(help="CSV file with a header; empty cells and NA, NaN, null are missing.")]
+Data = Annotated[
+    Path,
+    typer.Argument(
+        help="CSV file with a header; empty cells and NA, NaN, null are missing. Or Parquet or Arrow files, which need "
+        "not fit in memory: one, or several as 'folder/*.parquet'."
+    ),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Processes that complete blocks of a Parquet or Arrow table at a time; one for each core by default.",
+    ),
+]
 CompletedTable = Annotated[Path, typer.Option(help="Where to write the completed table.")]
 SavedModel = Annotated[Path, typer.Argument(help="Folder that 'pyro-mnar fit' or pyro_mnar.save made.")]
 WhyMissing = Annotated[

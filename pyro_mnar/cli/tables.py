@@ -21,10 +21,9 @@ import pandas as pd
 from pyro_mnar.data.kinds.declared import Binary, Identifier, Kind, Nominal, Ordinal, read_kind
 from pyro_mnar.data.kinds.infer import MOST_VALUES
 from pyro_mnar.data.notation import CURRENCIES, Notation, has_leading_zeros, unread_number
+from pyro_mnar.data.sources import MISSING
 from pyro_mnar.errors import InvalidInputError
 
-#: What means "missing" without being told; the empty cell among them.
-MISSING = frozenset({"", "NA", "N/A", "n/a", "<NA>", "#N/A", "NaN", "nan", "NAN", "NULL", "null", "None"})
 #: How numbers are written without being told.
 _ENGLISH = Notation()
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")

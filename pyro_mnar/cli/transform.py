@@ -1,8 +1,9 @@
-"""``pyro-mnar transform``: a saved model and a CSV in, the completed CSV out."""
+"""``pyro-mnar transform``: a saved model and a table in, the completed table out."""
 
 from collections.abc import Mapping
 
 from pyro_mnar.cli.faults import say
+from pyro_mnar.cli.large import complete, of_text, opened, read_in_blocks
 from pyro_mnar.cli.options import (
     CompletedTable,
     Data,
@@ -10,6 +11,7 @@ from pyro_mnar.cli.options import (
     Draws,
     Force,
     HowImputed,
+    Jobs,
     MissingSigns,
     SavedModel,
     Separator,
@@ -30,11 +32,13 @@ def transform(
     sep: Separator = ",",
     decimal: Decimal = ".",
     thousands: Thousands = "",
+    jobs: Jobs = None,
     force: Force = False,
 ) -> None:
-    """Complete a CSV file with a model that was fitted before: the same columns, other rows.
+    """Complete a table with a model that was fitted before: the same columns, other rows.
 
-    Columns that the model does not have are copied; observed cells come back character for character.
+    Columns that the model does not have are copied; observed cells come back as they are, in a CSV file character for
+    character. Parquet and Arrow files are completed block by block, and the same command goes on where it was killed.
     """
     from pyro_mnar.cli.tables import read_table
     from pyro_mnar.data.atomic import check_destination, replacing
@@ -42,7 +46,9 @@ def transform(
 
     sep = separator(sep)
     check_destination(out, overwrite=force, inputs=[data, model])
-    table = read_table(data, sep, na_values or (), checked_notation(decimal, thousands))
+    large = read_in_blocks(data, out)
+    if not large:
+        table = read_table(data, sep, na_values or (), checked_notation(decimal, thousands))
 
     from pyro_mnar.estimators import MNARImputer
     from pyro_mnar.model.mechanisms import by_name
@@ -56,6 +62,14 @@ def transform(
         raise InvalidInputError(f"{model} holds a {type(imputer).__name__}; transform needs an MNARImputer")
     if not hasattr(imputer, "feature_names_in_"):
         raise InvalidInputError(f"{model} was fitted to a table without column names; use it from Python")
+    imputer.set_params(strategy=str(strategy), add_indicator=False)
+    if n_draws is not None:
+        imputer.set_params(n_draws_posterior=n_draws)
+    if large:
+        with opened(data, of_text(na_values, sep, decimal, thousands)) as source:
+            complete(imputer, source, out, force, jobs)
+        say(f"Completed: {out}")
+        return
     names = list(imputer.feature_names_in_)
     missing = [name for name in names if name not in table.names]
     if missing:
@@ -64,9 +78,6 @@ def transform(
     limits = declared_limits(by_name(imputer.mechanism))
     table = table.with_limits(list(limits) if isinstance(limits, Mapping) else ())
     rows = table.frame([name for name in table.names if name not in names], text)[names]
-    imputer.set_params(strategy=str(strategy), add_indicator=False)
-    if n_draws is not None:
-        imputer.set_params(n_draws_posterior=n_draws)
     completed = imputer.transform(rows)
     with replacing(out) as temporary:
         temporary.write_text(table.filled(completed, sep), encoding="utf-8", newline="")

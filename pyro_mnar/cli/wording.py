@@ -18,6 +18,7 @@ _INSTEAD = [
     (r"raise n_draws_posterior", "give more --n-draws"),
     (r"\(n_draws_posterior\)", "(--n-draws)"),
     (r"fit again, or set keep_empty_features=True", "fit again"),
+    (r"overwrite=True to replace", "--force to replace"),
     (r"if it means missing, say so", "if it means missing, give --na-values"),
     (r"in 'types'", "with --types"),
     (r"'types'", "--types"),

@@ -133,7 +133,7 @@ def check_destination(
     if final.exists() and not final.is_file():
         raise InvalidInputError(f"{path} is not a file that can be replaced; give the path of a file")
     if final.exists() and not overwrite:
-        raise InvalidInputError(f"{path} exists; give another path, or --force to replace it")
+        raise InvalidInputError(f"{path} exists; give another path, or overwrite=True to replace it")
     check_folder_of(final)
     with temporary_path(final) as probe:
         os.close(_opened(probe, path))

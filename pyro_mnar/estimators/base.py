@@ -397,7 +397,12 @@ class JointEstimator(Explained, BaseEstimator):
         return batch.to(self.device, torch.float32)
 
     def _posterior(
-        self, rows: Rows, n_draws: int | None = None, single: bool = False, independent: bool = False
+        self,
+        rows: Rows,
+        n_draws: int | None = None,
+        single: bool = False,
+        independent: bool = False,
+        first_row: int = 0,
     ) -> Posterior:
         draws = self.n_draws_posterior if n_draws is None else n_draws
         return Posterior(
@@ -411,6 +416,7 @@ class JointEstimator(Explained, BaseEstimator):
             show=self.verbose,
             single=single,
             independent=independent,
+            first_row=first_row,
         )
 
     def __sklearn_tags__(self) -> Any:

@@ -19,7 +19,7 @@ from pyro_mnar.data.kinds.schema import Cells, Schema
 from pyro_mnar.data.raw import BoolArray, RawColumn
 from pyro_mnar.errors import DataWarning, InvalidInputError
 from pyro_mnar.estimators.base import Parts
-from pyro_mnar.estimators.imputer import Imputer
+from pyro_mnar.estimators.completion import Imputer
 from pyro_mnar.estimators.parameters import InvalidParameterError, short_signature
 from pyro_mnar.estimators.settings import TrainingSettings
 from pyro_mnar.estimators.start.begin import Described

@@ -1,261 +1,30 @@
-"""MNARImputer: from a table with holes to a completed table; and what imputers of other data share with it."""
+"""MNARImputer: from a table with holes to a completed table."""
 
-import warnings
+import os
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import TransformerMixin, clone
 from sklearn.impute import MissingIndicator
-from sklearn.utils import _safe_indexing
-from sklearn.utils._param_validation import MissingValues, StrOptions
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.metadata_routing import UNUSED
+from sklearn.utils.validation import check_is_fitted
 
-from pyro_mnar.data.arguments import whole_number
-from pyro_mnar.data.columns import FloatArray, most_likely, possible
-from pyro_mnar.data.exact import check_exact, with_exact_cells
+from pyro_mnar.data.columns import FloatArray, most_likely
+from pyro_mnar.data.exact import check_exact
 from pyro_mnar.data.foreign import check_distinct
 from pyro_mnar.data.kinds.declared import Types
 from pyro_mnar.data.kinds.schema import Cells
-from pyro_mnar.data.raw import BoolArray, has_text_names
-from pyro_mnar.data.rows import Rows, between_limits
-from pyro_mnar.data.write import write_table
-from pyro_mnar.errors import DataWarning, InvalidInputError
-from pyro_mnar.estimators.base import JointEstimator
-from pyro_mnar.estimators.guard import warn_far
+from pyro_mnar.data.raw import BoolArray
+from pyro_mnar.data.rows import Rows
+from pyro_mnar.data.sources import is_source
+from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.estimators.completion import Imputer
 from pyro_mnar.estimators.parameters import check_parameters, short_signature
 from pyro_mnar.estimators.settings import TrainingSettings
+from pyro_mnar.estimators.streaming import complete_source, fit_source
 from pyro_mnar.model.mechanisms import Given
-
-
-class Imputer(TransformerMixin, JointEstimator):
-    """Base of the imputers: completed data from the posterior of the missing cells."""
-
-    strategy: Literal["mean", "median", "sample"]
-    # Parameters of the imputer of tables; the others have these values.
-    keep_empty_features: bool = True
-    add_indicator: bool = False
-
-    #: Whether single precision is enough for means and draws.
-    _single: ClassVar[bool] = True
-    _training_defaults: ClassVar[dict[str, Any]] = {
-        "learning_rate": 3e-3,
-        "final_rate": 0.05,
-        "n_draws": 5,
-        "gradient": "dreg",
-        "start": "cliff",
-    }
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **JointEstimator._parameter_constraints,
-        "strategy": [StrOptions({"mean", "median", "sample"})],
-        "missing_values": [MissingValues(numeric_only=True), None],
-    }
-
-    def transform(self, X: npt.ArrayLike) -> Any:
-        """The completed table: missing cells hold what ``strategy`` names, observed cells are unchanged bit for bit.
-
-        Rows whose importance weights are too uneven are given proposals of their own first. UnreliableWeightsWarning
-        says where that did not suffice for more than one row in a hundred.
-
-        Parameters
-        ----------
-        X : array-like
-            Shape (n, p), original units, with the columns of the table that was fitted.
-
-        Returns
-        -------
-        DataFrame or ndarray
-            The kind that was given (an array if only the new table has names), shape (n, columns given back), original
-            units, in the order given. Every imputed value is one that its column can have (``schema_``), and columns of
-            a DataFrame keep their type.
-
-        Raises
-        ------
-        InvalidInputError
-            Columns that are not those of the fitted table, and cells that break a stated rule.
-        NotFittedError
-            Before ``fit``.
-
-        Warns
-        -----
-        ImputationWarning
-            More than 1 % of a column's imputed values lie more than five standard deviations of its observed values
-            beyond the smallest or largest of them, on the scale on which the column is modelled.
-        """
-        check_is_fitted(self)
-        table = self._read(X, reset=False)
-        rows = self._modelled(table, reset=False)
-        values = self._imputed(rows) if np.isnan(rows.values).any() else rows.values
-        warn_far(rows.values, values, self.columns_, self._numeric())
-        return self._given(X, table, self._completed(table, values))
-
-    def multiple_impute(self, X: npt.ArrayLike, m: int = 20, refit: Literal["bootstrap"] | None = None) -> list[Any]:
-        """Several completed tables, with other draws in the missing cells of each, which keep their uncertainty.
-
-        Analyse each table, and combine the answers with :func:`pyro_mnar.analysis.pooling.pool`.
-
-        Parameters
-        ----------
-        X : array-like
-            Shape (n, p), original units.
-        m : int
-            Number of tables.
-        refit : {"bootstrap"} or None
-            None draws from the fitted model, as if its parameters were known: intervals are somewhat too narrow.
-            "bootstrap" fits the model anew for each table, on rows of ``X`` drawn with replacement, which makes the
-            imputations proper; it takes m fits.
-
-        Returns
-        -------
-        list
-            m tables of the kind that :meth:`transform` gives.
-
-        Raises
-        ------
-        InvalidInputError
-            ``m`` below 1, an unknown ``refit``, and what :meth:`transform` and :meth:`fit` raise.
-        NotFittedError
-            Before ``fit``.
-
-        References
-        ----------
-        Rubin 1987, chapter 4 (proper imputation); van Buuren 2018, section 2.3.
-        """
-        check_is_fitted(self)
-        m = whole_number("m", m)
-        if refit not in (None, "bootstrap"):
-            raise InvalidInputError(f"refit is {refit!r}; it must be None or 'bootstrap'")
-        if refit is None:
-            return self.completed_tables(X, self._draws(self._check(X, reset=False), m))
-        generator, n_rows = np.random.default_rng(self._seed), len(self._read(X, reset=False).values)
-        tables = []
-        for _ in range(m):
-            other = clone(self).set_params(random_state=int(generator.integers(2**31))).take_kinds_from(X)
-            other.fit(_safe_indexing(X, generator.integers(n_rows, size=n_rows)))
-            tables += other.multiple_impute(X, 1)
-        return tables
-
-    def completed_tables(self, X: npt.ArrayLike, draws: FloatArray) -> list[Any]:
-        """Completed tables from values of the model's columns, such as those of ``posterior(X).sample(m)``.
-
-        Parameters
-        ----------
-        X : array-like
-            Shape (n, p), original units.
-        draws : ndarray
-            Shape (m, n, columns of the model), original units: draws, or quantiles.
-
-        Returns
-        -------
-        list
-            m tables of the kind that :meth:`transform` gives; every value is one that its column can have.
-
-        Raises
-        ------
-        InvalidInputError
-            ``draws`` are of another shape; and what :meth:`transform` raises.
-        NotFittedError
-            Before ``fit``.
-        """
-        check_is_fitted(self)
-        table = self._read(X, reset=False)
-        rows = self._modelled(table, reset=False)
-        if np.shape(draws)[1:] != rows.values.shape:
-            raise InvalidInputError(
-                f"draws have shape {np.shape(draws)}; they must be (m, {', '.join(map(str, rows.values.shape))})"
-            )
-        complete = [self._completed(table, self._tidied(rows, draw)) for draw in draws]
-        return [self._given(X, table, values) for values in complete]
-
-    def _completed(self, table: Cells, values: FloatArray) -> FloatArray:
-        """All columns of the table with the model's values, as the schema reads them; 0 where there are none."""
-        completed = np.nan_to_num(table.values)
-        completed[:, self._schema.modelled] = self._schema.contract(values)
-        return completed
-
-    def _given(self, X: npt.ArrayLike, table: Cells, completed: FloatArray) -> Any:
-        """The completed table in the container that was given."""
-        self._warn_values_in_empty(table.missing)
-        filled = self._schema.filled(table.missing)
-        # Names that the fitted table did not have were not checked, so they are not given back either.
-        container = np.asarray(X) if has_text_names(X) and not hasattr(self, "feature_names_in_") else X
-        kept = self._given_back()
-        written = write_table(container, completed, filled, kept, self._indicators(table.missing), self._schema)
-        return with_exact_cells(X, written, filled, kept)
-
-    def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> npt.NDArray[np.object_]:
-        """Names of the columns that ``transform`` gives back, one per column.
-
-        Parameters
-        ----------
-        input_features : sequence of str or None
-            Names of the p columns; must be those of the fitted table, if that had names.
-
-        Returns
-        -------
-        ndarray of str
-
-        Raises
-        ------
-        ValueError
-            Other names, or another number of them, than those of the fitted table.
-        NotFittedError
-            Before ``fit``.
-        """
-        check_is_fitted(self)
-        names = _check_feature_names_in(self, input_features)
-        kept: npt.NDArray[np.object_] = names[self._given_back()]
-        return np.concatenate([kept, self.indicator_.get_feature_names_out(names)]) if self.add_indicator else kept
-
-    def _imputed(self, rows: Rows) -> FloatArray:
-        """The modelled columns with what ``strategy`` names in missing cells, original units."""
-        if self.strategy == "sample":
-            return self._tidied(rows, self._draws(rows, 1)[0])
-        holes, values = np.asarray(np.isnan(rows.values).any(1)), rows.values.copy()
-        posterior = self._posterior(rows.at(holes), single=self._single and self.strategy == "mean")
-        means = (posterior.refine_means() if self.strategy == "mean" else posterior.refine()).mean()
-        values[holes] = posterior.median() if self.strategy == "median" else means
-        # What has no middle value has a likeliest one.
-        discrete = np.isin(np.arange(values.shape[1]), self.layout_.discrete)
-        values[np.ix_(holes, discrete)] = means[:, discrete]
-        return self._tidied(rows, values)
-
-    def _draws(self, rows: Rows, m: int) -> FloatArray:
-        """The modelled columns with draws in missing cells, shape (m, n, p), original units."""
-        holes = np.asarray(np.isnan(rows.values).any(1))
-        if not holes.any():
-            return np.broadcast_to(rows.values, (m, *rows.values.shape))
-        drawn = self._posterior(rows.at(holes), single=self._single, independent=True).refine().sample(m)
-        result = np.repeat(rows.values[None], m, axis=0)
-        result[:, holes] = drawn
-        return result
-
-    def _numeric(self) -> list[int]:
-        """Positions of the model's columns of which imputed values may lie too far out."""
-        return []
-
-    def _tidied(self, rows: Rows, values: FloatArray) -> FloatArray:
-        """The values of missing cells as they are given back: such as their columns, and their limits, can have."""
-        imputed = between_limits(possible(values, self.columns_), rows, self.columns_)
-        return np.where(np.isnan(rows.values), imputed, rows.values)
-
-    def _given_back(self) -> BoolArray:
-        return np.ones(self.n_features_in_, bool) if self.keep_empty_features else self._schema.has_values
-
-    def _indicators(self, missing: BoolArray) -> dict[str, BoolArray]:
-        """Columns to append, by name."""
-        return {}
-
-    def _warn_values_in_empty(self, missing: BoolArray) -> None:
-        found = ~missing.all(0) & ~self._schema.has_values
-        if found.any() and not self.keep_empty_features:
-            warnings.warn(
-                f"columns {list(self._input_names()[found])} have values now but had none in training; they are "
-                "dropped: fit again, or set keep_empty_features=True",
-                DataWarning,
-                stacklevel=3,
-            )
 
 
 @short_signature
@@ -347,6 +116,8 @@ class MNARImputer(Imputer):
     False
     """
 
+    # Where an answer is written is no metadata to be routed.
+    __metadata_request__transform: ClassVar[dict[str, Any]] = dict.fromkeys(("out", "overwrite", "n_jobs"), UNUSED)
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **Imputer._parameter_constraints,
         **Imputer._table_constraints,
@@ -395,14 +166,19 @@ class MNARImputer(Imputer):
         self.keep_empty_features = keep_empty_features
         self.add_indicator = add_indicator
 
-    def fit(self, X: npt.ArrayLike, y: object = None) -> "MNARImputer":
+    def fit(self, X: Any, y: object = None) -> "MNARImputer":
         """Fit the joint model of values and mask to a table.
 
         Parameters
         ----------
-        X : array-like
+        X : array-like, path, glob, pyarrow.dataset.Dataset or polars.LazyFrame
             Shape (n, p), of any columns: numbers, booleans, text, categories, dates; NaN, None, NA and NaT are
             missing. What each column is taken for is in ``schema_``, and can be said in ``types``.
+
+            A path or a glob names Parquet, Arrow or CSV files of the same columns, which need not fit in memory (the
+            extra ``large``). From more rows than the steps of a fit see (500 of ``batch_size``, 64,000 at least) so
+            many are drawn at random, which is what the steps would see of shuffled rows; passes of ``max_iter`` are
+            passes over these. Levels, ends and row numbers are found in one pass over all.
         y : object
             Ignored.
 
@@ -421,6 +197,8 @@ class MNARImputer(Imputer):
             Ctrl-C; the estimator has the best weights so far and can be used.
         """
         check_parameters(self)
+        if is_source(X):
+            return fit_source(self, X)
         cells = self._read(X, reset=True)
         rows = self._modelled(cells, reset=True)
         if self.add_indicator:
@@ -428,6 +206,56 @@ class MNARImputer(Imputer):
             check_distinct(list(self.get_feature_names_out()), "of the output (add_indicator adds one per column)")
         self._fit_joint(rows)
         return self
+
+    def transform(
+        self, X: Any, out: str | os.PathLike[str] | None = None, *, overwrite: bool = False, n_jobs: int = 1
+    ) -> Any:
+        """The completed table: missing cells hold what ``strategy`` names, observed cells are unchanged bit for bit.
+
+        Rows whose importance weights are too uneven are given proposals of their own first. UnreliableWeightsWarning
+        says where that did not suffice for more than one row in a hundred.
+
+        Parameters
+        ----------
+        X : array-like, path, glob, pyarrow.dataset.Dataset or polars.LazyFrame
+            Shape (n, p), original units, with the columns of the table that was fitted. Of a table on the disk other
+            columns are copied.
+        out : path or None
+            Where the completed rows of a table on the disk are written, as Parquet, Arrow or CSV by the end of its
+            name. A block of rows is in memory at a time; finished ones are kept in a folder beside it, named as it is
+            with ".parts", so that the same call goes on after a kill.
+        overwrite : bool
+            Whether ``out`` may replace a file.
+        n_jobs : int
+            Processes that complete blocks of a table on the disk.
+
+        Returns
+        -------
+        DataFrame, ndarray or Path
+            The kind that was given (an array if only the new table has names), shape (n, columns given back), original
+            units, in the order given; or ``out``. Every imputed value is one that its column can have (``schema_``),
+            and columns of a DataFrame or a file keep their type.
+
+        Raises
+        ------
+        InvalidInputError
+            Columns that are not those of the fitted table, cells that break a stated rule, and an ``out`` that is
+            missing, is there already, or is what is read.
+        NotFittedError
+            Before ``fit``.
+
+        Warns
+        -----
+        ImputationWarning
+            More than 1 % of a column's imputed values lie more than five standard deviations of its observed values
+            beyond the smallest or largest of them, on the scale on which the column is modelled.
+        """
+        if is_source(X):
+            return complete_source(self, X, out, overwrite, n_jobs)
+        if out is not None:
+            raise InvalidInputError("out is for tables on the disk, and X is in memory: write what transform returns")
+        check_is_fitted(self)
+        return self._complete(X)[0]
 
     def _read(self, X: npt.ArrayLike, reset: bool) -> Cells:
         table = super()._read(X, reset)

@@ -26,6 +26,8 @@ class BlockNoise(torch.Generator):
     shared : bool
         One block for all rows (point answers: a row's answer then depends on the row alone), or independent noise for
         each row (multiple imputations).
+    first_row : int
+        Where the rows that are counted from 0 stand in the whole table.
 
     References
     ----------
@@ -41,14 +43,15 @@ class BlockNoise(torch.Generator):
     True
     """
 
-    def __new__(cls, seed: int, shared: bool) -> "BlockNoise":
+    def __new__(cls, seed: int, shared: bool, first_row: int = 0) -> "BlockNoise":
         """A generator on the CPU: the noise does not depend on the device."""
         return super().__new__(cls)
 
-    def __init__(self, seed: int, shared: bool) -> None:
+    def __init__(self, seed: int, shared: bool, first_row: int = 0) -> None:
         self.manual_seed(seed)
         self.seed_key = seed
         self.shared = shared
+        self.first_row = 0 if shared else first_row
         self.window([0], 0)
 
     def window(self, rows: Sequence[int], first_draw: int, site: int = 0) -> "BlockNoise":
@@ -64,7 +67,7 @@ class BlockNoise(torch.Generator):
         rows = [0] if self.shared else self._rows
         words = np.empty((len(rows), n_draws, padded))
         for place, row in enumerate(rows):
-            stream = np.random.Philox(key=[self.seed_key, row * 256 + self._site])
+            stream = np.random.Philox(key=[self.seed_key, (self.first_row + row) * 256 + self._site])
             stream.advance(self._first_draw * padded // _WORDS)
             words[place] = (stream.random_raw(n_draws * padded) >> np.uint64(12)).reshape(n_draws, padded)
         self._site += 1

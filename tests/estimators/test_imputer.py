@@ -208,7 +208,9 @@ def test_values_far_beyond_what_was_observed_are_said_by_name(monkeypatch: pytes
     imputer = MNARImputer("ignorable", latent_dim=1, max_iter=1, n_draws_posterior=20, random_state=0).fit(holed)
     imputer.transform(holed)
     somewhere = np.array([12.0, 1.0])
-    monkeypatch.setattr(imputer, "_imputed", lambda rows: np.where(np.isnan(rows.values), somewhere, rows.values))
+    monkeypatch.setattr(
+        imputer, "_imputed", lambda rows, first: np.where(np.isnan(rows.values), somewhere, rows.values)
+    )
     with pytest.warns(ImputationWarning, match=r"in 'far' \(100% of its imputed values, as 12; observed -2") as caught:
         imputer.transform(holed)
     assert "'near'" not in str(caught[0].message)

@@ -62,6 +62,8 @@ class Posterior:
     independent : bool
         Use independent noise for each row throughout, so that the weights by which rows are judged serve
         :meth:`sample` too; point answers then depend on where a row stands.
+    first_row : int
+        Where the rows begin in a table of which they are a part: noise of a row's own is that of its place there.
 
     Raises
     ------
@@ -87,11 +89,12 @@ class Posterior:
         show: bool | None = None,
         single: bool = False,
         independent: bool = False,
+        first_row: int = 0,
     ) -> None:
         n_draws = whole_number("n_draws", n_draws)
         self.columns = columns
         self._rows = None if table is None else Rows(table, limits)
-        self._sampler = Sampler(joint, batch, n_draws, seed, byte_budget, show, single, independent)
+        self._sampler = Sampler(joint, batch, n_draws, seed, byte_budget, show, single, independent, first_row)
         # Found row by row: how far the weights can be trusted, and the means, which cost as much again.
         self._known, self._averaged = np.zeros((2, batch.n_rows), dtype=bool)
         self._means = np.zeros(batch.x.shape)

@@ -75,8 +75,9 @@ class Sampler:
         show: bool | None = None,
         single: bool = False,
         independent: bool = False,
+        first_row: int = 0,
     ) -> None:
-        self.show, self.independent = show, independent
+        self.show, self.independent, self.first_row = show, independent, first_row
         check_process()
         self.joint = copy.deepcopy(joint).double().eval()
         # What draws and weighs: the same pair, in single precision where that is enough.
@@ -112,7 +113,7 @@ class Sampler:
 
     def imputation_noise(self, seed: int | None) -> BlockNoise:
         """Noise of each row's own, by the posterior's seed or another."""
-        return BlockNoise(_key(self.seed if seed is None else seed, _IMPUTATIONS), shared=False)
+        return BlockNoise(_key(self.seed if seed is None else seed, _IMPUTATIONS), False, self.first_row)
 
     def check_draws(self, n_draws: int) -> None:
         """See that the draws of one row, which are weighed together, can be held.

@@ -1,0 +1,101 @@
+"""Tables on the disk at the command line: Parquet and Arrow files, of which a block of rows is in memory at a time."""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pyro_mnar.cli.faults import say
+from pyro_mnar.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from pyro_mnar.data.sources import Source
+    from pyro_mnar.estimators import MNARImputer
+
+#: Ends of the names of files that are not text.
+_BINARY = (".parquet", ".pq", ".arrow", ".feather", ".ipc")
+
+
+def read_in_blocks(data: Path, out: Path | None = None) -> bool:
+    """Whether a table is read block by block: unless a CSV file is written as one, character for character.
+
+    Examples
+    --------
+    >>> read_in_blocks(Path("a.parquet")), read_in_blocks(Path("a.csv"), Path("b.csv"))
+    (True, False)
+    """
+    return any(path is not None and path.suffix.lower() in _BINARY for path in (data, out))
+
+
+def of_text(
+    na_values: Sequence[str] | None, sep: str, decimal: str, thousands: str
+) -> dict[str, tuple[object, object]]:
+    """What was given for the options that say how text is read, and their defaults."""
+    return {
+        "--na-values": (na_values or None, None),
+        "--sep": (sep, ","),
+        "--decimal": (decimal, "."),
+        "--thousands": (thousands, ""),
+    }
+
+
+@contextmanager
+def opened(
+    data: Path,
+    texts: dict[str, tuple[object, object]],
+    exclude: Collection[str] = (),
+    censored: Collection[str] = (),
+) -> "Iterator[Source]":
+    """The table, without the excluded columns.
+
+    Parameters
+    ----------
+    data : Path
+        A file, or a glob.
+    texts : dict
+        As :func:`of_text` gives it.
+    exclude, censored : collection of str
+        Columns that the options of these names give.
+
+    Raises
+    ------
+    InvalidInputError
+        An option for text was given, or a column is unknown.
+    """
+    from pyro_mnar.data.sources import open_source
+
+    for option, (given, default) in texts.items():
+        if given != default:
+            raise InvalidInputError(f"{option} is for CSV files that are written as CSV files; {data} is read as it is")
+    with open_source(data) as source:
+        for option, names in (("--exclude", exclude), ("--censored", censored)):
+            unknown = [name for name in names if name not in source.columns]
+            if unknown:
+                raise InvalidInputError(
+                    f"{option} names the unknown column {unknown[0]!r}; the columns are {source.columns}"
+                )
+        source = source.without(exclude)
+        if not source.columns:
+            raise InvalidInputError("--exclude leaves no column to model; exclude fewer columns")
+        yield source
+
+
+def complete(imputer: "MNARImputer", source: "Source", out: Path, force: bool, jobs: int | None) -> None:
+    """Write the completed table, in one process for each core unless told otherwise."""
+    from pyro_mnar.studies.environment import available_cores
+
+    try:
+        imputer.transform(source, out=out, overwrite=force, n_jobs=jobs or available_cores())
+    except KeyboardInterrupt:
+        say(f"Finished blocks of rows are kept in {out}.parts: the same command goes on there.")
+        raise
+
+
+def check_outputs(out: Path, report: Path | None, source: "Source", force: bool) -> None:
+    """See, before a long fit, that these can be written."""
+    from pyro_mnar.data.atomic import check_destination
+    from pyro_mnar.estimators.streaming import check_out
+
+    check_out(out, source, force)
+    if report is not None:
+        check_destination(report, overwrite=force, inputs=source.files)
