@@ -77,8 +77,8 @@ class JointEstimator(Explained, BaseEstimator):
     # Parameters of the estimators for tables.
     types: Types
     decoder: Literal["mlp", "residual", "linear"]
-    # Parameters of the imputers; the others have these values.
-    log_columns: Literal["auto"] | Sequence[str | int] | None = None
+    log_columns: Literal["auto"] | Sequence[str | int] | None
+    # A parameter of the imputers; the others have this value.
     missing_values: float | None = None
 
     #: What None stands for in the estimator's TrainingSettings.
@@ -99,6 +99,7 @@ class JointEstimator(Explained, BaseEstimator):
     }
     _table_constraints: ClassVar[dict[str, list[Any]]] = {
         "types": [StrOptions(set(KINDS)), Mapping, *get_args(Kind), None],
+        "log_columns": [StrOptions({"auto"}), "array-like", None],
         "decoder": [StrOptions({"mlp", "residual", "linear"})],
     }
 

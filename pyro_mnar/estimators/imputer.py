@@ -42,7 +42,10 @@ class MNARImputer(Imputer):
         Data alone cannot choose the mechanism: give what is known, and vary what is not.
     strategy : {"mean", "median", "sample"}
         What missing cells hold: the mean of x_mis given x_obs and s (best under squared error), the median (absolute
-        error), or one random draw, which alone keeps the spread of the values.
+        error), or one random draw, which alone keeps the spread of the values. Counts and ordered levels hold the
+        possible value nearest to the mean, of all possible ones the best under squared error, or the median, also
+        possible; labels without an order and columns of two values hold the likeliest value, most often right, under
+        both. Means that are not rounded, and probabilities of labels, are in ``posterior(X).mean()``.
     types : mapping, str, kind or None
         What columns are, where that is not found from their values: ``{"age": "count", "score": Bounded(0, 100)}``, by
         name or position, with the kinds of :mod:`pyro_mnar.kinds` or their short names; one kind for all columns, such
@@ -121,7 +124,6 @@ class MNARImputer(Imputer):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **Imputer._parameter_constraints,
         **Imputer._table_constraints,
-        "log_columns": [StrOptions({"auto"}), "array-like", None],
         "discrete_output": [StrOptions({"value", "probability"})],
         "keep_empty_features": ["boolean"],
         "add_indicator": ["boolean"],

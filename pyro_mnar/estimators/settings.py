@@ -25,7 +25,7 @@ class TrainingSettings(BaseEstimator):
     batch_size : int
         Rows per step.
     learning_rate : float or None
-        Adam's rate for the networks; None: 0.001 and 0.003.
+        Adam's rate for the networks; None: 0.003.
     mechanism_learning_rate : float
         Adam's rate for the mechanism. At the networks' rate it is too slow: the data model bends before the mask
         becomes steep.
@@ -37,7 +37,7 @@ class TrainingSettings(BaseEstimator):
         See :class:`~pyro_mnar.inference.importance.ImportanceBound`; None: "dreg" ("standard" where
         cells of levels have to be drawn) and "standard".
     start : {"cliff", "neutral"} or None
-        Where a self-masking mechanism starts; None: "cliff" and "neutral". "cliff": each column from the normal
+        Where a self-masking mechanism starts; None: "cliff". "cliff": each column from the normal
         distribution that, having lost values on one side, best explains the values that are left and the number of
         missing ones; the column is standardised by the mean and spread of that distribution. A column of unknown
         direction takes the side of its cliff, or the one on which most columns' cliffs agree; without one it starts

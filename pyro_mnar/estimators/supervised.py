@@ -37,7 +37,7 @@ class SupervisedEstimator(TransformerMixin, JointEstimator):
         "final_rate": 0.01,
         "n_draws": 20,
         "gradient": "standard",
-        "start": "neutral",
+        "start": "cliff",
     }
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **JointEstimator._parameter_constraints,
@@ -61,6 +61,7 @@ class SupervisedEstimator(TransformerMixin, JointEstimator):
         final_estimator: Any = None,
         n_completed: int = 10,
         types: Types = None,
+        log_columns: Literal["auto"] | Sequence[str | int] | None = "auto",
         decoder: Literal["mlp", "residual", "linear"] = "mlp",
         latent_dim: int | None = None,
         hidden_units: Sequence[int] = (128, 128),
@@ -79,6 +80,7 @@ class SupervisedEstimator(TransformerMixin, JointEstimator):
         self.final_estimator = final_estimator
         self.n_completed = n_completed
         self.types = types
+        self.log_columns = log_columns
         self.decoder = decoder
         self.latent_dim = latent_dim
         self.hidden_units = hidden_units
@@ -180,9 +182,7 @@ class MNARClassifier(ClassifierMixin, SupervisedEstimator):
 
     Parameters
     ----------
-    mechanism : str, Mechanism or mapping
-        As for :class:`~pyro_mnar.MNARImputer`.
-    types : mapping, str, kind or None
+    mechanism, types, log_columns
         As for :class:`~pyro_mnar.MNARImputer`.
     head : {"linear", "mlp"}
         Softmax of a linear function of the completed row, or of a tanh network.
@@ -318,9 +318,7 @@ class MNARRegressor(RegressorMixin, SupervisedEstimator):
 
     Parameters
     ----------
-    mechanism : str, Mechanism or mapping
-        As for :class:`~pyro_mnar.MNARImputer`.
-    types : mapping, str, kind or None
+    mechanism, types, log_columns
         As for :class:`~pyro_mnar.MNARImputer`.
     head : {"linear", "mlp"}
         Mean of y given the completed row: linear, or a tanh network.

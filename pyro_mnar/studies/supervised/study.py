@@ -95,11 +95,13 @@ MLP_HEAD: dict[str, dict[str, Any]] = {
     "wine_red": {"head_hidden_units": [128], "head_dropout": 0.5, "head_weight_decay": 0.1},
     "wine_white": {"head_hidden_units": [256, 256], "head_dropout": 0.3, "head_weight_decay": 0.03},
 }
+#: Scales and start of the classifier and the regressor when their settings were chosen.
+PLAIN: dict[str, Any] = {"log_columns": None, "start": "neutral"}
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     task: {
-        MLP: {**joint, **MLP_HEAD[task], **LEAF},
-        IGNORABLE: {**joint, **MLP_HEAD[task], **LEAF, "mechanism": "ignorable"},
-        LINEAR: {**joint, "head": "linear"},
+        MLP: {**joint, **PLAIN, **MLP_HEAD[task], **LEAF},
+        IGNORABLE: {**joint, **PLAIN, **MLP_HEAD[task], **LEAF, "mechanism": "ignorable"},
+        LINEAR: {**joint, **PLAIN, "head": "linear"},
         "two-stage": joint,
     }
     for task, joint in JOINT.items()
