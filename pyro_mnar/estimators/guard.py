@@ -53,6 +53,8 @@ def warn_far(table: FloatArray, completed: FloatArray, columns: ColumnInfo, judg
         seen, imputed = table[~missing, j], completed[missing, j]
         g = columns.transforms[j] if columns.transforms else Identity()
         known, new = g.forward(seen), g.forward(imputed)
+        # New values beyond an open end, such as zeros of a logarithm, have no place on this scale.
+        known = known[np.isfinite(known)]
         if not len(new) or len(known) < 2 or known.std() == 0:
             continue
         reach, width = FAR * known.std(), seen.max() - seen.min()

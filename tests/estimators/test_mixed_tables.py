@@ -313,3 +313,17 @@ def test_a_rare_long_tail_is_imputed_about_where_it_was_observed(mechanism: str)
         assert completed["rain"].between(low, high + reach + 1e-9).all()
     ours = imputer.transform(holed)["rain"][lost]
     assert np.sqrt(np.mean((ours - rain[lost]) ** 2)) < 1.1 * rain[lost].std() + 0.1
+
+
+def test_zeros_that_are_new_in_a_column_of_logarithms_are_no_fault() -> None:
+    """They lie beyond the open end of its scale, where no standard deviation is."""
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=100)
+    table = pd.DataFrame({"amount": np.exp(z), "size": z + 0.3 * rng.normal(size=100)})
+    table.loc[:10, "amount"] = np.nan
+    imputer = small_imputer(mechanism="ignorable").fit(table)
+    assert imputer.schema_.loc[0, "transform"] == "log"
+    new = table.copy()
+    new.loc[20, "amount"] = 0.0
+    completed = imputer.transform(new)
+    assert completed["amount"].gt(0).drop(20).all() and completed.loc[20, "amount"] == 0
