@@ -99,6 +99,7 @@ def complete_source(imputer: Imputer, X: Any, out: Any, overwrite: bool = False,
         check_out(out, source, overwrite)
         parts, rows = Parts.of(out), block_rows(max(len(source.schema), len(imputer.columns_.names)))
         made, n_rows, words = list[Path](), source.count(), f"completing {out.name}"
+        n_jobs = max(1, min(n_jobs, -(-n_rows // rows)))
         try:
             with progress(imputer.verbose) as report:
                 done = 0

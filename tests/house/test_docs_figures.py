@@ -95,6 +95,15 @@ def test_the_speed_table() -> None:
     assert sorted(figure for line in shown for figure in line) == sorted(recorded)
 
 
+def test_the_table_of_files_larger_than_memory() -> None:
+    recorded = pd.read_csv(RESULTS / "speed" / "large.csv")
+    figures = ("processor_minutes", "seconds", "peak_megabytes", "rmse")
+    assert table("docs/how-to/larger-than-memory.md", "large") == [
+        [row.table, str(row.n_draws), *(f"{getattr(row, figure):.3g}" for figure in figures)]
+        for row in recorded.itertuples()
+    ]
+
+
 def test_the_table_of_what_is_verified() -> None:
     recorded = pd.read_csv(RESULTS / "validation" / "summary.csv", keep_default_na=False)
     shown = re.findall(r"^\| (.*?) \| (.*?) \| (.*?) ?\|$", text("docs/verified.md"), re.MULTILINE)

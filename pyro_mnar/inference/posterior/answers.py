@@ -359,10 +359,12 @@ class Posterior:
 
     def _pilot_passes(self, settings: Refinement) -> np.ndarray:
         """Rows whose plain weights promise to suffice, from a few draws."""
-        found = diagnose(self._sampler.pilot(settings.pilot))
-        promised = found["ess"] * self.n_draws / settings.pilot
-        # A pilot of fewer than 100 draws has no k-hat: NaN, which is not above the limit.
-        return ~(found["pareto_k"] >= pareto_k_limit(settings.pilot)) & (promised >= settings.promise)
+        passes, wanted = np.zeros(self.n_rows, dtype=bool), settings.promise * settings.pilot / self.n_draws
+        for draws in self._sampler.pilot(settings.pilot):
+            found, rows = diagnose(draws.log_weights), draws.rows.cpu().numpy()
+            # A pilot of fewer than 100 draws has no k-hat: NaN, which is not above the limit.
+            passes[rows] = ~(found["pareto_k"] >= pareto_k_limit(settings.pilot)) & (found["ess"] >= wanted[rows])
+        return passes
 
     def _changed(self, chosen: np.ndarray) -> "Posterior":
         self._known &= ~chosen

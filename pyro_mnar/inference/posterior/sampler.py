@@ -193,11 +193,10 @@ class Sampler:
                 yield part.rows, q.expand(torch.Size((part.n_draws, len(part.rows)))).rsample()
 
     @torch.no_grad()
-    def pilot(self, n_draws: int) -> Tensor:
-        """Log weights of a few draws of the encoder's proposal, shape (K, n), nats."""
+    def pilot(self, n_draws: int) -> Iterator[WeightedDraws]:
+        """A few draws of the encoder's proposal, of some rows after the others: codes and weights alone."""
         noise = BlockNoise(_key(self.seed, _PILOT), shared=True)
-        chunks = self._group_chunks(self._all_rows(n_draws), "none", self.batch, noise)
-        return torch.cat([draws.log_weights for draws in chunks], 1)
+        yield from self._group_chunks(self._all_rows(n_draws), "none", self.batch, noise)
 
     def _all_rows(self, n_draws: int) -> Group:
         return Group(torch.arange(self.batch.n_rows, device=self.batch.x.device), n_draws, self.joint.n_inner)
@@ -267,8 +266,12 @@ class Sampler:
             return refined_proposal(pair, self.batch.rows(some), modes[place], *at)
 
         copies = max(*settings.rounds, _GRADIENT_COPIES * pair.latent_dim)
-        parts = list(self._in_parts(proposal, len(rows), copies))
-        return StudentRows(torch.cat([part.loc for part in parts]), torch.cat([part.scale_tril for part in parts]))
+        # Filled part by part: put together at the end, a matrix for each row would be held twice.
+        matrices, done = modes.new_empty((*modes.shape, modes.shape[1])), 0
+        for part in self._in_parts(proposal, len(rows), copies):
+            here = slice(done, done + len(part.loc))
+            modes[here], matrices[here], done = part.loc, part.scale_tril, here.stop
+        return StudentRows(modes, matrices)
 
     def _in_parts(self, function: Callable[[Tensor], Result], n_rows: int, copies: int) -> Iterator[Result]:
         """``function(places)`` of all rows, so many at a time as fit in memory with so many codes each."""
