@@ -343,10 +343,12 @@ def possible(values: FloatArray, info: ColumnInfo) -> FloatArray:
     """
     result = values.copy()
     for j, support in enumerate(info.supports):
+        low, high = support.lowest, support.highest
         if support.whole:
-            result[..., j] = np.rint(result[..., j])
+            # How far values may reach beyond the observed ones need not be a whole number.
+            result[..., j], low, high = np.rint(result[..., j]), np.ceil(low), np.floor(high)
         # Adding 0 turns -0.0 into 0.0.
-        result[..., j] = np.clip(result[..., j], support.lowest, support.highest) + 0.0
+        result[..., j] = np.clip(result[..., j], low, high) + 0.0
     for j, g in info.transformed:
         if isinstance(g, Tabulated):
             result[..., j] = g.nearest(result[..., j])

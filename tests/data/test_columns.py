@@ -10,7 +10,7 @@ import pytest
 from pyro_mnar.kinds import OneHot
 
 from pyro_mnar import load, save
-from pyro_mnar.data.columns import Group, Layout, describe, most_likely
+from pyro_mnar.data.columns import ColumnInfo, Group, Layout, Support, describe, most_likely, possible
 from pyro_mnar.errors import DataWarning, InvalidInputError
 from tests.support.estimators import small_imputer
 
@@ -142,3 +142,9 @@ def test_saved_categories_come_back(tmp_path: Path) -> None:
     imputer = small_imputer().fit(with_region())
     save(imputer, tmp_path / "model")
     pd.testing.assert_frame_equal(load(tmp_path / "model").transform(with_region()), imputer.transform(with_region()))
+
+
+def test_whole_numbers_at_an_end_that_is_none_are_whole() -> None:
+    support = Support(-0.5, 3403.5, True)
+    info = ColumnInfo(("n",), np.zeros(1), np.ones(1), np.zeros(1), supports=(support,))
+    assert possible(np.array([[9000.0], [3403.4], [12.2], [-7.0]]), info)[:, 0].tolist() == [3403.0, 3403.0, 12.0, 0.0]
