@@ -298,6 +298,8 @@ class JointEstimator(Explained, BaseEstimator):
             learning_rate=training.learning_rate,
             mechanism_learning_rate=training.mechanism_learning_rate,
             final_rate=training.final_rate,
+            # Bounded, so that a step never takes away more than a tenth of a weight.
+            decoder_weight_decay=min((training.decoder_weight_decay or 0.0) / n_rows, 0.1 / training.learning_rate),
             head_weight_decay=head_weight_decay,
             gradient=chosen or ("standard" if self._choices_are_drawn() else training.gradient),
             validation_fraction=training.validation_fraction,

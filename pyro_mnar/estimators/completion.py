@@ -33,8 +33,10 @@ class Imputer(TransformerMixin, JointEstimator):
 
     #: Whether single precision is enough for means and draws.
     _single: ClassVar[bool] = True
+    _steps: ClassVar[int] = 700
     _training_defaults: ClassVar[dict[str, Any]] = {
-        "learning_rate": 3e-3,
+        "learning_rate": 1e-2,
+        "decoder_weight_decay": 300.0,
         "final_rate": 0.05,
         "n_draws": 5,
         "gradient": "dreg",

@@ -104,7 +104,11 @@ class MNARImageImputer(Imputer):
     (20, 8, 8)
     """
 
-    _training_defaults: ClassVar[dict[str, Any]] = {**Imputer._training_defaults, "learning_rate": 1e-3}
+    _training_defaults: ClassVar[dict[str, Any]] = {
+        **Imputer._training_defaults,
+        "learning_rate": 1e-3,
+        "decoder_weight_decay": 0.0,
+    }
     _steps: ClassVar[int] = 3000
     # The few draws that carry the weight of an image do not average rounding out.
     _single: ClassVar[bool] = False

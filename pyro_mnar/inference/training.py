@@ -42,8 +42,9 @@ class FitSettings:
     learning_rate, mechanism_learning_rate : float
         Adam's rates for the networks and for the mechanism. A mechanism at the networks' rate is too slow: the data
         model bends before the mask becomes steep.
-    head_weight_decay : float
-        Decoupled weight decay of the head's weights, per step and unit of ``learning_rate``.
+    decoder_weight_decay, head_weight_decay : float
+        Decoupled weight decay of the weights of the decoder's hidden layers and of the head, per step and unit of
+        ``learning_rate``.
     gradient : {"standard", "dreg"}
         See :class:`~pyro_mnar.inference.importance.ImportanceBound`.
     validation_fraction : float
@@ -63,6 +64,7 @@ class FitSettings:
     n_draws: int = 20
     learning_rate: float = 1e-3
     mechanism_learning_rate: float = 3e-2
+    decoder_weight_decay: float = 0.0
     head_weight_decay: float = 0.0
     gradient: Gradient = "standard"
     validation_fraction: float = 0.0
@@ -391,12 +393,16 @@ def fingerprint(joint: Joint, data: Batch, settings: FitSettings) -> str:
 
 
 def make_optimiser(joint: Joint, settings: FitSettings) -> Adam:
-    """Adam with one group for the networks, one for the mechanism and one for the head."""
+    """Adam with groups for the networks, for the decoder's hidden weights, for the mechanism and for the head."""
     mechanism = list(joint.mechanism.parameters())
+    decoder = [parameter for parameter in joint.decoder.parameters() if parameter.ndim > 1]
     head = [] if joint.head is None else list(joint.head.parameters())
-    known = {id(parameter) for parameter in [*mechanism, *head]}
+    known = {id(parameter) for parameter in [*mechanism, *decoder, *head]}
     networks = [parameter for parameter in joint.parameters() if id(parameter) not in known]
     groups = [Parameters(params=networks, lr=settings.learning_rate, weight_decay=0.0)]
+    if decoder:
+        decay = settings.decoder_weight_decay
+        groups.append(Parameters(params=decoder, lr=settings.learning_rate, weight_decay=decay))
     if mechanism:
         groups.append(Parameters(params=mechanism, lr=settings.mechanism_learning_rate, weight_decay=0.0))
     if head:

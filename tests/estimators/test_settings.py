@@ -68,22 +68,47 @@ def test_settings_are_an_object(cls: Any) -> None:
         cls(training={"tol": 0.1}).fit(table(), np.arange(40) % 2)
 
 
-def test_settings_are_those_of_the_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    used: list[FitSettings] = []
+@pytest.fixture
+def used(monkeypatch: pytest.MonkeyPatch) -> list[FitSettings]:
+    """The settings of the fits that follow, none of which trains."""
+    settings: list[FitSettings] = []
 
-    def watched(joint: Any, data: Any, settings: FitSettings, *rest: Any) -> None:
-        used.append(settings)
+    def watched(joint: Any, data: Any, own: FitSettings, *rest: Any) -> None:
+        settings.append(own)
         rest[1].bound.append(0.0)
 
     monkeypatch.setattr("pyro_mnar.estimators.base.fit", watched)
+    return settings
+
+
+def test_settings_are_those_of_the_fit(used: list[FitSettings]) -> None:
     MNARImputer(random_state=0).fit(table())
     MNARImputer(random_state=0, training=TrainingSettings(n_draws=7, final_rate=1.0, tol=0.5)).fit(table())
     MNARRegressor(random_state=0).fit(table(), np.arange(40.0))
     assert [(s.n_draws, s.learning_rate, s.final_rate, s.gradient, s.tol) for s in used] == [
-        (5, 3e-3, 0.05, "dreg", 1e-3),
-        (7, 3e-3, 1.0, "dreg", 0.5),
+        (5, 1e-2, 0.05, "dreg", 1e-3),
+        (7, 1e-2, 1.0, "dreg", 0.5),
         (20, 3e-3, 0.01, "standard", 1e-3),
     ]
+
+
+def test_the_decay_of_the_decoder_is_that_of_the_rows(used: list[FitSettings]) -> None:
+    X = np.random.default_rng(0).normal(size=(600, 3))
+    for rows, settings in ((600, {}), (60, {}), (10, {}), (600, {"decoder_weight_decay": 0.0})):
+        MNARImputer(random_state=0, training=TrainingSettings(**settings)).fit(X[:rows])
+    MNARRegressor(random_state=0).fit(X, X[:, 0])
+    # No step takes away more than a tenth of a weight, however few rows there are.
+    assert [settings.decoder_weight_decay for settings in used] == [0.5, 5.0, 10.0, 0.0, 0.0]
+
+
+def test_decay_draws_the_decoder_towards_the_linear_model() -> None:
+    X = np.random.default_rng(0).normal(size=(100, 3))
+    plain, decayed = (
+        MNARImputer(**with_training(SMALL | {"max_iter": 30, "decoder_weight_decay": decay})).fit(X).joint_.decoder
+        for decay in (0.0, 1e3)
+    )
+    large, small = (sum(float(p.detach().norm()) for p in net.parameters() if p.ndim > 1) for net in (plain, decayed))
+    assert small < 0.7 * large
 
 
 def test_a_flat_table_and_back() -> None:

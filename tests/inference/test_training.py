@@ -86,10 +86,19 @@ def test_one_seed_gives_one_result() -> None:
 def test_the_mechanism_has_a_rate_of_its_own() -> None:
     joint = pair()
     optimiser = make_optimiser(joint, FitSettings(1, learning_rate=1e-3, mechanism_learning_rate=7e-2))
-    networks, mechanism = optimiser.param_groups
-    assert networks["lr"] == 1e-3 and mechanism["lr"] == 7e-2
+    networks, decoder, mechanism = optimiser.param_groups
+    assert networks["lr"] == decoder["lr"] == 1e-3 and mechanism["lr"] == 7e-2
     assert {id(p) for p in mechanism["params"]} == {id(p) for p in joint.mechanism.parameters()}
-    assert len(networks["params"]) + len(mechanism["params"]) == len(list(joint.parameters()))
+    assert sum(len(group["params"]) for group in optimiser.param_groups) == len(list(joint.parameters()))
+
+
+def test_weights_of_the_decoders_hidden_layers_decay_alone() -> None:
+    joint = pair()
+    groups = make_optimiser(joint, FitSettings(1, decoder_weight_decay=0.5)).param_groups
+    decaying = {id(p) for group in groups if group["weight_decay"] for p in group["params"]}
+    hidden = {name: p for name, p in joint.decoder.named_parameters() if name.endswith("weight")}
+    assert hidden and decaying == {id(p) for p in hidden.values()}
+    assert [group["weight_decay"] for group in groups] == [0.0, 0.5, 0.0]
 
 
 def test_rates_fall_to_their_final_share() -> None:
