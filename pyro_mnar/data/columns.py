@@ -119,8 +119,8 @@ class LostTail(NamedTuple):
     ----------
     column : int
         Position of the column.
-    end : float
-        Where it begins, on the model's scale.
+    end : float or None
+        Where it begins, on the model's scale; None: at its own limit for each censored cell.
     sign : int
         +1 where high values were lost, -1 where low ones were.
     spread : float
@@ -128,7 +128,7 @@ class LostTail(NamedTuple):
     """
 
     column: int
-    end: float
+    end: float | None
     sign: int
     spread: float
 

@@ -112,7 +112,7 @@ def _check_columns(state: dict[str, Any], named: Any) -> None:
 
 
 def _is_tail(tail: LostTail, p: int) -> bool:
-    numbers = np.isfinite([tail.end, tail.spread]).all()
+    numbers = np.isfinite([0.0 if tail.end is None else tail.end, tail.spread]).all()
     return bool(numbers) and 0 <= tail.column < p and tail.spread >= 0 and tail.sign in (1, -1)
 
 

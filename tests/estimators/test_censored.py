@@ -91,7 +91,7 @@ def test_the_likelihood_of_one_censored_column_is_the_tobit_likelihood() -> None
     x = rng.normal(3.0, 2.0, size=100)
     frame = pd.DataFrame({"x": np.where(x < 2, np.nan, x), "c": 0.5 * x + rng.normal(size=100)})
     imputer = MNARImputer({"x": Censored(upper=2.0), "default": "ignorable"}, types="continuous", **QUICK)
-    imputer.set_params(log_columns=None, n_draws_posterior=2000).fit(frame)
+    imputer.set_params(log_columns=None, n_draws_posterior=20_000).fit(frame)
     joint, columns = imputer.joint_, imputer.columns_
     loading = joint.likelihood.loc.weight.detach().double().numpy()
     mean = joint.likelihood.loc.bias.detach().double().numpy()

@@ -13,10 +13,11 @@ import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_ndtr
 
-from pyro_mnar.data.columns import ColumnInfo, Layout
+from pyro_mnar.data.columns import ColumnInfo, Layout, LostTail
 from pyro_mnar.data.kinds.fit import ENOUGH, GAIN_PER_CELL, LEAST_GAIN, POWERS, REACH, fit_yeo_johnson
 from pyro_mnar.data.rows import Rows, possible_limits
 from pyro_mnar.data.transforms import FloatArray, Identity, Log, Logit, Transform, YeoJohnson
+from pyro_mnar.estimators.start.nested import REACH_SPREAD
 
 _HALF_LOG_TAU = 0.5 * float(np.log(2 * np.pi))
 #: Cells from which a scale is found, drawn at random where there are more.
@@ -56,6 +57,7 @@ def with_censored_scales(rows: Rows, layout: Layout, columns: ColumnInfo) -> Col
     """
     censored = rows.censored
     center, scale, transforms = columns.center.copy(), columns.scale.copy(), list(columns.transforms)
+    tails = list(columns.tails)
     for j in layout.continuous:
         if rows.limits is None or not censored[:, j].any() or not transforms:
             continue
@@ -63,8 +65,12 @@ def with_censored_scales(rows: Rows, layout: Layout, columns: ColumnInfo) -> Col
         seen, limits = values[~np.isnan(values)], possible_limits(rows.limits[censored[:, j], j], columns, j)
         found = censored_scale(seen, limits, transforms[j])
         center[j], scale[j], transforms[j] = found.center, found.scale, found.transform
+        above, below = np.isfinite(rows.limits[censored[:, j], j]).any(0)
+        sides = [sign for sign, known in ((-1, below), (1, above)) if known]
+        tails += [LostTail(j, None, sign, REACH_SPREAD[sign]) for sign in sides]
     rates = tuple(censored.mean(0).tolist())
-    return columns._replace(center=center, scale=scale, transforms=tuple(transforms), within_limits=rates)
+    described = columns._replace(center=center, scale=scale, transforms=tuple(transforms))
+    return described._replace(tails=tuple(tails), within_limits=rates)
 
 
 def censored_scale(seen: FloatArray, limits: FloatArray, found: Transform | None = None) -> CensoredScale:

@@ -130,7 +130,7 @@ class Posterior:
 
         def chunk(draws: WeightedDraws) -> Tensor:
             assert draws.x is not None
-            x = with_uncertain_tails(draws.x, self.columns, self._sampler.seed)
+            x = with_uncertain_tails(draws.x, self.columns, self._sampler.seed, self.batch.limits, draws.rows)
             return weighted_quantile(x, draws.log_weights, levels).movedim(0, 1)
 
         values = self._original(self._collect(chunk, "draw").movedim(1, 0).numpy())
@@ -169,7 +169,8 @@ class Posterior:
             imputed = functools.partial(imputed_by_weight, self.joint, self.batch, m=m, noise=noise)
             result = self._collect(imputed, "none" if alone else "draw", noise=noise)
         self._warn()
-        tables = with_uncertain_tails(result.movedim(1, 0), self.columns, self._sampler.seed if seed is None else seed)
+        seed = self._sampler.seed if seed is None else seed
+        tables = with_uncertain_tails(result.movedim(1, 0), self.columns, seed, self.batch.limits)
         return self._original(tables.numpy())
 
     def expectation(self, function: Callable[[Tensor], Tensor]) -> Tensor:
@@ -433,7 +434,7 @@ class Posterior:
 
     def _unstandardised(self, draws: WeightedDraws) -> Tensor:
         assert draws.x is not None
-        x = with_uncertain_tails(draws.x, self.columns, self._sampler.seed)
+        x = with_uncertain_tails(draws.x, self.columns, self._sampler.seed, self.batch.limits, draws.rows)
         values = torch.as_tensor(original(x.cpu().numpy(), self.columns))
         if self._rows is None:
             return values

@@ -1,12 +1,16 @@
 """How far lost tails reach is known up to a factor: draws that carry this uncertainty."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_mnar.data.columns import ColumnInfo
+from pyro_mnar.data.columns import ColumnInfo, Support
+from pyro_mnar.data.transforms import Identity
 
 
-def with_uncertain_tails(x: Tensor, columns: ColumnInfo, seed: int) -> Tensor:
+def with_uncertain_tails(
+    x: Tensor, columns: ColumnInfo, seed: int, limits: Tensor | None = None, rows: Tensor | None = None
+) -> Tensor:
     """Draws with another reach of the lost tails in each: one factor per draw and column, the same for all rows.
 
     Factors are log-normal with mean 1, so that means on the model's scale stay.
@@ -19,6 +23,10 @@ def with_uncertain_tails(x: Tensor, columns: ColumnInfo, seed: int) -> Tensor:
         With the tails and their uncertainty.
     seed : int
         Of the factors.
+    limits : Tensor or None
+        Of the cells of the whole table of which no more is known, shape (N, p, 2), on the model's scale.
+    rows : Tensor or None
+        Which of its rows these are, shape (n,); None where all are.
 
     Examples
     --------
@@ -35,9 +43,31 @@ def with_uncertain_tails(x: Tensor, columns: ColumnInfo, seed: int) -> Tensor:
         return x
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(len(x), len(columns.tails), dtype=x.dtype, generator=generator).to(x.device)
+    if limits is not None:
+        limits = (limits if rows is None else limits[rows]).to(x)
     result = x.clone()
     for tail, normal in zip(columns.tails, noise.unbind(-1), strict=True):
-        excess = x[..., tail.column] - tail.end
+        values, j = x[..., tail.column], tail.column
         factor = (tail.spread * normal - tail.spread**2 / 2).exp()[:, None]
-        result[..., tail.column] = torch.where(tail.sign * excess > 0, tail.end + factor * excess, x[..., tail.column])
+        if tail.end is not None:
+            excess = values - tail.end
+            result[..., j] = torch.where(tail.sign * excess > 0, tail.end + factor * excess, values)
+        elif limits is not None:
+            last, end = limits[:, j].unbind(-1) if tail.sign < 0 else limits[:, j].flip(-1).unbind(-1)
+            open_ended = end.isfinite() & (tail.sign * last >= _reach(columns, j, tail.sign))
+            stretched = end + factor * (values - end)
+            within = torch.minimum(stretched, last) if tail.sign > 0 else torch.maximum(stretched, last)
+            result[..., j] = torch.where(open_ended, within, result[..., j])
     return result
+
+
+def _reach(columns: ColumnInfo, column: int, sign: int) -> float:
+    """How far out values of a column can lie on one side, less what single precision cannot tell: limits end there."""
+    support = columns.supports[column] if columns.supports else Support()
+    end = np.array([support.highest if sign > 0 else support.lowest])
+    if np.isfinite(end[0]):
+        g = columns.transforms[column] if columns.transforms else Identity()
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            end = (g.forward(end) - columns.center[column]) / columns.scale[column]
+    reach = sign * float(end[0])
+    return reach - 1e-4 * (1 + abs(reach)) if np.isfinite(reach) else reach
