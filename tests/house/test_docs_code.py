@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,7 @@ import pyro_mnar
 from pyro_mnar import assess, comparison, kinds, mechanisms, pooling, sensitivity
 from pyro_mnar.datasets import make_household_survey
 from pyro_mnar.studies import environment
-from tests.support.assessments import short_fits
-from tests.support.pages import APART, PAGES, ROOT, blocks, name, run, shorter
+from tests.support.pages import APART, PAGES, ROOT, blocks, name, run
 
 #: What people call, by its name.
 CALLED = {
@@ -24,7 +22,6 @@ CALLED = {
     for each in module.__all__
     if callable(getattr(module, each))
 }
-SMALL = "random_state=0, n_draws_posterior=100, hidden_units=(8,))"
 WITH_CODE = [page for page in PAGES[1:] if page not in APART and {"python", "sh"} & {b.language for b in blocks(page)}]
 
 
@@ -61,20 +58,6 @@ def test_calls_in_its_text_have_parameters_that_exist(page: Path) -> None:
                 unknown = {given.arg for given in call.keywords} - set(taken) - {None}
                 assert not unknown or any(each.kind is each.VAR_KEYWORD for each in taken.values()), code
                 assert len(call.args) <= len(taken), code
-
-
-@pytest.mark.filterwarnings("ignore::pyro_mnar.errors.MNARWarning")
-def test_the_gallery_draws_its_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "docs" / "site"))
-    import gallery
-
-    with short_fits():
-        drawn = gallery.draw(tmp_path, lambda code: shorter(code).replace("random_state=0)", SMALL))
-    shown = re.findall(r"\]\((gallery/[^)]+)\)", gallery.PAGE.read_text(encoding="utf-8"))
-    assert [path.relative_to(tmp_path).as_posix() for path in drawn] == shown and len(shown) >= 12
-    kept = {path.name for path in (ROOT / "docs" / "gallery").iterdir()}
-    assert kept == {path.name for path in drawn}
-    sys.modules.pop("gallery")
 
 
 @pytest.mark.slow

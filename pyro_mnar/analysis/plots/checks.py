@@ -59,14 +59,16 @@ def ppc_mask(
     lines = lines[lines["check"].isin(["missing rate", "jointly missing"])]
     lines = _one_per_cell(estimator, lines)
     names = [wrapped(a if not b else f"{a} and {b}", 36) for a, b in zip(lines["column"], lines["other"], strict=True)]
-    ax = axes(ax, height=min(1.5 + 0.22 * sum(name.count("\n") + 1 for name in names), 16.0))
-    places = np.arange(len(lines))[::-1]
+    # Names of two lines have room for two.
+    heights = np.array([name.count("\n") + 1 for name in names], dtype=float)
+    ax = axes(ax, height=min(1.5 + 0.22 * heights.sum(), 16.0))
+    places = heights.sum() - np.cumsum(heights) + (heights - 1) / 2
     ax.hlines(places, lines["low"], lines["high"], color=MODEL, linewidth=6, alpha=0.5, label="model, 90 %")
     flagged = lines["flagged"].to_numpy(dtype=bool)
     for chosen, color, sign, label in ((~flagged, DATA, "o", "data"), (flagged, WRONG, "D", "data, flagged")):
         if chosen.any():
             ax.plot(lines["observed"].to_numpy()[chosen], places[chosen], sign, color=color, label=label)
-    ax.set(ylim=(-0.7, len(lines) - 0.3))
+    ax.set(ylim=(-0.7, heights.sum() - 0.3))
     # Names may leave the Axes narrower than the label: it grows to the left, where there is room.
     ax.set_xlabel("share of rows where missing", loc="right")
     legend(ax)
