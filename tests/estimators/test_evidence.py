@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from scipy.special import expit
+from scipy.stats import beta, norm
 from sklearn.datasets import load_breast_cancer
 
 from pyro_mnar import MNARImputer
@@ -180,6 +181,19 @@ def test_how_far_a_lost_tail_reaches_is_uncertain_and_the_same_for_all_rows() ->
     assert with_tail.mean() == pytest.approx(without.mean(), abs=0.25 * excess)
     assert with_tail.mean(1).std() > 0.2 * excess > 5 * without.mean(1).std()
     assert np.mean(np.diff(wide, axis=0)) > 1.1 * np.mean(np.diff(narrow, axis=0))
+
+
+def test_natural_ends_are_no_cuts_where_complete_columns_explain_the_mask() -> None:
+    """Percentages, lost at random given three complete columns: 0.7 of the mask's evidence was enough for a cut."""
+    rng = np.random.default_rng(6)
+    z = rng.normal(size=(1000, 2)) @ rng.normal(size=(2, 6)) + rng.normal(size=(1000, 6))
+    x = 100 * beta.ppf(norm.cdf(z / z.std(0)), 2, 2)
+    lost = rng.random((1000, 3)) < expit(3 * ((z / z.std(0))[:, 3:] @ rng.normal(size=(3, 3))) - 1)
+    x[:, :3][lost] = np.nan
+    found = find_evidence(x, range(6), np.zeros(6))
+    assert [e.direction for e in found] == [0] * 6 and found[2].support is not None
+    # The end looks like a cut, and most of the mask agrees with it.
+    assert 0.7 < found[2].support.hidden < 0.9 and found[2].support.complete > 0.98
 
 
 def test_soft_slopes_of_skewed_columns_are_not_taken_for_cuts() -> None:

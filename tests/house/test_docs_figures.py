@@ -68,6 +68,19 @@ def test_the_field_studys_figures() -> None:
     assert "cover " + ", ".join(covers[:3]) + " and " + covers[3] in page
 
 
+def test_the_mixed_table() -> None:
+    recorded: dict[str, list[str]] = {}
+    for part in text("results/mixed/table.md").split("\n## ")[1:]:
+        for cells in ([cell.strip() for cell in line.split("|")[1:-1]] for line in part.splitlines()):
+            if len(cells) == 10:
+                recorded.setdefault(cells[0], []).extend([cells[1], cells[4], cells[6]])
+    names = {"mean": "mean, most frequent level", "knn": "KNN", "mice": "MICE", "missforest": "missForest"}
+    names |= {"ignorable": "MIWAE (`ignorable`)", "self-masking": "`self-masking`", "auto": "**`MNARImputer()`**"}
+    shown = {line[0]: [cell for cell in line[1:] if cell] for line in table("docs/benchmarks.md", "mixed")}
+    kept = {names.get(method, method): cells for method, cells in recorded.items() if method not in ("method", "---")}
+    assert shown == kept
+
+
 def test_the_supervised_table() -> None:
     summary = pd.read_csv(RESULTS / "supervised" / "summary.csv").set_index(["task", "method"])
     parts = [("covertype", ""), ("covertype", "second_"), ("wine_red", ""), ("wine_white", "")]

@@ -48,8 +48,9 @@ _LEAST_MASK = 20.0
 _LEAST_SKILL = 0.02
 #: Share of the mask's evidence that must agree with a cut at the last value.
 _REFUTED = 0.4
-#: The same where complete columns explain at least so much of the mask.
-_CONFIRMED, _ALL = 0.7, 0.98
+#: The same where complete columns explain at least so much of the mask; less is enough where that goes through the
+#: value that they predict.
+_CONFIRMED, _THROUGH, _ALL = 0.9, 0.7, 0.98
 #: Log odds that nothing outweighs.
 _CERTAIN = 10.0
 #: What verdicts on the other columns count, on the same side and on the other; and how far they may shift log odds.
@@ -316,7 +317,8 @@ def _out_of_bag(forest: ExtraTreesRegressor, u: FloatArray) -> FloatArray:
 def _cliff_odds(support: Support, steep: bool, density: float) -> float:
     """Log odds of a cut; weights from a logistic regression on the tables on which the rule was developed."""
     # Where complete columns explain all of the mask, loss at random given them has the first call.
-    if not support.hidden > (_REFUTED if support.complete < _ALL else _CONFIRMED):
+    confirmed = _THROUGH if support.through > _THROUGH else _CONFIRMED
+    if not support.hidden > (_REFUTED if support.complete < _ALL else confirmed):
         return -_CERTAIN
     odds = 3.25 * min(support.hidden, 1.1) + 1.44 * (2 * support.auc - 1) + 2.73 * steep + 1.95 * min(density, 1) - 4.14
     return float(odds)
