@@ -76,8 +76,14 @@ def factor_table(n_rows: int, n_columns: int, seed: int = 5) -> tuple[FloatArray
 def run(checkout: Path, tables: Path) -> Seconds:
     """The default of one version on one table."""
     environment = {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
+    # Python looks for the package in the current folder first, which may hold another version.
     done = subprocess.run(
-        [sys.executable, "-c", _SIDE, str(tables)], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", _SIDE, str(tables)],
+        cwd=checkout,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return Seconds(**json.loads(done.stdout.splitlines()[-1]))
 
