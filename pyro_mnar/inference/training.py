@@ -43,8 +43,7 @@ class FitSettings:
         Adam's rates for the networks and for the mechanism. A mechanism at the networks' rate is too slow: the data
         model bends before the mask becomes steep.
     decoder_weight_decay, head_weight_decay : float
-        Decoupled weight decay of the weights of the decoder's hidden layers and of the head, per step and unit of
-        ``learning_rate``.
+        Decoupled weight decay of the decoder's hidden weights and of the head's, per step and unit of the rate.
     gradient : {"standard", "dreg"}
         See :class:`~pyro_mnar.inference.importance.ImportanceBound`.
     validation_fraction : float
@@ -399,16 +398,13 @@ def make_optimiser(joint: Joint, settings: FitSettings) -> Adam:
     head = [] if joint.head is None else list(joint.head.parameters())
     known = {id(parameter) for parameter in [*mechanism, *decoder, *head]}
     networks = [parameter for parameter in joint.parameters() if id(parameter) not in known]
-    groups = [Parameters(params=networks, lr=settings.learning_rate, weight_decay=0.0)]
-    if decoder:
-        decay = settings.decoder_weight_decay
-        groups.append(Parameters(params=decoder, lr=settings.learning_rate, weight_decay=decay))
-    if mechanism:
-        groups.append(Parameters(params=mechanism, lr=settings.mechanism_learning_rate, weight_decay=0.0))
-    if head:
-        decay = settings.head_weight_decay
-        groups.append(Parameters(params=head, lr=settings.learning_rate, weight_decay=decay))
-    return Adam(groups)
+    groups = [
+        Parameters(params=networks, lr=settings.learning_rate, weight_decay=0.0),
+        Parameters(params=decoder, lr=settings.learning_rate, weight_decay=settings.decoder_weight_decay),
+        Parameters(params=mechanism, lr=settings.mechanism_learning_rate, weight_decay=0.0),
+        Parameters(params=head, lr=settings.learning_rate, weight_decay=settings.head_weight_decay),
+    ]
+    return Adam([group for group in groups if group["params"]])
 
 
 def split(data: Batch, fraction: float, generator: torch.Generator) -> tuple[Batch, Batch | None]:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from pyro_mnar import MNARImputer
+from pyro_mnar import MNARImputer, TrainingSettings
 from pyro_mnar.errors import InvalidInputError, UnreliableWeightsWarning, UnsupportedModelError
 from pyro_mnar.inference.posterior import Posterior
 from pyro_mnar.inference.posterior.proposals import StudentRows, log_joint
@@ -334,8 +334,10 @@ def test_estimators_posterior_score_and_imputations() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(80, 1)) + 0.5 * rng.normal(size=(80, 3))
     frame = pd.DataFrame(np.where((x > 0.5) & (np.arange(3) < 2), np.nan, x), columns=list("abc"))
-    imputer = MNARImputer(hidden_units=(8,), max_iter=5, n_draws_posterior=100, random_state=0).fit(frame)
-    post = imputer.posterior(frame, refine=False)
+    # Hardly trained, so that some rows' weights are uneven.
+    training = TrainingSettings(learning_rate=3e-3, decoder_weight_decay=0.0)
+    imputer = MNARImputer(hidden_units=(8,), max_iter=5, n_draws_posterior=100, random_state=0, training=training)
+    post = imputer.fit(frame).posterior(frame, refine=False)
     assert imputer.score_samples(frame).shape == (80,)
     assert imputer.score(frame) == pytest.approx(imputer.score_samples(frame).mean())
     np.testing.assert_allclose(imputer.transform(frame)[["a", "b"]], post.mean()[:, :2], atol=1e-4)

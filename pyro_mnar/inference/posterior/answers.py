@@ -162,7 +162,6 @@ class Posterior:
         self._fits(m, "completed tables")
         noise = self._sampler.imputation_noise(seed)
         alone = code_carries_weight(self.joint, self.batch)
-
         if alone and seed is None and self._sampler.independent:
             result = imputed_by_known_weights(self._sampler, self.log_weights, m, noise)
         else:
