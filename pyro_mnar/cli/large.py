@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from pyro_mnar.data.sources import Source
     from pyro_mnar.estimators import MNARImputer
 
-#: Ends of the names of files that are not text.
-_BINARY = (".parquet", ".pq", ".arrow", ".feather", ".ipc")
-
 
 def read_in_blocks(data: Path, out: Path | None = None) -> bool:
     """Whether a table is read block by block: unless a CSV file is written as one, character for character.
@@ -24,7 +21,9 @@ def read_in_blocks(data: Path, out: Path | None = None) -> bool:
     >>> read_in_blocks(Path("a.parquet")), read_in_blocks(Path("a.csv"), Path("b.csv"))
     (True, False)
     """
-    return any(path is not None and path.suffix.lower() in _BINARY for path in (data, out))
+    from pyro_mnar.data.sources import FORMATS
+
+    return any(path is not None and FORMATS.get(path.suffix.lower(), "csv") != "csv" for path in (data, out))
 
 
 def of_text(

@@ -186,8 +186,7 @@ def atoms_of(column: int, info: ColumnInfo) -> Atoms:
     """Where the point masses of a column are on the model's scale."""
     g = info.transforms[column]
     assert isinstance(g, WithAtoms)
-    places = (g.forward(np.array(g.values)) - info.center[column]) / info.scale[column]
-    return Atoms(column, tuple(places.tolist()))
+    return Atoms(column, tuple(standardise_column(np.array(g.values), column, info).tolist()))
 
 
 def check_discrete(table: FloatArray, layout: Layout, names: Sequence[str]) -> None:
@@ -313,6 +312,12 @@ def original(values: FloatArray, info: ColumnInfo) -> FloatArray:
         if support.lowest > -np.inf or support.highest < np.inf:
             result[..., j] = np.clip(result[..., j], support.lowest, support.highest)
     return result
+
+
+def standardise_column(values: FloatArray, column: int, info: ColumnInfo) -> FloatArray:
+    """Values of one column on the model's scale, any shape; NaN stays."""
+    g = info.transforms[column] if info.transforms else Identity()
+    return np.asarray((g.forward(values) - info.center[column]) / info.scale[column])
 
 
 def original_column(values: FloatArray, column: int, info: ColumnInfo) -> FloatArray:

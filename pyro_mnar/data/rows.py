@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pyro_mnar.data.columns import ColumnInfo, Support
+from pyro_mnar.data.columns import ColumnInfo, Support, standardise_column
 from pyro_mnar.data.transforms import BoolArray, FloatArray, Identity, Tabulated
 from pyro_mnar.errors import InvalidInputError
 
@@ -72,7 +72,7 @@ def standardised_limits(rows: Rows, info: ColumnInfo) -> FloatArray | None:
         else:
             wrong = low > high
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                placed = [(g.forward(end) - info.center[j]) / info.scale[j] for end in (low, high)]
+                placed = [standardise_column(end, int(j), info) for end in (low, high)]
             ends = np.where(np.isinf(low), low, placed[0]), np.where(np.isinf(high), high, placed[1])
         if wrong.any():
             row = int(cells[np.argmax(wrong)])

@@ -1,7 +1,7 @@
-"""What imputers of any data share: completed data from the posterior of the missing cells."""
+"""What estimators that complete data share, and imputers of any data: the posterior of the missing cells, filled in."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -23,7 +23,32 @@ from pyro_mnar.estimators.base import JointEstimator
 from pyro_mnar.estimators.guard import warn_far
 
 
-class Imputer(TransformerMixin, JointEstimator):
+class Completing(TransformerMixin, JointEstimator):
+    """What every estimator that gives completed tables does with the model's values."""
+
+    def _completed(self, table: Cells, values: FloatArray) -> FloatArray:
+        """All columns of the table with the model's values, as the schema reads them; 0 where there are none."""
+        completed = np.nan_to_num(table.values)
+        completed[:, self._schema.modelled] = self._schema.contract(values)
+        return completed
+
+    def _written(
+        self,
+        X: npt.ArrayLike,
+        table: Cells,
+        completed: FloatArray,
+        kept: BoolArray,
+        indicators: Mapping[str, BoolArray],
+    ) -> Any:
+        """The completed table in the container that was given: the columns ``kept``, then the indicators."""
+        # Names that the fitted table did not have were not checked, so they are not given back either.
+        container = np.asarray(X) if has_text_names(X) and not hasattr(self, "feature_names_in_") else X
+        filled = self._schema.filled(table.missing)
+        written = write_table(container, completed, filled, kept, indicators, self._schema)
+        return with_exact_cells(X, written, filled, kept)
+
+
+class Imputer(Completing):
     """Base of the imputers: completed data from the posterior of the missing cells."""
 
     strategy: Literal["mean", "median", "sample"]
@@ -171,21 +196,10 @@ class Imputer(TransformerMixin, JointEstimator):
         complete = [self._completed(table, self._tidied(rows, draw)) for draw in draws]
         return [self._given(X, table, values) for values in complete]
 
-    def _completed(self, table: Cells, values: FloatArray) -> FloatArray:
-        """All columns of the table with the model's values, as the schema reads them; 0 where there are none."""
-        completed = np.nan_to_num(table.values)
-        completed[:, self._schema.modelled] = self._schema.contract(values)
-        return completed
-
     def _given(self, X: npt.ArrayLike, table: Cells, completed: FloatArray) -> Any:
         """The completed table in the container that was given."""
         self._warn_values_in_empty(table.missing)
-        filled = self._schema.filled(table.missing)
-        # Names that the fitted table did not have were not checked, so they are not given back either.
-        container = np.asarray(X) if has_text_names(X) and not hasattr(self, "feature_names_in_") else X
-        kept = self._given_back()
-        written = write_table(container, completed, filled, kept, self._indicators(table.missing), self._schema)
-        return with_exact_cells(X, written, filled, kept)
+        return self._written(X, table, completed, self._given_back(), self._indicators(table.missing))
 
     def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> npt.NDArray[np.object_]:
         """Names of the columns that ``transform`` gives back, one per column.

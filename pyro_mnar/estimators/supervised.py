@@ -8,19 +8,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from pyro.distributions import Normal, TorchDistribution
-from sklearn.base import ClassifierMixin, RegressorMixin, TransformerMixin
+from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from pyro_mnar.data.arguments import within_0_and_1
 from pyro_mnar.data.columns import FloatArray, most_likely, possible
-from pyro_mnar.data.exact import check_exact, with_exact_cells
+from pyro_mnar.data.exact import check_exact
 from pyro_mnar.data.kinds.declared import Types
-from pyro_mnar.data.raw import has_text_names
 from pyro_mnar.data.rows import Rows, between_limits
 from pyro_mnar.data.targets import ClassCodes, read_classes, read_values
-from pyro_mnar.data.write import write_table
 from pyro_mnar.estimators.base import JointEstimator
+from pyro_mnar.estimators.completion import Completing
 from pyro_mnar.estimators.final_estimator import final_head
 from pyro_mnar.estimators.parameters import check_widths, short_signature
 from pyro_mnar.estimators.settings import TrainingSettings
@@ -29,7 +28,7 @@ from pyro_mnar.model.heads import CategoricalHead, GaussianHead, Head
 from pyro_mnar.model.mechanisms import Given
 
 
-class SupervisedEstimator(TransformerMixin, JointEstimator):
+class SupervisedEstimator(Completing):
     """Base of the two: the joint model of values, mask and target, and completed tables."""
 
     _training_defaults: ClassVar[dict[str, Any]] = {
@@ -123,11 +122,7 @@ class SupervisedEstimator(TransformerMixin, JointEstimator):
             means = most_likely(self._posterior(some).refine_means().mean(), self.layout_)
             means = between_limits(possible(means, self.columns_), some, self.columns_)
             values[holes] = np.where(np.isnan(values[holes]), means, values[holes])
-        completed = np.nan_to_num(table.values)
-        completed[:, self._schema.modelled] = self._schema.contract(values)
-        container = np.asarray(X) if has_text_names(X) and not hasattr(self, "feature_names_in_") else X
-        filled, kept = self._schema.filled(table.missing), self._schema.has_values
-        return with_exact_cells(X, write_table(container, completed, filled, kept, {}, self._schema), filled, kept)
+        return self._written(X, table, self._completed(table, values), self._schema.has_values, {})
 
     def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> npt.NDArray[np.object_]:
         """Names of the columns that ``transform`` gives back, one per column.

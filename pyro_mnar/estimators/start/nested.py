@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from scipy.special import ndtri
 
-from pyro_mnar.data.columns import ColumnInfo, Layout, LostTail, Support
+from pyro_mnar.data.columns import ColumnInfo, Layout, LostTail, Support, standardise_column
 from pyro_mnar.data.kinds.fit import with_atoms
 from pyro_mnar.data.transforms import FloatArray, Identity, Transform, WithAtoms
 from pyro_mnar.estimators.start.cliff_scale import scale_of_cliff
@@ -131,9 +131,7 @@ def start_nested(
 def _soft_tail(column: int, values: FloatArray, sign: int, columns: ColumnInfo) -> LostTail:
     """The side of a softly missing column on which few values were observed."""
     end = np.nanquantile(values, SOFT_END if sign > 0 else 1 - SOFT_END, keepdims=True)
-    g = columns.transforms[column] if columns.transforms else Identity()
-    place = (g.forward(end) - columns.center[column]) / columns.scale[column]
-    return LostTail(column, float(place[0]), sign, SOFT_SPREAD)
+    return LostTail(column, float(standardise_column(end, column, columns)[0]), sign, SOFT_SPREAD)
 
 
 def _cut(column: FloatArray, high: bool, before: Transform) -> tuple[Transform, FittedTail]:

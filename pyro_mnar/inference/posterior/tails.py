@@ -4,8 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_mnar.data.columns import ColumnInfo, Support
-from pyro_mnar.data.transforms import Identity
+from pyro_mnar.data.columns import ColumnInfo, Support, standardise_column
 
 
 def with_uncertain_tails(
@@ -66,8 +65,7 @@ def _reach(columns: ColumnInfo, column: int, sign: int) -> float:
     support = columns.supports[column] if columns.supports else Support()
     end = np.array([support.highest if sign > 0 else support.lowest])
     if np.isfinite(end[0]):
-        g = columns.transforms[column] if columns.transforms else Identity()
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            end = (g.forward(end) - columns.center[column]) / columns.scale[column]
+            end = standardise_column(end, column, columns)
     reach = sign * float(end[0])
     return reach - 1e-4 * (1 + abs(reach)) if np.isfinite(reach) else reach
