@@ -15,11 +15,12 @@ from pyro_mnar.cli.demo import demo
 from pyro_mnar.cli.faults import one_line_errors
 from pyro_mnar.cli.fit import fit
 from pyro_mnar.cli.impute import impute
+from pyro_mnar.cli.predict import predict
 from pyro_mnar.cli.report import report
 from pyro_mnar.cli.reproduce import reproduce
 from pyro_mnar.cli.transform import transform
 
-COMMANDS = (assess, impute, fit, transform, report, demo)
+COMMANDS = (assess, impute, fit, transform, predict, report, demo)
 
 app = typer.Typer(
     name="pyro-mnar",

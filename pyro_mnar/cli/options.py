@@ -26,6 +26,13 @@ class Strategy(StrEnum):
     SAMPLE = "sample"
 
 
+class Task(StrEnum):
+    """What is predicted."""
+
+    CLASSIFICATION = "classification"
+    REGRESSION = "regression"
+
+
 Data = Annotated[
     Path,
     typer.Argument(

@@ -13,7 +13,7 @@ from pyro_mnar.data.kinds.notes import notes_on
 from pyro_mnar.errors import printable
 
 if TYPE_CHECKING:
-    from pyro_mnar.estimators import MNARImputer
+    from pyro_mnar.estimators.base import JointEstimator
 
 
 def print_table(frame: pd.DataFrame, title: str) -> None:
@@ -46,7 +46,7 @@ def print_words(report: pd.DataFrame) -> None:
         print_table(holed, "")
 
 
-def say_notes(imputer: "MNARImputer", rows: pd.DataFrame) -> None:
+def say_notes(imputer: "JointEstimator", rows: pd.DataFrame) -> None:
     """What to look at in how the table was read."""
     for note in notes_on(imputer._schema.columns, rows):
         print(f"Note: {as_options(printable(note))}")

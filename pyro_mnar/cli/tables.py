@@ -98,6 +98,11 @@ class TextTable:
         text = {*text, *self.censored}
         return pd.DataFrame({self.names[j]: self._column(j, self.names[j] in text) for j in kept})
 
+    def at(self, rows: Sequence[int]) -> "TextTable":
+        """Some rows of the table."""
+        cells, lines = [self.cells[i] for i in rows], [self.lines[i] for i in rows]
+        return replace(self, cells=cells, lines=lines, missing=self.missing[list(rows)])
+
     @functools.cached_property
     def incomplete(self) -> np.ndarray:
         """Which cells are to be completed, bool, shape (n, p): those that are missing, or hold a limit."""
@@ -172,14 +177,22 @@ class TextTable:
         columns = [
             (j, completed[name].tolist(), self.notations[j]) for j, name in enumerate(self.names) if name in completed
         ]
-        written = [_line(self.names, sep)]
+        rows = []
         for i, row in enumerate(self.cells):
             new = list(row)
             for j, values, style in columns:
                 if self.incomplete[i, j] and not pd.isna(values[i]):
                     new[j] = _written(values[i], style)
-            written.append(_line(new, sep))
-        return self.mark + "".join(line + self.newline for line in written)
+            rows.append(new)
+        return self._text([self.names, *rows], sep)
+
+    def beside(self, names: Sequence[str], cells: Sequence[Sequence[str]], sep: str) -> str:
+        """The file's text again, with more columns at the end of its lines."""
+        rows = [[*row, *new] for row, new in zip(self.cells, cells, strict=True)]
+        return self._text([[*self.names, *names], *rows], sep)
+
+    def _text(self, rows: Sequence[Sequence[str]], sep: str) -> str:
+        return self.mark + "".join(_line(row, sep) + self.newline for row in rows)
 
 
 def _line(cells: Sequence[str], sep: str) -> str:

@@ -1,7 +1,5 @@
 """``pyro-mnar transform``: a saved model and a table in, the completed table out."""
 
-from collections.abc import Mapping
-
 from pyro_mnar.cli.faults import say
 from pyro_mnar.cli.large import complete, of_text, opened, read_in_blocks
 from pyro_mnar.cli.options import (
@@ -50,18 +48,16 @@ def transform(
     if not large:
         table = read_table(data, sep, na_values or (), checked_notation(decimal, thousands))
 
+    from pyro_mnar.cli.saved import loaded, rows_for
     from pyro_mnar.estimators import MNARImputer
-    from pyro_mnar.model.mechanisms import by_name
-    from pyro_mnar.model.per_column import declared_limits
-    from pyro_mnar.persistence import load
-    from pyro_mnar.studies.environment import available_cores, limit_threads
+    from pyro_mnar.estimators.supervised import SupervisedEstimator
 
-    limit_threads(available_cores())
-    imputer = load(model)
+    imputer = loaded(model)
     if not isinstance(imputer, MNARImputer):
-        raise InvalidInputError(f"{model} holds a {type(imputer).__name__}; transform needs an MNARImputer")
-    if not hasattr(imputer, "feature_names_in_"):
-        raise InvalidInputError(f"{model} was fitted to a table without column names; use it from Python")
+        raise InvalidInputError(
+            f"{model} holds a {type(imputer).__name__}; transform needs an MNARImputer"
+            + (", and 'pyro-mnar predict' takes this one" if isinstance(imputer, SupervisedEstimator) else "")
+        )
     imputer.set_params(strategy=str(strategy), add_indicator=False)
     if n_draws is not None:
         imputer.set_params(n_draws_posterior=n_draws)
@@ -70,14 +66,7 @@ def transform(
             complete(imputer, source, out, force, jobs)
         say(f"Completed: {out}")
         return
-    names = list(imputer.feature_names_in_)
-    missing = [name for name in names if name not in table.names]
-    if missing:
-        raise InvalidInputError(f"{data} has no column {missing[0]!r}; the model has the columns {names}")
-    text = [column.name for column in imputer._schema.columns if column.holds == "label"]
-    limits = declared_limits(by_name(imputer.mechanism))
-    table = table.with_limits(list(limits) if isinstance(limits, Mapping) else ())
-    rows = table.frame([name for name in table.names if name not in names], text)[names]
+    table, rows = rows_for(imputer, data, table)
     completed = imputer.transform(rows)
     with replacing(out) as temporary:
         temporary.write_text(table.filled(completed, sep), encoding="utf-8", newline="")
