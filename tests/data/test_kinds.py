@@ -177,6 +177,17 @@ def test_declarations_are_followed(declared: Any, column: Any, kind: str) -> Non
     assert found.kind == kind
 
 
+@pytest.mark.parametrize("declared", [Bounded(0, 52), Semicontinuous(at=0), Bounded(0, np.inf)], ids=repr)
+@pytest.mark.parametrize("dtype", ["int64", "float64", "Int16", "object"])
+def test_declared_numbers_are_whole_where_the_observed_ones_are(declared: Any, dtype: str) -> None:
+    weeks = pd.Series(np.where(np.arange(N) % 3 == 0, 0, 4 + np.arange(N) % 48), dtype=dtype)
+    holes = weeks if dtype == "int64" else weeks.mask(np.arange(N) % 5 == 0)
+    assert kind_of(holes, declared).support.whole
+    halves = weeks.astype("float64")
+    halves[7] += 0.5
+    assert not kind_of(halves, declared).support.whole
+
+
 IMPOSSIBLE: list[tuple[Any, Any, str]] = [
     ("cuont", _NORMAL, r"'c' the kind 'cuont'; give one of \['binary'"),
     (Count(), _NORMAL, r"'c' as Count\(\), but it holds .* in row .*no whole number"),

@@ -126,6 +126,17 @@ def test_what_was_found_is_told(given: pd.DataFrame) -> None:
     assert schema.loc["income", "transform"] == "log" and schema.loc["city", "support"] == "Lima, Oslo, Rome"
 
 
+def test_weeks_worked_are_whole_though_holes_make_their_type_float(given: pd.DataFrame) -> None:
+    weeks = np.minimum(np.rint(given["percent"] * 0.6), 52.0)
+    frame = pd.DataFrame({"weeks": weeks, "income": given["income"]})
+    imputer = small_imputer(mechanism="ignorable", types={"weeks": Bounded(0, 52)}).fit(frame)
+    for completed in (imputer.transform(frame), *imputer.multiple_impute(frame, 1)):
+        filled = completed["weeks"][weeks.isna()]
+        assert (filled == np.rint(filled)).all() and filled.between(0, 52).all() and filled.nunique() > 1
+    means = imputer.posterior(frame).mean()[weeks.isna(), 0]
+    assert (means != np.rint(means)).any()
+
+
 def test_polars_and_what_is_declared(given: pd.DataFrame) -> None:
     letters = [None if pd.isna(cell) else cell for cell in given["city"]]
     frame = pl.DataFrame(

@@ -11,6 +11,7 @@ from pyro_mnar.data.kinds.infer import (
     LARGEST_COUNT,
     MOST_VALUES,
     count_levels,
+    has_whole_numbers,
     infer,
     is_whole,
     number_label,
@@ -88,7 +89,7 @@ def _number(raw: RawColumn, kind: declared.Kind) -> ColumnKind:
             at_end = {end: float((values == end).sum()) for end in (float(kind.low), float(kind.high))}
             atoms = tuple(end for end, number in at_end.items() if number >= max(5.0, 0.01 * len(values)))
             atoms = atoms if len(distinct) - len(atoms) >= 5 else ()
-            support = Support(float(kind.low), float(kind.high), raw.integer)
+            support = Support(float(kind.low), float(kind.high), has_whole_numbers(raw))
             return ColumnKind(raw.name, "bounded", _WHY, support, atoms=atoms, declared=True)
         case declared.Semicontinuous():
             rest = distinct[~np.isin(distinct, kind.places)]
@@ -96,7 +97,7 @@ def _number(raw: RawColumn, kind: declared.Kind) -> ColumnKind:
                 raise _impossible(raw, kind, f"fewer than two different values lie beside {list(kind.places)}")
             lowest = kind.places[0] if kind.places[0] <= rest[0] else 0.0 if rest[0] >= 0 else -np.inf
             highest = kind.places[-1] if kind.places[-1] >= rest[-1] else np.inf
-            support = Support(lowest, highest, raw.integer)
+            support = Support(lowest, highest, has_whole_numbers(raw))
             return ColumnKind(raw.name, "semicontinuous", _WHY, support, atoms=kind.places, declared=True)
         case declared.Count():
             _refuse(raw, kind, (values < 0) | (values != np.rint(values)), "which is no whole number from 0 on")

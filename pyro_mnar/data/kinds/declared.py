@@ -32,6 +32,9 @@ class Continuous:
 class Bounded:
     """Numbers between two bounds; values at a bound may pile up there.
 
+    Where every observed value is whole (weeks worked, of 52) imputed ones are too; means before they are rounded are in
+    ``posterior(X).mean()``.
+
     Attributes
     ----------
     low, high : float
@@ -54,6 +57,8 @@ class Bounded:
 @dataclass(frozen=True)
 class Semicontinuous:
     """Numbers of which many are exactly one value (zeros and amounts; a cap), or several.
+
+    Imputed values are whole where every observed one is.
 
     Attributes
     ----------

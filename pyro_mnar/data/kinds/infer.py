@@ -88,7 +88,7 @@ def _of_censored(raw: RawColumn, found: ColumnKind) -> ColumnKind:
     limits, levels = raw.limits[np.isfinite(raw.limits).any(1)], np.array(found.levels)
     if len(levels) and not all(((levels >= low) & (levels <= high)).any() for low, high in limits):
         found = replace(found, levels=())
-    if found.support.whole and bool((np.ceil(limits[:, 0]) > np.floor(limits[:, 1])).any()):
+    if found.support.whole and not _hold_whole_numbers(limits):
         kind = "continuous" if found.kind == "count" else found.kind
         found = replace(found, kind=kind, levels=(), support=found.support._replace(whole=False))
     lowest, highest = found.support.lowest, found.support.highest
@@ -97,6 +97,16 @@ def _of_censored(raw: RawColumn, found: ColumnKind) -> ColumnKind:
         found = replace(found, kind="continuous", atoms=())
     support = found.support._replace(lowest=-np.inf if beyond[0] else lowest, highest=np.inf if beyond[1] else highest)
     return replace(found, why=found.why + why, support=support)
+
+
+def has_whole_numbers(raw: RawColumn) -> bool:
+    """Whether a column of numbers, in whatever type it is stored, has whole ones alone, also within its limits."""
+    limits = np.empty((0, 2)) if raw.limits is None else raw.limits[np.isfinite(raw.limits).any(1)]
+    return is_whole(raw.observed.astype(np.float64)) and _hold_whole_numbers(limits)
+
+
+def _hold_whole_numbers(limits: FloatArray) -> bool:
+    return not bool((np.ceil(limits[:, 0]) > np.floor(limits[:, 1])).any())
 
 
 def is_whole(values: FloatArray) -> bool:
