@@ -14,6 +14,7 @@ __all__ = [
     "InvalidInputError",
     "InvalidTypeError",
     "InvalidWeightsError",
+    "LostProcessError",
     "MNARError",
     "MNARWarning",
     "StudyError",
@@ -54,6 +55,10 @@ class FitDivergedError(MNARError, RuntimeError):
 
 class ForkedProcessError(MNARError, RuntimeError):
     """The process was forked while torch had threads, and would wait for them for ever."""
+
+
+class LostProcessError(MNARError, RuntimeError):
+    """One of the processes that train a model together ended; the message says which and how."""
 
 
 class InvalidWeightsError(MNARError, ValueError):

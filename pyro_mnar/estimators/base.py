@@ -279,7 +279,8 @@ class JointEstimator(Explained, BaseEstimator):
             self._start(described, table, data, settings)
             with progress(self.verbose) as report:
                 told = training_report(report, bool(self.verbose))
-                fit(self.joint_, data, settings, told, self.history_, self.training_used.checkpoint_dir)
+                training = self.training_used
+                fit(self.joint_, data, settings, told, self.history_, training.checkpoint_dir, training.devices)
         finally:
             self.n_iter_ = self.history_.n_iter
 

@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import validate_parameter_constraints
 
 from pyro_mnar.data.arguments import fits_in_memory
 from pyro_mnar.errors import InvalidInputError, one_line
+from pyro_mnar.inference.processes import check_devices
 from pyro_mnar.model.mechanisms import by_name
 
 AnyClass = TypeVar("AnyClass", bound=type)
@@ -51,7 +52,7 @@ def check_parameters(estimator: Any) -> None:
     # The names in it, and what belongs to none, before a table is read.
     by_name(estimator.mechanism)
     check_widths(estimator.hidden_units, "hidden_units", name)
-    checked_device(estimator.device)
+    check_devices(1 if estimator.training is None else estimator.training.devices, checked_device(estimator.device))
     folder = None if estimator.training is None else estimator.training.checkpoint_dir
     if folder is not None and any(
         place.exists() and not place.is_dir() for place in (Path(folder), *Path(folder).parents)

@@ -6,10 +6,11 @@ from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
 from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from pyro_mnar.estimators.parameters import short_signature
 from pyro_mnar.inference.importance import Gradient
+from pyro_mnar.inference.processes import Devices
 
 
 @short_signature
@@ -64,6 +65,12 @@ class TrainingSettings(BaseEstimator):
         A folder for the state of training, written every 30 seconds. The same fit, started again after a kill, goes on
         from there and ends at the same weights; it needs a ``random_state`` that is a number. The file goes when
         training ends.
+    devices : int or Fabric
+        Processes that train together, one per device of the estimator's ``device`` ("cpu": each a share of the
+        threads; "cuda": a GPU each). Every batch is divided among them; weights and bound are those of one process,
+        but for rounding. Needs Lightning Fabric (``pip install "pyro-mnar[parallel]"``); starting takes some seconds.
+        A launched ``Fabric`` makes use of processes that are there, on one machine or several: all of them make the
+        same fit of the same table.
 
     Examples
     --------
@@ -87,6 +94,7 @@ class TrainingSettings(BaseEstimator):
         "tol": [Interval(Real, 0, None, closed="left")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
         "checkpoint_dir": [str, os.PathLike, None],
+        "devices": [Interval(Integral, 1, None, closed="left"), HasMethods(["launch", "broadcast"])],
     }
 
     def __init__(
@@ -107,6 +115,7 @@ class TrainingSettings(BaseEstimator):
         tol: float = 1e-3,
         n_iter_no_change: int | None = None,
         checkpoint_dir: str | os.PathLike[str] | None = None,
+        devices: Devices = 1,
     ) -> None:
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -123,6 +132,7 @@ class TrainingSettings(BaseEstimator):
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
         self.checkpoint_dir = checkpoint_dir
+        self.devices = devices
 
     def filled(self, defaults: Mapping[str, Any]) -> "TrainingSettings":
         """A copy with the values of ``defaults``, an estimator's own, where a setting is None."""

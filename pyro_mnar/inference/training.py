@@ -1,6 +1,5 @@
 """Fit a model/guide pair: minibatches, Adam, a rate of its own for the mechanism, stopping on the held-out bound."""
 
-import hashlib
 import math
 import os
 import time
@@ -12,19 +11,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyro_mnar import __version__
-from pyro_mnar.errors import FitDivergedError, TrainingWarning
+from pyro_mnar.errors import FitDivergedError, InvalidInputError, TrainingWarning
 from pyro_mnar.inference.adam import Adam, Parameters
 from pyro_mnar.inference.checkpoint import Checkpoint, weights_of
 from pyro_mnar.inference.importance import Gradient, ImportanceBound
 from pyro_mnar.inference.interrupts import interrupts_wait
+from pyro_mnar.inference.processes import Devices, together
+from pyro_mnar.inference.state import PLAIN, check_state, fingerprint
+from pyro_mnar.inference.team import Team
 from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.curve import Curve
 from pyro_mnar.model.joint import Joint
+from pyro_mnar.numerics.random_streams import PartNoise
 
 #: Steps in a row whose loss or gradient is not finite that are left out before anything else is done.
 MOST_SKIPPED = 3
-_PLAIN = ("best_bound", "stale", "step", "rows", "skipped", "skipped_in_a_row", "slowed")
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ def fit(
     report: Report | None = None,
     history: History | None = None,
     checkpoint_dir: str | os.PathLike[str] | None = None,
+    devices: Devices = 1,
 ) -> History:
     """Train ``joint`` in place.
 
@@ -136,6 +138,9 @@ def fit(
     checkpoint_dir : path or None
         A folder for the state of the run. The same call after a kill goes on from there and ends, on the same
         processor and number of threads, at the same weights bit for bit. The file goes when training ends.
+    devices : int or Fabric
+        Processes that train together, each with its part of every batch: their number, or a launched
+        ``lightning_fabric.Fabric`` that this process is part of, with the same arguments in all of them.
 
     Returns
     -------
@@ -149,21 +154,30 @@ def fit(
         Losses or gradients are not finite, and half the learning rate did not help.
     FileFormatError
         The state in ``checkpoint_dir`` was damaged or changed.
+    LostProcessError
+        One of several processes ended.
     """
     data.check()
     history = History() if history is None else history
-    checkpoint = None if checkpoint_dir is None else Checkpoint(checkpoint_dir, fingerprint(joint, data, settings))
+    alone = checkpoint_dir is None and isinstance(devices, int) and devices == 1
+    name = "" if alone else fingerprint(joint, data, settings)
+    checkpoint = None if checkpoint_dir is None else Checkpoint(checkpoint_dir, name)
     run = Run(joint, data, settings, history)
-    if checkpoint is not None:
-        checkpoint.resume(run.restore)
-    joint.generator = run.generator
     joint.train()
     try:
-        while not run.finished:
-            run.one_pass(checkpoint)
-            if report is not None:
-                latest = history.validation_bound[-1] if history.validation_bound else None
-                report(history.n_iter, settings.max_iter, history.bound[-1], latest)
+        with together(devices, joint, data, settings) as team:
+            if team is not None and team.rank > 0:
+                report = checkpoint = None
+            if checkpoint is not None:
+                checkpoint.resume(run.restore)
+            if team is not None:
+                run.join(team, name)
+            joint.generator = run.generator
+            while not run.finished:
+                run.one_pass(checkpoint)
+                if report is not None:
+                    latest = history.validation_bound[-1] if history.validation_bound else None
+                    report(history.n_iter, settings.max_iter, history.bound[-1], latest)
     finally:
         with interrupts_wait():
             if run.best:
@@ -196,6 +210,7 @@ class Run:
     """
 
     def __init__(self, joint: Joint, data: Batch, settings: FitSettings, history: History) -> None:
+        self.team: Team | None = None
         self.joint = joint
         self.settings = settings
         self.history = history
@@ -222,6 +237,19 @@ class Run:
         stopped = patience is not None and self.stale >= patience
         return self.history.n_iter >= self.settings.max_iter or stopped
 
+    def join(self, team: Team, name: str) -> None:
+        """Train together with others from here on, from where the first of them is; ``name`` is the run's own."""
+        if len(set(team.each(name))) > 1:
+            raise InvalidInputError(
+                f"the {team.size} processes have different tables, settings or first weights; give all the same, and "
+                "random_state a whole number"
+            )
+        state = team.each(self.state() if team.rank == 0 else None)[0]
+        if team.rank > 0:
+            self.restore(*state)
+        self.team, self.generator = team, PartNoise(self.order.device)
+        self.generator.set_state(state[0]["generator"])
+
     def one_pass(self, checkpoint: Checkpoint | None = None) -> None:
         """One pass over the rows in random order (or what is left of one), and its records."""
         self._set_rates()
@@ -241,10 +269,17 @@ class Run:
 
     def one_step(self, batch: Batch) -> None:
         """One step of the optimiser, if loss and gradient are finite."""
+        n_rows, team = batch.n_rows, self.team
+        if team is not None:
+            batch, weight = team.own_rows(batch, self.generator)
         loss = self.bound.differentiable_loss(self.joint.model, self.joint.guide, batch)
+        if team is not None:
+            loss = loss * weight
         self.optimiser.zero_grad()
-        (loss / batch.n_rows).backward()
+        (loss / n_rows).backward()
         loss = loss.detach()
+        if team is not None:
+            loss = team.add_up(loss, self.optimiser.parameters)
         if not all_finite(loss, self.optimiser.parameters):
             self._skip(loss.item())
             return
@@ -252,7 +287,7 @@ class Run:
         if self.shared:
             record_shared(self.joint, self.history)
         self.total += loss
-        self.rows += batch.n_rows
+        self.rows += n_rows
         self.skipped_in_a_row = 0
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -269,7 +304,7 @@ class Run:
         }
         for name, entries in vars(self.history).items():
             tensors[f"history.{name}"] = torch.tensor(entries, dtype=torch.float64)
-        values = {name: getattr(self, name) for name in _PLAIN} | {"seconds": time.perf_counter() - self.start}
+        values = {name: getattr(self, name) for name in PLAIN} | {"seconds": time.perf_counter() - self.start}
         return tensors, values
 
     def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
@@ -279,8 +314,8 @@ class Run:
             return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
         device = self.order.device
-        _check_state(self, tensors, values)
-        for name in _PLAIN:
+        check_state(self, tensors, values)
+        for name in PLAIN:
             setattr(self, name, values[name])
         if self.slowed:
             self.rates = [rate / 2 for rate in self.rates]
@@ -310,7 +345,7 @@ class Run:
         slope, intercept = curve_numbers(self.joint)
         value, weights = -math.inf, None
         if self.held_out is not None:
-            value = held_out_bound(self.joint, self.held_out, self.bound, self.settings.seed)
+            value = held_out_bound(self.joint, self.held_out, self.bound, self.settings.seed, team=self.team)
             weights = weights_of(self.joint) if value > self.best_bound else None
         with interrupts_wait():
             self.history.bound.append(bound)
@@ -343,52 +378,11 @@ class Run:
         self._set_rates()
 
 
-def _check_state(run: Run, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-    """See that a state is one of this run's; weights, best weights and moments have the shapes of the pair's."""
-    for name in _PLAIN:
-        if type(values[name]) is not type(getattr(run, name)) or (name != "best_bound" and values[name] < 0):
-            raise ValueError(f"{name} is {values[name]!r}")
-    order, rows = tensors["order"], run.train.n_rows
-    if order.dtype != torch.int64 or order.ndim != 1 or not ((order >= 0) & (order < rows)).all():
-        raise ValueError(f"its order is not one of {rows} rows")
-    if tensors["total"].shape != () or not math.isfinite(tensors["total"]):
-        raise ValueError("its sum is not a finite number")
-    weights = run.joint.state_dict()
-    for prefix in ("joint.", "best.", "anchor."):
-        part = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-        if part.keys() != weights.keys() and (part or prefix == "joint."):
-            raise ValueError(f"it does not hold the weights {prefix}*")
-        for key, value in part.items():
-            if (value.shape, value.dtype) != (weights[key].shape, weights[key].dtype) or not value.isfinite().all():
-                raise ValueError(f"{prefix}{key} is not a finite weight of this model")
-    shapes = [parameter.shape for group in run.optimiser.param_groups for parameter in group["params"]]
-    for key, value in tensors.items():
-        if key.startswith("optimiser."):
-            _, index, name = key.split(".")
-            if value.shape != (() if name == "step" else shapes[int(index)]) or not value.isfinite().all():
-                raise ValueError(f"{key} is not of this model")
-    history = [tensors[f"history.{name}"] for name in vars(run.history)]
-    if len(history) != sum(key.startswith("history.") for key in tensors):
-        raise ValueError("its history has other parts")
-    if any(entries.ndim != (2 if len(entries) and i > 2 else 1) for i, entries in enumerate(history)):
-        raise ValueError("its history has other shapes")
-
-
 def all_finite(loss: Tensor, parameters: Iterable[Tensor]) -> bool:
     """Whether the loss and every gradient are finite."""
     # One number tells of all: the sum of squares is not finite if any entry is not.
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     return math.isfinite(loss + torch.nn.utils.get_total_norm(gradients))
-
-
-def fingerprint(joint: Joint, data: Batch, settings: FitSettings) -> str:
-    """The name of a run: a hash of its data, settings, initial weights and versions, as 16 hex digits."""
-    digest = hashlib.sha256(f"{settings} {joint} {torch.__version__} {__version__}".encode())
-    for name, tensor in {**data._asdict(), **joint.state_dict()}.items():
-        if tensor is not None:
-            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 def make_optimiser(joint: Joint, settings: FitSettings) -> Adam:
@@ -416,18 +410,22 @@ def split(data: Batch, fraction: float, generator: torch.Generator) -> tuple[Bat
     return data.rows(order[n_held_out:]), data.rows(order[:n_held_out])
 
 
-def held_out_bound(joint: Joint, data: Batch, bound: ImportanceBound, seed: int, chunk: int = 2048) -> float:
+def held_out_bound(
+    joint: Joint, data: Batch, bound: ImportanceBound, seed: int, chunk: int = 2048, team: Team | None = None
+) -> float:
     """The bound of held-out rows, nats per row, with the same noise each time so that passes can be compared."""
-    training_generator = joint.generator
-    joint.generator = torch.Generator(data.x.device).manual_seed(seed)
+    training_generator, device = joint.generator, data.x.device
+    noise = torch.Generator(device) if team is None else PartNoise(device)
+    joint.generator, total = noise.manual_seed(seed), 0.0
     try:
-        total = sum(
-            bound.loss(joint.model, joint.guide, data.rows(slice(start, start + chunk)))
-            for start in range(0, data.n_rows, chunk)
-        )
+        for start in range(0, data.n_rows, chunk):
+            rows, weight = data.rows(slice(start, start + chunk)), 1.0
+            if team is not None:
+                rows, weight = team.own_rows(rows, noise)
+            total += weight * bound.loss(joint.model, joint.guide, rows)
     finally:
         joint.generator = training_generator
-    return -total / data.n_rows
+    return -(total if team is None else team.total(total, data.x)) / data.n_rows
 
 
 def curve_numbers(joint: Joint) -> tuple[list[float], list[float]]:

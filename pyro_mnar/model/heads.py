@@ -9,6 +9,7 @@ from pyro.distributions import Categorical, Normal, TorchDistribution
 from torch import Tensor, nn
 
 from pyro_mnar.model.networks import mlp
+from pyro_mnar.numerics.random_streams import uniform
 
 
 class Head(nn.Module, ABC):
@@ -94,7 +95,9 @@ class Dropout(nn.Module):
         """``x`` with a random share of its entries at 0, in training; ``x`` itself otherwise."""
         if not self.training or self.share == 0:
             return x
-        kept = torch.rand(x.shape, generator=generator, dtype=x.dtype, device=x.device) >= self.share
+        # Noise has the rows in axis -2: inner draws, shape (K, n, M, p), are counted as features.
+        shape = x.flatten(2).shape if x.ndim > 3 else x.shape
+        kept = uniform(tuple(shape), x, generator).reshape(x.shape) >= self.share
         return x * kept / (1 - self.share)
 
 

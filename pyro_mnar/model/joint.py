@@ -139,7 +139,7 @@ class Joint(nn.Module):
                         log_inner = s.log_prob_inner(batch.observed)
                 if self._uses_target(batch):
                     assert self.head is not None
-                    pyro.sample("y", averaged(self.head(x, self.generator), log_inner, self.n_inner), obs=batch.y)
+                    pyro.sample("y", averaged(self.head(x, self.generator), log_inner, self.n_inner, x), obs=batch.y)
         self._last = None
 
     def guide(self, batch: Batch, proposal: TorchDistribution | None = None) -> None:
@@ -380,11 +380,11 @@ class InnerDraws(WithChoices):
         return value.new_zeros(self.batch_shape)
 
 
-def averaged(head: TorchDistribution, log_inner: Tensor | None, n_inner: int) -> TorchDistribution:
+def averaged(head: TorchDistribution, log_inner: Tensor | None, n_inner: int, like: Tensor) -> TorchDistribution:
     """p(y | s, x_1 .. x_M): the inner draws' mixture, each with the weight that its mask probability gives it."""
     if n_inner == 1:
         return head
-    logits = torch.zeros(head.batch_shape) if log_inner is None else log_inner
+    logits = torch.zeros(head.batch_shape, device=like.device) if log_inner is None else log_inner
     return MixtureSameFamily(Categorical(logits=logits, validate_args=False), head, validate_args=False)
 
 

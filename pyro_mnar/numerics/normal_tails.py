@@ -231,7 +231,10 @@ def log_ndtri(log_p: Tensor) -> Tensor:
         root = torch.special.ndtri(torch.where(high, -torch.expm1(middle), middle.exp()))
         root = torch.where(high, -root, root)
         far = log_p < -8
-        if far.any():
+        if far.device.type != "cpu":
+            # To ask whether there are any would make the processor wait for the device.
+            root = torch.where(far, _far_root(log_p.clamp(max=-8.0)), root)
+        elif far.any():
             root[far] = _far_root(log_p[far])
         root = root.clamp(max=torch.finfo(log_p.dtype).max)
         value, slope = _value_and_slope(root)

@@ -1,4 +1,4 @@
-"""Where draws get their noise from: torch's generators, or a block addressed by row and draw.
+"""Where draws get their noise from: torch's generators, a block addressed by row and draw, or a part of a batch's.
 
 An answer about a row must not depend on which rows stand beside it, nor on how rows and draws were cut into chunks.
 :class:`BlockNoise` gives each (row, draw) its own place in a counter-based stream, so any window of the block can be
@@ -6,7 +6,7 @@ had by itself. It is a ``torch.Generator`` and can stand wherever one is expecte
 :func:`normal` make use of its order, all other code draws from it as from any generator.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -78,10 +78,49 @@ class BlockNoise(torch.Generator):
         return values.to(like.device, like.dtype).clamp(max=1 - torch.finfo(like.dtype).eps / 2)
 
 
+class PartNoise(torch.Generator):
+    """Noise for some rows of a batch: their part of what one generator draws for the whole batch.
+
+    Processes that share a batch each draw the noise of all of it, from the same seed, and keep that of their rows:
+    together they then have the very noise of one process, and their generators stay in step.
+
+    Parameters
+    ----------
+    device : torch.device
+        Of the noise.
+
+    Examples
+    --------
+    >>> whole, part = torch.Generator().manual_seed(0), PartNoise(torch.device("cpu"))
+    >>> _ = part.manual_seed(0)
+    >>> part.rows, part.n_rows = slice(4, 6), 6
+    >>> like = torch.zeros(())
+    >>> torch.equal(normal((5, 6, 2), like, whole)[:, 4:], normal((5, 2, 2), like, part))
+    True
+    """
+
+    def __new__(cls, device: torch.device) -> "PartNoise":
+        """A generator on the device."""
+        return super().__new__(cls, device)  # type: ignore[call-arg]
+
+    def __init__(self, device: torch.device) -> None:
+        #: The rows that are here, and the number of rows of the whole batch.
+        self.rows, self.n_rows = slice(0, 0), 0
+
+    def part(self, draw: Callable[..., Tensor], shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """What ``draw`` gives for the whole batch, cut to the rows that are here: shape (..., K, n, p)."""
+        *lead, count, width = shape
+        assert count == self.rows.stop - self.rows.start, "the rows of an array of draws stand in its axis -2"
+        whole = draw((*lead, self.n_rows, width), generator=self, dtype=like.dtype, device=like.device)
+        return whole[..., self.rows, :]
+
+
 def uniform(shape: tuple[int, ...], like: Tensor, generator: torch.Generator | None) -> Tensor:
     """Uniforms in (0, 1) that broadcast to ``shape`` (..., K, n, p), with the dtype and device of ``like``."""
     if isinstance(generator, BlockNoise):
         return generator.block(shape, like)
+    if isinstance(generator, PartNoise):
+        return generator.part(torch.rand, shape, like)
     return torch.rand(shape, generator=generator, dtype=like.dtype, device=like.device)
 
 
@@ -89,4 +128,6 @@ def normal(shape: tuple[int, ...], like: Tensor, generator: torch.Generator | No
     """Standard normals that broadcast to ``shape`` (..., K, n, p), with the dtype and device of ``like``."""
     if isinstance(generator, BlockNoise):
         return torch.special.ndtri(generator.block(shape, like.new_empty((), dtype=torch.float64))).to(like.dtype)
+    if isinstance(generator, PartNoise):
+        return generator.part(torch.randn, shape, like)
     return torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)

@@ -10,7 +10,6 @@ import pandas as pd
 import sklearn
 import torch
 from pyro import __version__ as pyro_version
-from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -55,8 +54,8 @@ def save(estimator: JointEstimator, folder: str | os.PathLike[str], overwrite: b
 
     One valid model is there at any moment: a full disk or a kill leaves the one that was there. Other files in the
     folder of a model that is replaced stay, and a link stays a link. Kept are the fit and what it was asked for, not
-    the machine: ``device`` and ``checkpoint_dir`` are left out, and a ``random_state`` that is a generator is saved
-    as the seed that it gave to the fit.
+    the machine: ``device``, ``devices`` and ``checkpoint_dir`` are left out, and a ``random_state`` that is a
+    generator is saved as the seed that it gave to the fit.
 
     Parameters
     ----------
@@ -213,7 +212,7 @@ def _elsewhere(parameters: dict[str, Any], device: str) -> dict[str, Any]:
     """Parameters for another machine: a file does not say where a fit runs, and none that does is followed."""
     training = parameters.get("training")
     if isinstance(training, TrainingSettings):
-        training = clone(training).set_params(checkpoint_dir=None)
+        training = TrainingSettings(**training.get_params(deep=False) | {"checkpoint_dir": None, "devices": 1})
     return {**parameters, "training": training, "device": device}
 
 

@@ -117,6 +117,15 @@ def test_the_table_of_files_larger_than_memory() -> None:
     ]
 
 
+def test_what_a_billion_rows_cost() -> None:
+    expected = []
+    for row in pd.read_csv(RESULTS / "speed" / "large.csv").itertuples():
+        seconds = row.processor_seconds * 1e6 / int(row.table.split()[0])
+        hours = seconds * 1000 / 3600
+        expected.append([row.table, str(row.n_draws), *(f"{value:.3g}" for value in (seconds, hours, hours / 64))])
+    assert table("docs/how-to/billion-rows.md", "billion") == expected
+
+
 def test_the_table_of_what_is_verified() -> None:
     recorded = pd.read_csv(RESULTS / "validation" / "summary.csv", keep_default_na=False)
     shown = re.findall(r"^\| (.*?) \| (.*?) \| (.*?) ?\|$", text("docs/verified.md"), re.MULTILINE)

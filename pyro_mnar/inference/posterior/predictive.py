@@ -31,7 +31,7 @@ def mixture_quantile(posterior: Posterior, levels: Sequence[float]) -> Tensor:
     """
     head = posterior.joint.head
     result = torch.empty(posterior.n_rows, len(levels), dtype=torch.float64)
-    wanted = torch.as_tensor(levels, dtype=torch.float64).view(-1, 1)
+    wanted = torch.as_tensor(levels, dtype=torch.float64, device=posterior.batch.x.device).view(-1, 1)
     for draws in posterior.draws():
         assert draws.x is not None
         y = None if head is None else head(draws.x)
