@@ -341,10 +341,11 @@ def _with_slope(mechanism: Given, slope: dict[str, float]) -> Given:
 
 
 def _dependence(mechanism: Mechanism) -> dict[str, Any]:
-    """What else a mask depends on, which stays as it is while a slope is varied."""
+    """What else a mask depends on, and its errors, which stay as they are while a slope is varied."""
     if not isinstance(mechanism, SelfMasking | Nested | Latent):
         return {}
-    return {"depends_on": mechanism.depends_on, "mechanism_features": mechanism.mechanism_features}
+    errors = {"errors": mechanism.errors} if isinstance(mechanism, SelfMasking) else {}
+    return {"depends_on": mechanism.depends_on, "mechanism_features": mechanism.mechanism_features, **errors}
 
 
 def _seed(*parts: int) -> int:

@@ -25,7 +25,7 @@ from pyro_mnar.data.rows import Rows, standardised_limits
 from pyro_mnar.data.transforms import Identity, Log, Transform
 from pyro_mnar.errors import DataWarning, InvalidInputError
 from pyro_mnar.estimators.explained import Explained
-from pyro_mnar.estimators.masks import check_blocks, check_order, with_blocks
+from pyro_mnar.estimators.masks import check_blocks, check_order, student_columns, with_blocks
 from pyro_mnar.estimators.parameters import check_parameters, check_size, checked_device, drawn_seed
 from pyro_mnar.estimators.settings import TrainingSettings
 from pyro_mnar.estimators.start.begin import Described, begin, chosen_scales
@@ -366,8 +366,9 @@ class JointEstimator(Explained, BaseEstimator):
         mechanism = set_up(mechanisms.by_name(self.mechanism), columns)
         mechanism.setup_code(latent_dim)
         check_order(mechanism.parents, columns.names, mechanism.blocks)
+        student = student_columns(mechanism, active, self.layout_, columns.names)
         return Joint(
-            *self._parts(p, latent_dim, tuple(self.hidden_units)),
+            *self._parts(p, latent_dim, tuple(self.hidden_units), student),
             mechanism,
             latent_dim,
             active,
@@ -379,14 +380,14 @@ class JointEstimator(Explained, BaseEstimator):
             ),
         )
 
-    def _parts(self, p: int, latent_dim: int, hidden: tuple[int, ...]) -> Parts:
-        """The networks for p columns."""
+    def _parts(self, p: int, latent_dim: int, hidden: tuple[int, ...], student: Sequence[int]) -> Parts:
+        """The networks for p columns, some of which have Student's t errors."""
         decoder, width = decoder_network(self.decoder, latent_dim, hidden)
         scale: Literal["shared", "free"] = "shared" if self.decoder == "linear" else "free"
         min_scale = self.training_used.min_scale
         likelihood: Likelihood
-        if len(self.layout_.continuous) < p:
-            likelihood = MixedLikelihood(width, self.layout_, scale, min_scale)
+        if student or len(self.layout_.continuous) < p:
+            likelihood = MixedLikelihood(width, self.layout_, scale, min_scale, student)
         else:
             likelihood = GaussianLikelihood(width, p, scale, min_scale)
         return Parts(MLPEncoder(p, latent_dim, hidden), decoder, likelihood)

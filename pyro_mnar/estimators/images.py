@@ -239,7 +239,9 @@ class MNARImageImputer(Imputer):
         columns = ColumnInfo(tuple(self._schema.model_names()), center, unit, np.isnan(table).mean(0))
         return Described(Layout(tuple(range(p))), columns)
 
-    def _parts(self, p: int, latent_dim: int, hidden: tuple[int, ...]) -> Parts:
+    def _parts(self, p: int, latent_dim: int, hidden: tuple[int, ...], student: Sequence[int]) -> Parts:
+        if student:
+            raise InvalidInputError("errors='student-t' is for columns of a table; leave it out for images")
         likelihood = SigmoidGaussianLikelihood(p, self.pixel_noise)
         return Parts(
             ConvEncoder(self.image_shape_, latent_dim, hidden),

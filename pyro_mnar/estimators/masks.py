@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from torch import Tensor
 
-from pyro_mnar.data.columns import FloatArray
+from pyro_mnar.data.columns import FloatArray, Layout
 from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.model.mechanism import Mechanism
 
 
 def check_order(
@@ -97,3 +99,24 @@ def with_blocks(groups: Sequence[Sequence[int]], blocks: Sequence[Sequence[int]]
     """
     inside = {j for block in blocks for j in block}
     return [*(list(block) for block in blocks), *(list(group) for group in groups if group[0] not in inside)]
+
+
+def student_columns(mechanism: Mechanism, active: Tensor, layout: Layout, names: Sequence[str]) -> list[int]:
+    """Positions of the columns that have Student's t errors: those that go missing by a mechanism that says so.
+
+    Raises
+    ------
+    InvalidInputError
+        One of them is not continuous.
+    """
+    of_mechanism = mechanism.student()
+    if of_mechanism is None:
+        return []
+    found: list[int] = (of_mechanism & active).nonzero()[:, 0].tolist()
+    for j in found:
+        if j not in layout.continuous:
+            raise InvalidInputError(
+                f"errors='student-t' is for continuous columns, which {names[j]!r} is not (see schema_); give it to "
+                "the others by name, as in {'income': SelfMasking(errors='student-t'), 'default': 'auto'}"
+            )
+    return found

@@ -25,10 +25,12 @@ from pyro_mnar.estimators.sentences import (
     words_for_levels,
     words_for_observed,
     words_for_row,
+    words_for_tails,
 )
 from pyro_mnar.estimators.start.nested import Finding
 from pyro_mnar.model.curve import NO_GAP, Curve, logistic_slope
 from pyro_mnar.model.joint import Joint
+from pyro_mnar.model.likelihoods import MixedLikelihood
 from pyro_mnar.model.mechanisms import Fixed
 
 #: Why a column of these kinds shows no evidence, whatever its values.
@@ -176,6 +178,11 @@ def mechanism_table(
         table["words"] = [
             words if line is None else words_for_observed(words, *of_column)
             for words, line, of_column in zip(table["words"], lines, reasons, strict=True)
+        ]
+    if isinstance(joint.likelihood, MixedLikelihood) and (freedom := joint.likelihood.freedom):
+        table["words"] = [
+            words_for_tails(words, freedom[start]) if start in freedom else words
+            for words, start in zip(table["words"], starts, strict=True)
         ]
     return table
 

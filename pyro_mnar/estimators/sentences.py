@@ -17,6 +17,8 @@ _MILD = 0.5
 _FAR = 4.0
 #: Logits per standard deviation from which a curve is a cut: within a tenth of that nearly none go to nearly all.
 ABRUPT = 40.0
+#: Degrees of freedom from which a t is called normal: its 99.5 % point is a twentieth further out.
+_NORMAL = 40.0
 #: Levels that are named one by one.
 _NAMED = 3
 
@@ -247,6 +249,20 @@ def words_for_observed(words: str, reasons: Sequence[str], named: Sequence[str])
     if reasons:
         return f"{words}; likelier where {', '.join(reasons)}"
     return f"{words}; {_listed(named)} {'do' if len(named) > 1 else 'does'} not matter" if named else words
+
+
+def words_for_tails(words: str, freedom: float) -> str:
+    """A sentence about a cell's own value, with the tails of the column's errors.
+
+    Examples
+    --------
+    >>> words_for_tails("income: values above 52 are likely missing", 3.21)
+    'income: values above 52 are likely missing; errors with the tails of a t of 3.2 degrees of freedom'
+    >>> words_for_tails("income: values above 52 are likely missing", 99.0)
+    'income: values above 52 are likely missing; errors as good as normal'
+    """
+    tails = f"with the tails of a t of {freedom:.2g} degrees of freedom" if freedom < _NORMAL else "as good as normal"
+    return f"{words}; errors {tails}"
 
 
 def readable(value: float, scale: float) -> str:

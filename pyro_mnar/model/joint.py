@@ -219,6 +219,10 @@ class Joint(nn.Module):
         ``rows``, shape (n, p), says what of them is observed, and what is beside the model: masks may depend on both.
         """
         s = self.mechanism.given_row(x, z, rows)
+        if self.mechanism.student() is not None:
+            moved = self.mechanism.curve_of_rows(rows, z)
+            assert moved is not None
+            s = self.rows_given_code(z).mask_given_values(s, moved, x)
         if self.one_cell_groups and self.mechanism.by_own_value:
             # A group that is one cell of the table has the curve of the category that is present, at 1; where the
             # category does not matter, that of its first column.

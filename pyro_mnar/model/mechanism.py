@@ -34,6 +34,10 @@ class Mechanism(nn.Module, ABC):
         """The columns of which the mask tells something, bool, shape (p,), after :meth:`setup`; None: all of them."""
         return None
 
+    def student(self) -> Tensor | None:
+        """The columns whose errors are Student's t, bool, shape (p,), after :meth:`setup`; None: none of them."""
+        return None
+
     def given_code(self, x: Tensor, z: Tensor) -> Bernoulli:
         """p(s | x, z), which is p(s | x) unless the mechanism depends on the code z (K, n, L) too."""
         return self(x)

@@ -119,6 +119,15 @@ class PerColumn(Mechanism):
         has_site = torch.tensor([not isinstance(part, Ignorable) for part in self.mechanisms], device=self.owner.device)
         return has_site[self.owner]
 
+    def student(self) -> Tensor | None:
+        """See :class:`Mechanism`."""
+        found = [
+            (self.owner == place) & own
+            for place, part in enumerate(self.mechanisms)
+            if (own := part.student()) is not None
+        ]
+        return torch.stack(found).any(0) if found else None
+
     def curve(self, z: Tensor | None = None) -> Curve | None:
         """See :class:`Mechanism`."""
         return self._one_curve([part.curve(z) for part in self.mechanisms])

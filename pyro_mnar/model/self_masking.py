@@ -21,6 +21,7 @@ from pyro_mnar.model.on_observed import OnObserved, moved
 
 Direction = Literal["high", "low"]
 Shape = Literal["one-sided", "two-sided", "middle"]
+Errors = Literal["normal", "student-t"]
 
 
 class SelfMasking(OnObserved):
@@ -56,6 +57,12 @@ class SelfMasking(OnObserved):
         a mapping as before. They are no part of the model of the values, and pass through; numbers count linearly as
         they are, labels with a number for each.
 
+    errors
+        "student-t": in the continuous columns that go missing, value and mask have heavy-tailed errors of one scale.
+        Given the code the value is m + s T, T of Student's t with nu degrees of freedom (2 to 100, learned), and a cell
+        is missing where w (x - b) + u > 0, (T, u) a bivariate t. The slope and threshold are those at a scale of 1.
+        Probit and one-sided.
+
     Notes
     -----
     **Heckman's selection model** is this mechanism, if the outcome y is normal given its covariates v. With
@@ -66,11 +73,13 @@ class SelfMasking(OnObserved):
     a probit in y with the intercept linear in what is observed: ``depends_on`` the covariates v,
     ``mechanism_features`` the exclusion variables w, the slope -r / (d sqrt(1 - r^2)), and back
     r = -a d / sqrt(1 + a^2 d^2) from a slope a. The decoder is linear, and columns stay on their own scale
-    (``decoder="linear", log_columns=None``).
+    (``decoder="linear", log_columns=None``). With ``errors="student-t"`` it is the selection-t model, with the same
+    mapping, which stays unbiased under heavy tails.
 
     References
     ----------
-    Ipsen, Mattei & Frellsen 2021, arXiv:2006.12871, equation 17; Heckman 1979, Econometrica 47.
+    Ipsen, Mattei & Frellsen 2021, arXiv:2006.12871, equation 17; Heckman 1979, Econometrica 47; Marchenko & Genton
+    2012, JASA 107 (selection under t errors).
 
     Examples
     --------
@@ -100,8 +109,15 @@ class SelfMasking(OnObserved):
         shape: Shape = "one-sided",
         depends_on: Parents = None,
         mechanism_features: Parents = None,
+        errors: Errors = "normal",
     ) -> None:
         super().__init__(depends_on, mechanism_features)
+        if errors not in ("normal", "student-t"):
+            raise InvalidInputError(f"errors is {errors!r}; it must be 'normal' or 'student-t'")
+        if errors == "student-t" and (shape != "one-sided" or link != "probit" or shared):
+            raise InvalidInputError(
+                "errors='student-t' has one curve in each column, probit: leave shape, link and shared out"
+            )
         if shape not in ("one-sided", "two-sided", "middle"):
             raise InvalidInputError(f"shape is {shape!r}; it must be 'one-sided', 'two-sided' or 'middle'")
         if shape != "one-sided" and (direction is not None or slope is not None or link != "probit" or shared):
@@ -116,6 +132,7 @@ class SelfMasking(OnObserved):
         self.shared = shared
         self.slope = slope
         self.shape: Shape = shape
+        self.errors: Errors = errors
         if shared and (depends_on or mechanism_features):
             raise InvalidInputError(
                 "shared=True has one curve for all columns: leave depends_on and mechanism_features out"
@@ -222,8 +239,12 @@ class SelfMasking(OnObserved):
         ends = torch.full_like(known, self.shape == "two-sided")
         return Curve(slope, intercept, self.link, None, slope * self.width_parameter.exp(), ends)
 
+    def student(self) -> Tensor | None:
+        """See :class:`Mechanism`."""
+        return None if self.errors == "normal" else torch.ones_like(self.sign, dtype=torch.bool)
+
     def forward(self, x: Tensor) -> Bernoulli:
-        """See :class:`Mechanism`; what the mask depends on is in the middle."""
+        """See :class:`Mechanism`; what the mask depends on is in the middle, and the scale of t errors 1."""
         return self.curve().bernoulli(x)
 
 

@@ -14,6 +14,7 @@ from pyro_mnar.model.likelihoods.gaussian import GaussianLikelihood, GaussianRow
 from pyro_mnar.model.likelihoods.levels import LevelLikelihood, LevelRows
 from pyro_mnar.model.likelihoods.limits import LimitEvidence, within_limits
 from pyro_mnar.model.likelihoods.mixed import Blocks, MixedLikelihood, MixedRows
+from pyro_mnar.model.likelihoods.student import StudentLikelihood, StudentRows
 
 __all__ = [
     "AtomLikelihood",
@@ -31,5 +32,7 @@ __all__ = [
     "MixedLikelihood",
     "MixedRows",
     "RowDistribution",
+    "StudentLikelihood",
+    "StudentRows",
     "within_limits",
 ]

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple
 
 import torch
-from pyro.distributions import TorchDistribution
+from pyro.distributions import Bernoulli, TorchDistribution
 from torch import Tensor, nn
 from torch.distributions import constraints
 
@@ -61,6 +61,20 @@ class RowDistribution(TorchDistribution, ABC):
     @abstractmethod
     def missing_part(self, x: Tensor, observed: Tensor, generator: torch.Generator | None = None) -> TorchDistribution:
         """p(x_mis | z, x_obs): its draws have shape (K, n, p); their values in observed cells mean nothing."""
+
+    def mask_given_values(self, plain: Bernoulli, curve: Curve, x: Tensor) -> Bernoulli:
+        """p(s | x, z), where it depends on more of z than the mechanism says; here it does not: ``plain``.
+
+        Parameters
+        ----------
+        plain : Bernoulli
+            What the mechanism says of rows x.
+        curve : Curve
+            The mechanism.
+        x : Tensor
+            Complete rows, shape (K, n, p), or (K, n, M, p).
+        """
+        return plain
 
     @property
     def has_mask_term(self) -> bool:

@@ -4,17 +4,19 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
-from pyro.distributions import TorchDistribution
+from pyro.distributions import Bernoulli, TorchDistribution
 from torch import Tensor, nn
 from torch.distributions import constraints
 
 from pyro_mnar.data.columns import Layout
+from pyro_mnar.model.curve import Curve
 from pyro_mnar.model.likelihoods.atoms import AtomLikelihood
 from pyro_mnar.model.likelihoods.base import Likelihood, MaskedRows, RowDistribution
 from pyro_mnar.model.likelihoods.bernoulli import BernoulliRows
 from pyro_mnar.model.likelihoods.categorical import CategoricalRows
 from pyro_mnar.model.likelihoods.gaussian import GaussianLikelihood
 from pyro_mnar.model.likelihoods.levels import LevelLikelihood
+from pyro_mnar.model.likelihoods.student import StudentLikelihood, StudentRows
 from pyro_mnar.numerics.distributions import WithChoices
 
 
@@ -98,6 +100,15 @@ class MixedRows(Blocks, RowDistribution):
         parts = [b.rows.mask_term(masked.block(b.columns, b.one_cell)) for b in self.blocks]
         return Blocks(self.columns, parts)
 
+    def mask_given_values(self, plain: Bernoulli, curve: Curve, x: Tensor) -> Bernoulli:
+        """See :class:`RowDistribution`."""
+        logits = plain.logits
+        for block in self.blocks:
+            if isinstance(block.rows, StudentRows):
+                own = block.rows.mask_given_values(plain, curve.at(block.columns), x[..., block.columns])
+                logits = logits.index_copy(-1, block.columns, own.logits)
+        return Bernoulli(logits=logits, validate_args=False)
+
     def missing_given_mask(self, masked: MaskedRows, generator: torch.Generator | None = None) -> Blocks:
         """See :class:`RowDistribution`."""
         parts = [b.rows.missing_given_mask(masked.block(b.columns, b.one_cell), generator) for b in self.blocks]
@@ -115,6 +126,8 @@ class MixedLikelihood(Likelihood):
         which columns are what; all on the model's scale.
     scale, min_scale
         as for :class:`GaussianLikelihood`, for the continuous columns; the floor holds for levels and atoms too.
+    student
+        the continuous columns that have Student's t errors (:class:`StudentLikelihood`).
 
     Examples
     --------
@@ -130,11 +143,22 @@ class MixedLikelihood(Likelihood):
         layout: Layout,
         scale: Literal["free", "feature", "shared"] = "free",
         min_scale: float = 0.1,
+        student: Sequence[int] = (),
     ) -> None:
         super().__init__()
+        # In this order: that of the parts.
+        normal = [j for j in layout.continuous if j not in student]
+        self.of_numbers = {
+            "continuous": normal,
+            "student": list(student),
+            "levels": [column.column for column in layout.levels],
+            "atoms": [column.column for column in layout.atoms],
+        }
         self.layout = layout
-        if layout.continuous:
-            self.continuous = GaussianLikelihood(n_hidden, len(layout.continuous), scale, min_scale)
+        if normal:
+            self.continuous = GaussianLikelihood(n_hidden, len(normal), scale, min_scale)
+        if student:
+            self.student = StudentLikelihood(n_hidden, len(student), scale, min_scale)
         if layout.levels:
             self.levels = LevelLikelihood(n_hidden, layout.levels, min_scale)
         if layout.atoms:
@@ -142,15 +166,19 @@ class MixedLikelihood(Likelihood):
         self.sizes = [len(layout.binary), *(len(group.columns) for group in layout.groups)]
         self.logits = nn.Linear(n_hidden, sum(self.sizes)) if sum(self.sizes) else None
         kinds = {
-            "continuous": layout.continuous,
+            **self.of_numbers,
             "binary": layout.binary,
-            "levels": [column.column for column in layout.levels],
-            "atoms": [column.column for column in layout.atoms],
             **{f"group_{i}": group.columns for i, group in enumerate(layout.groups)},
         }
         for kind, columns in kinds.items():
             index = torch.tensor(columns, dtype=torch.int64)
             self.register_buffer(f"columns_{kind}", index, persistent=False)
+
+    @property
+    def freedom(self) -> dict[int, float]:
+        """Degrees of freedom of the columns with Student's t errors."""
+        of_columns = self.of_numbers["student"]
+        return dict(zip(of_columns, self.student.freedom.tolist(), strict=True)) if of_columns else {}
 
     def numbers(self, hidden: Tensor) -> tuple[Tensor, ...]:
         """See :class:`Likelihood`."""
@@ -172,8 +200,7 @@ class MixedLikelihood(Likelihood):
         return MixedRows(blocks)
 
     def _kinds(self) -> list[str]:
-        kinds = {"continuous": self.layout.continuous, "levels": self.layout.levels, "atoms": self.layout.atoms}
-        return [kind for kind, columns in kinds.items() if columns]
+        return [kind for kind, columns in self.of_numbers.items() if columns]
 
-    def _parts(self) -> list[GaussianLikelihood | LevelLikelihood | AtomLikelihood]:
+    def _parts(self) -> list[GaussianLikelihood | StudentLikelihood | LevelLikelihood | AtomLikelihood]:
         return [getattr(self, kind) for kind in self._kinds()]
