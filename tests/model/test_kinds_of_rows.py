@@ -77,6 +77,28 @@ def test_level_probabilities_keep_their_digits_and_gradients_far_out() -> None:
     assert bool(gradient.isfinite().all())
 
 
+def test_held_levels_have_their_probability_and_no_other_level_is_worked_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = level_rows()
+    held = [[0, 3], [1, 0], [2, 2], [0, 1]]
+    expected = np.zeros((K, N))
+    for k in range(K):
+        for i, j in SEEN.nonzero().tolist():
+            expected[k, i] += np.log(level_probabilities(rows, k, i, j)[held[i][j]])
+    x = torch.tensor([[SCORES[j][held[i][j]] for j in range(2)] for i in range(N)], dtype=torch.float64)
+    monkeypatch.delattr("pyro_mnar.model.likelihoods.levels.log_level_probability")
+    np.testing.assert_allclose(rows.observed_part(SEEN).log_prob(x), expected, atol=1e-10)
+
+
+def test_held_levels_keep_their_digits_and_gradients_far_out() -> None:
+    loc = torch.full((1, 1, 2), 300.0, dtype=torch.float64, requires_grad=True)
+    scale = torch.full((1, 1, 2), 0.1, dtype=torch.float64, requires_grad=True)
+    x = torch.tensor([[SCORES[0][0], SCORES[1][0]]], dtype=torch.float64)
+    found = level_rows(loc, scale).observed_part(torch.ones(1, 2, dtype=torch.bool)).log_prob(x)
+    assert found.item() == pytest.approx(-3005.0 - 3010.0, rel=1e-9)
+    for gradient in torch.autograd.grad(found.sum(), (loc, scale)):
+        assert bool(gradient.isfinite().all())
+
+
 @pytest.mark.parametrize("link", ["probit", "logistic"])
 @pytest.mark.parametrize("per_code", [False, True])
 def test_mask_term_and_conditional_mean_of_levels_against_enumeration(link: str, per_code: bool) -> None:
@@ -151,7 +173,7 @@ def test_draws_given_the_mask_follow_their_distribution(make: type) -> None:
     assert float(((draws.mean(0) - part.mean) / error)[hidden].abs().max()) < 4.5
     if isinstance(rows, LevelRows):
         for j in range(2):
-            assert set(draws[..., j].unique().tolist()) <= set(SCORES[j])
+            assert set(draws[..., ~SEEN[:, j], j].unique().tolist()) <= set(SCORES[j])
     # The choices' part of the gradient has the log probability of the choices for its potential.
     assert part.choice_log_prob(draws[0]).shape == (K, N)
 

@@ -154,6 +154,9 @@ class AtomRows(AtomChoice, CellRows):
     def missing_given_mask(self, masked: MaskedRows, generator: torch.Generator | None = None) -> AtomChoice:
         """See :class:`RowDistribution`."""
         curve, observed, active = masked.curve, masked.observed, masked.active
+        own = active if curve.flat is None else active & ~curve.flat
+        if not own.any():
+            return self.missing_part(masked.x, observed, generator)
         rest = self.rest.missing_given_mask(masked, generator)
         everywhere = torch.arange(observed.numel(), device=observed.device)
         log_rest = self.rest.log_missing(curve.of_cells(everywhere, observed.shape[-1]), everywhere)

@@ -45,6 +45,13 @@ class LevelTable:
         """The level in which each cell of ``x`` (..., q) lies, from 0."""
         return (x.unsqueeze(-1) > self.cuts).sum(-1)
 
+    def ends(self, level: Tensor) -> tuple[Tensor, Tensor]:
+        """The two cut points between which a level of each column lies; ``level`` of shape (..., q)."""
+        end = self.cuts.new_full((len(self.cuts), 1), _FAR)
+        points = torch.cat([-end, self.cuts, end * self.scores.shape[-1]], -1)
+        column = torch.arange(len(points), device=level.device)
+        return points[column, level], points[column, level + 1]
+
     def at(self, columns: Tensor) -> "LevelTable":
         """That of some columns, which may be named more than once."""
         return LevelTable(self.scores[columns], self.cuts[columns])
@@ -54,23 +61,28 @@ def log_level_probability(loc: Tensor, scale: Tensor, cuts: Tensor) -> Tensor:
     """Log P(level | z) of every level, shape (..., C), for loc and scale (...) and cut points (..., C - 1)."""
     upper = (cuts - loc.unsqueeze(-1)) / scale.unsqueeze(-1)
     log_below, log_above = logsigmoid(upper), logsigmoid(-upper)
-    # sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a) (1 - exp(a - b)): nothing cancels, however far out.
-    width = (cuts[..., 1:] - cuts[..., :-1]) / scale.unsqueeze(-1)
-    middle = log_below[..., 1:] + log_above[..., :-1] + torch.log(-torch.expm1(-width))
+    middle = log_below[..., 1:] + log_above[..., :-1] + _log_width((cuts[..., 1:] - cuts[..., :-1]) / scale[..., None])
     return torch.cat([log_below[..., :1], middle, log_above[..., -1:]], -1)
 
 
+def _log_width(width: Tensor) -> Tensor:
+    """log(1 - exp(-width)): sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a) (1 - exp(a - b)), so nothing cancels."""
+    return torch.log(-torch.expm1(-width))
+
+
 class LevelChoice(WithChoices):
-    """Independent cells that each hold one of their column's scores, of which the ``counted`` ones enter the density.
+    """Some cells of a block of rows that each hold one of their column's scores, independently of each other.
 
     Parameters
     ----------
     log_probability : Tensor
-        Of each level, normalised, shape (K, n, q, C).
+        Of each level, normalised, shape (K, m, C).
     table : LevelTable
         Of the q columns.
-    counted : Tensor
-        bool, shape (n, q).
+    cells : Tensor
+        Which cells of the flattened rows, shape (m,); the others are 0 in draws and mean, and no part of the density.
+    n_rows : int
+        n.
     generator : torch.Generator or None
         Source of the draws.
     """
@@ -79,36 +91,74 @@ class LevelChoice(WithChoices):
     support = constraints.real_vector
 
     def __init__(
-        self, log_probability: Tensor, table: LevelTable, counted: Tensor, generator: torch.Generator | None = None
+        self,
+        log_probability: Tensor,
+        table: LevelTable,
+        cells: Tensor,
+        n_rows: int,
+        generator: torch.Generator | None = None,
     ) -> None:
-        self.log_probability, self.table, self.counted, self.generator = log_probability, table, counted, generator
-        super().__init__(log_probability.shape[:-2], log_probability.shape[-2:-1], validate_args=False)
+        q = len(table.scores)
+        self.log_probability, self.cells, self.generator = log_probability, cells, generator
+        self.table, self.row = table.at(cells % q), cells // q
+        super().__init__((*log_probability.shape[:-2], n_rows), torch.Size([q]), validate_args=False)
 
     @property
     def mean(self) -> Tensor:
         """Mean score, shape (K, n, q)."""
-        return (self.log_probability.exp() * self.table.scores).sum(-1)
+        return self._in_place((self.log_probability.exp() * self.table.scores).sum(-1))
 
     def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
         """Scores, shape ``sample_shape`` + (K, n, q), without a path derivative."""
-        upper = self.log_probability.detach().exp().cumsum(-1)
-        noise = uniform(torch.Size(sample_shape) + upper.shape[:-1], upper, self.generator)
-        level = (upper[..., :-1] < noise.unsqueeze(-1)).sum(-1)
-        return self.table.scores.expand((*level.shape, -1)).gather(-1, level.unsqueeze(-1)).squeeze(-1)
+        # Every cell has its noise, so that a draw does not depend on which others are drawn.
+        shape = torch.Size(sample_shape) + self.batch_shape + self.event_shape
+        noise = uniform(shape, self.log_probability, self.generator).expand(shape)
+        level = _drawn(self.log_probability.detach().exp(), noise.flatten(-2).index_select(-1, self.cells))
+        return self._in_place(_chosen(self.table.scores, level))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log probability of the counted cells, shape (K, n), in nats."""
-        level = self.table.level_of(value)
+        """Log probability of the cells, shape (K, n), in nats."""
+        level = self.table.level_of(value.flatten(-2).index_select(-1, self.cells))
         shape = np.broadcast_shapes(level.shape, self.log_probability.shape[:-1])
-        log_p = self.log_probability.expand((*shape, -1)).gather(-1, level.expand(shape).unsqueeze(-1)).squeeze(-1)
-        return torch.where(self.counted, log_p, torch.zeros_like(log_p)).sum(-1)
+        return self._per_row(_chosen(self.log_probability, level.expand(shape)))
 
     def choice_log_prob(self, value: Tensor) -> Tensor:
         """See :class:`~pyro_mnar.numerics.distributions.WithChoices`."""
         return self.log_prob(value)
 
+    def _per_row(self, values: Tensor) -> Tensor:
+        """Sums over the cells of each row, (..., n), of values (..., m)."""
+        return values.new_zeros((*values.shape[:-1], self.batch_shape[-1])).index_add(-1, self.row, values)
 
-class LevelRows(LevelChoice, CellRows):
+    def _in_place(self, values: Tensor) -> Tensor:
+        """Values (..., m) in their places among the rows, (..., n, q)."""
+        rows = values.new_zeros((*values.shape[:-1], self.batch_shape[-1] * self.event_shape[0]))
+        return rows.index_copy(-1, self.cells, values).unflatten(-1, (self.batch_shape[-1], self.event_shape[0]))
+
+
+class HeldLevels(LevelChoice):
+    """Levels that cells are known to hold: their probability alone, without that of all other levels.
+
+    Parameters
+    ----------
+    loc, scale : Tensor
+        Of the cells' logistics, shape (K, m).
+    table, cells, n_rows
+        As for :class:`LevelChoice`.
+    """
+
+    def __init__(self, loc: Tensor, scale: Tensor, table: LevelTable, cells: Tensor, n_rows: int) -> None:
+        self.loc, self.scale = loc, scale
+        super().__init__(loc.unsqueeze(-1), table, cells, n_rows)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log probability of the cells, shape (K, n), in nats."""
+        low, high = self.table.ends(self.table.level_of(value.flatten(-2).index_select(-1, self.cells)))
+        inside = logsigmoid((high - self.loc) / self.scale) + logsigmoid((self.loc - low) / self.scale)
+        return self._per_row(inside + _log_width((high - low) / self.scale))
+
+
+class LevelRows(CellRows, WithChoices):
     """Independent columns with ordered levels, the :class:`RowDistribution` of :class:`LevelLikelihood`.
 
     Parameters
@@ -121,23 +171,47 @@ class LevelRows(LevelChoice, CellRows):
         Source of the draws.
     """
 
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
+    support = constraints.real_vector
+
     def __init__(self, loc: Tensor, scale: Tensor, table: LevelTable, generator: torch.Generator | None = None) -> None:
-        self.loc, self.scale = loc, scale
-        everything = torch.ones((), dtype=torch.bool, device=loc.device)
-        super().__init__(log_level_probability(loc, scale, table.cuts), table, everything, generator)
+        self.loc, self.scale, self.table, self.generator = loc, scale, table, generator
+        super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
+
+    @property
+    def log_probability(self) -> Tensor:
+        """Of each level of each cell, shape (K, n, q, C), in nats."""
+        return log_level_probability(self.loc, self.scale, self.table.cuts)
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean score, shape (K, n, q)."""
+        return (self.log_probability.exp() * self.table.scores).sum(-1)
+
+    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
+        """Scores, shape ``sample_shape`` + (K, n, q), without a path derivative."""
+        return self._choice(self._cells(), self.generator).rsample(sample_shape)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log probability of complete rows, shape (K, n), in nats."""
+        return self._held(self._cells()).log_prob(value)
+
+    def choice_log_prob(self, value: Tensor) -> Tensor:
+        """See :class:`~pyro_mnar.numerics.distributions.WithChoices`."""
+        return self.log_prob(value)
 
     def observed_part(self, observed: Tensor) -> LevelChoice:
         """See :class:`RowDistribution`."""
-        return LevelChoice(self.log_probability, self.table, observed)
+        return self._held(self._cells(observed))
 
     def missing_part(self, x: Tensor, observed: Tensor, generator: torch.Generator | None = None) -> LevelChoice:
         """See :class:`RowDistribution`."""
-        return LevelChoice(self.log_probability, self.table, ~observed, generator)
+        return self._choice(self._cells(~observed), generator)
 
     def log_missing(self, curve: Curve, cells: Tensor) -> Tensor:
         """See :class:`CellRows`."""
-        log_p = self.log_probability.flatten(-3, -2).index_select(-2, cells)
-        return (log_p + curve.log_missing_at(self.table.at(cells % self.event_shape[0]).scores)).logsumexp(-1)
+        tilt = curve.log_missing_at(self.table.at(cells % self.event_shape[0]).scores)
+        return (self._log_probability_of(cells) + tilt).logsumexp(-1)
 
     def log_within(self, cells: Tensor, low: Tensor, high: Tensor) -> Tensor:
         """See :class:`CellRows`."""
@@ -151,24 +225,57 @@ class LevelRows(LevelChoice, CellRows):
     def draw_within(self, cells: Tensor, low: Tensor, high: Tensor, noise: Tensor) -> Tensor:
         """See :class:`CellRows`; without a path derivative."""
         log_p, scores = self._inside(cells, low, high)
-        upper = log_p.detach().softmax(-1).cumsum(-1)
-        level = (upper[..., :-1] < noise.unsqueeze(-1)).sum(-1)
-        drawn = scores.expand((*level.shape, -1)).gather(-1, level.unsqueeze(-1)).squeeze(-1)
         # Where rounding leaves the sum below 1 the last level may lie outside.
+        drawn = _chosen(scores, _drawn(log_p.detach().softmax(-1), noise))
         return torch.minimum(torch.maximum(drawn, low), high)
+
+    def missing_given_mask(self, masked: MaskedRows, generator: torch.Generator | None = None) -> LevelChoice:
+        """See :class:`RowDistribution`."""
+        cells = self._cells(~masked.observed)
+        log_p, column = self._log_probability_of(cells), cells % self.event_shape[0]
+        own = masked.active if masked.curve.flat is None else masked.active & ~masked.curve.flat
+        tilted = own[column].nonzero()[:, 0]
+        if len(tilted):
+            curve = masked.curve.of_cells(cells[tilted], self.event_shape[0])
+            tilt = curve.log_missing_at(self.table.scores[column[tilted]])
+            log_p = log_p.index_copy(-2, tilted, (log_p.index_select(-2, tilted) + tilt).log_softmax(-1))
+        return LevelChoice(log_p, self.table, cells, self.batch_shape[-1], generator)
+
+    def _cells(self, chosen: Tensor | None = None) -> Tensor:
+        """Positions in the flattened rows: of the chosen cells, (n, q), or of all."""
+        shape = (self.batch_shape[-1], self.event_shape[0])
+        chosen = torch.ones(shape, dtype=torch.bool, device=self.loc.device) if chosen is None else chosen.expand(shape)
+        return chosen.reshape(-1).nonzero()[:, 0]
+
+    def _held(self, cells: Tensor) -> HeldLevels:
+        loc, scale = (part.flatten(-2).index_select(-1, cells) for part in (self.loc, self.scale))
+        return HeldLevels(loc, scale, self.table, cells, self.batch_shape[-1])
+
+    def _choice(self, cells: Tensor, generator: torch.Generator | None) -> LevelChoice:
+        return LevelChoice(self._log_probability_of(cells), self.table, cells, self.batch_shape[-1], generator)
+
+    def _log_probability_of(self, cells: Tensor) -> Tensor:
+        """Log probability of the levels of some cells, shape (K, m, C)."""
+        loc, scale = (part.flatten(-2).index_select(-1, cells) for part in (self.loc, self.scale))
+        return log_level_probability(loc, scale, self.table.cuts[cells % self.event_shape[0]])
 
     def _inside(self, cells: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         """Log probabilities of the levels of some cells, (K, m, C), 0 outside their limits; and scores, (m, C)."""
         scores = self.table.at(cells % self.event_shape[0]).scores
         near = SAME_PLACE * (1 + scores.abs())
         inside = (scores >= low.unsqueeze(-1) - near) & (scores <= high.unsqueeze(-1) + near)
-        log_p = self.log_probability.flatten(-3, -2).index_select(-2, cells)
+        log_p = self._log_probability_of(cells)
         return log_p.masked_fill(~inside, torch.finfo(log_p.dtype).min / 2), scores
 
-    def missing_given_mask(self, masked: MaskedRows, generator: torch.Generator | None = None) -> LevelChoice:
-        """See :class:`RowDistribution`."""
-        tilt = masked.curve.log_missing_at(self.table.scores).masked_fill(~masked.active.unsqueeze(-1), 0.0)
-        return LevelChoice((self.log_probability + tilt).log_softmax(-1), self.table, ~masked.observed, generator)
+
+def _drawn(probability: Tensor, noise: Tensor) -> Tensor:
+    """Levels by the inverse of their distribution function: probabilities (K, m, C), uniforms (..., K, m)."""
+    return (probability.cumsum(-1)[..., :-1] < noise.unsqueeze(-1)).sum(-1)
+
+
+def _chosen(values: Tensor, level: Tensor) -> Tensor:
+    """Of values (..., m, C) those of a level of each cell, (..., m)."""
+    return values.expand((*level.shape, -1)).gather(-1, level.unsqueeze(-1)).squeeze(-1)
 
 
 class LevelLikelihood(Likelihood):
