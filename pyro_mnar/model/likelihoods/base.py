@@ -164,6 +164,18 @@ class MaskTerm(TorchDistribution, ABC):
         return self.observed.expand(torch.Size(sample_shape) + self.batch_shape + self.event_shape)
 
 
+def places(mask: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Places of the true cells in the flattened mask, and which of the places count; None: all.
+
+    On a GPU these are all places: it computes them in the time in which the processor would wait for the number of
+    true ones.
+    """
+    flat = mask.reshape(-1)
+    if flat.device.type == "cpu":
+        return flat.nonzero()[:, 0], None
+    return torch.arange(len(flat), device=flat.device), flat
+
+
 class CellMask(MaskTerm):
     r"""p(s | z, x_obs): P(s_j=1|x_j) where x_j is observed, times int P(s_j=0|x_j) p(x_j|z) dx_j where it is not.
 
@@ -187,12 +199,14 @@ class CellMask(MaskTerm):
         flat = self.curve.flat
         own = self.active if flat is None else self.active & ~flat
         # Only the cells that are missing are integrated, and they are the same for all draws.
-        cells = (own & ~self.observed).reshape(-1).nonzero()[:, 0]
+        cells, counted = places(own & ~self.observed)
         hidden = self.rows.log_missing(self.curve.of_cells(cells, n_features), cells)
+        hidden = hidden if counted is None else torch.where(counted, hidden, 0.0)
         # Without an intercept of its own for each code, what the observed cells contribute is the same for all draws.
-        shown = (own & self.observed).reshape(-1).nonzero()[:, 0]
+        shown, counted = places(own & self.observed)
         values = self.x.reshape(-1).index_select(0, shown)
         seen = self.curve.of_cells(shown, n_features).log_observed(values)
+        seen = seen if counted is None else torch.where(counted, seen, 0.0)
         total = seen.new_zeros((*seen.shape[:-1], self.observed.shape[0]))
         total = total.index_add(-1, shown // n_features, seen).expand(self.batch_shape)
         total = total.index_add(-1, cells // n_features, hidden.expand((*self.batch_shape[:-1], len(cells))))
