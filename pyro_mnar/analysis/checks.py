@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pyro_mnar.analysis.asked import check_estimator
+from pyro_mnar.data.arguments import instance_only, numbers, seed_of, within_0_and_1
 from pyro_mnar.data.columns import FloatArray
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.base import JointEstimator
@@ -89,6 +91,8 @@ def check(
     >>> check(imputer, X, n_tables=50)["check"].tolist()[:3]
     ['missing rate', 'missing against', 'mean']
     """
+    check_estimator(estimator)
+    level = within_0_and_1("level", level)
     simulated = simulate(estimator, X, n_tables, codes, random_state)
     if known is not None and hasattr(known, "columns"):
         known = estimator.table(known)
@@ -99,6 +103,9 @@ def summarise(
     simulated: Replicates, truth: FloatArray | None = None, level: float = 0.01, random_state: int = 0
 ) -> pd.DataFrame:
     """The table of :func:`check` for tables that were simulated already."""
+    instance_only("simulated", simulated, Replicates, "what estimators.replicates.simulate gives")
+    truth = None if truth is None else _truth(truth, simulated.table)
+    level, random_state = within_0_and_1("level", level), seed_of("random_state", random_state)
     lines = _mask_lines(simulated) + _value_lines(simulated)
     if truth is not None:
         lines += _truth_lines(simulated, truth, random_state)
@@ -240,6 +247,7 @@ def _mask_lines(simulated: Replicates) -> list[_Line]:
 
 def jointly_missing(observed: BoolArray) -> FloatArray:
     """Share of rows that miss both of two columns, shape (R, p, p), for masks (R, n, p)."""
+    _check_masks(observed)
     hidden = (~observed).astype(float)
     return np.matmul(hidden.transpose(0, 2, 1), hidden) / observed.shape[1]
 
@@ -249,12 +257,22 @@ def shift_where_missing(values: FloatArray, observed: BoolArray) -> FloatArray:
 
     Only observed cells of column k count; NaN where there are none.
     """
+    _check_masks(observed)
+    values = numbers("values", values)
+    if values.shape != observed.shape:
+        raise InvalidInputError(f"values have shape {values.shape}, observed {observed.shape}; give one for each cell")
     seen = observed.astype(float)
     x = np.where(observed, values, 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean_missing = _mean_where(1 - seen, x, seen)
         mean_seen = _mean_where(seen, x, seen)
     return mean_missing - mean_seen
+
+
+def _check_masks(observed: BoolArray) -> None:
+    instance_only("observed", observed, np.ndarray, "a bool array of shape (R, n, p)")
+    if observed.dtype != np.bool_ or observed.ndim != 3:
+        raise InvalidInputError(f"observed has shape {observed.shape} of {observed.dtype}; it must be bool, (R, n, p)")
 
 
 def _mean_where(rows: FloatArray, x: FloatArray, seen: FloatArray) -> FloatArray:
@@ -314,7 +332,7 @@ def _distribution(values: FloatArray, seen: BoolArray, grid: FloatArray) -> Floa
 def _truth(known: npt.ArrayLike | None, table: FloatArray) -> FloatArray | None:
     if known is None:
         return None
-    truth = np.asarray(known, dtype=np.float64)
+    truth = numbers("known", known)
     if truth.shape != table.shape:
         raise InvalidInputError(f"known has shape {truth.shape}, the table {table.shape}; give one value per cell")
     return truth

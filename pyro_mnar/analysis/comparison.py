@@ -8,6 +8,8 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from pyro_mnar.analysis.asked import check_models
+from pyro_mnar.data.arguments import whole_number
 from pyro_mnar.data.columns import FloatArray, log_density_factor
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.arviz_library import elpd_of_rows
@@ -92,6 +94,8 @@ def compare(
     >>> compare(models, X[100:]).columns.tolist()[:4]
     ['bound', 'bound_se', 'difference', 'difference_se']
     """
+    check_models(models)
+    n_draws_mask = whole_number("n_draws_mask", n_draws_mask)
     table, active, at_random = _common(models, X)
     bounds, lines = {}, {}
     for name, model in models.items():
@@ -144,6 +148,7 @@ def elpd(models: Mapping[str, JointEstimator], X: npt.ArrayLike, *, n_draws: int
     InvalidInputError
         As :func:`compare`.
     """
+    check_models(models)
     table, active, at_random = _common(models, X)
     result = {}
     for name, model in models.items():
@@ -159,8 +164,6 @@ def _common(
     models: Mapping[str, JointEstimator], X: npt.ArrayLike
 ) -> tuple[FloatArray, npt.NDArray[np.bool_], FloatArray]:
     """The table, the columns with a mechanism in any model, and the mask probabilities of the ignorable models."""
-    if not models:
-        raise InvalidInputError("models is empty; give at least one fitted estimator")
     first = next(iter(models.values()))
     table = first.table(X)
     active = np.zeros(table.shape[1], dtype=bool)

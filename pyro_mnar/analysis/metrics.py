@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from pyro_mnar.data.arguments import numbers
+from pyro_mnar.data.foreign import reading, shown
 from pyro_mnar.errors import InvalidInputError
 
 __all__ = ["imputation_rmse", "interval_coverage"]
@@ -91,7 +93,9 @@ def interval_coverage(x_true: ArrayLike, lower: ArrayLike, upper: ArrayLike, obs
 
 def _tables(x_true: ArrayLike, x_imputed: ArrayLike, observed: ArrayLike) -> tuple[Floats, Mask]:
     """Check the shapes and the cells that count; give the truth and where it was missing."""
-    x, other, seen = np.asarray(x_true, float), np.asarray(x_imputed, float), np.asarray(observed)
+    x, other = numbers("x_true", x_true), numbers("the imputed values", x_imputed)
+    with reading("observed"):
+        seen = np.asarray(observed)
     if x.ndim != 2 or other.shape != x.shape or seen.shape != x.shape:
         raise InvalidInputError(f"shapes {x.shape}, {other.shape} and {seen.shape} (observed) are not one (n, p)")
     if seen.dtype != np.bool_:
@@ -111,9 +115,9 @@ def _errors(x_true: ArrayLike, x_imputed: ArrayLike, observed: ArrayLike, scale:
 
 
 def _scale(scale: ArrayLike | None, p: int) -> Floats:
-    sd = np.ones(p) if scale is None else np.asarray(scale, dtype=np.float64)
+    sd = np.ones(p) if scale is None else numbers("scale", scale)
     if sd.shape != (p,) or not (np.isfinite(sd) & (sd > 0)).all():
-        raise InvalidInputError(f"scale={scale!r} is not {p} positive standard deviations, one per column")
+        raise InvalidInputError(f"scale={shown(scale)} is not {p} positive standard deviations, one per column")
     return sd
 
 

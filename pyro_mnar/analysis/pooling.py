@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -12,7 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from pyro_mnar.data.arguments import within_0_and_1
-from pyro_mnar.data.foreign import reading
+from pyro_mnar.data.foreign import reading, shown
 from pyro_mnar.errors import InvalidInputError
 
 __all__ = ["Pooled", "pool"]
@@ -78,6 +79,9 @@ class Pooled:
         DataFrame
             The fields in the order of the class, with the standard error after the estimate.
         """
+        q = np.size(self.estimate)
+        if names is not None and (not isinstance(names, Sequence) or len(names) != q):
+            raise InvalidInputError(f"names is {shown(names)}; give a list of {q}, one for each estimate")
         columns = {
             "estimate": self.estimate,
             "standard_error": self.standard_error,
@@ -157,8 +161,11 @@ def pool(
         raise InvalidInputError(f"the smallest variance is {u.min():g}; variances must be positive")
     level = within_0_and_1("level", level)
     given: Any = dof_complete
-    if given is not None and (not isinstance(given, Real) or not float(given) > 0):
-        raise InvalidInputError(f"dof_complete is {dof_complete}; it must be positive")
+    if given is not None and (
+        isinstance(given, bool | np.bool_) or not isinstance(given, Real) or not float(given) > 0
+    ):
+        raise InvalidInputError(f"dof_complete is {shown(dof_complete)}; it must be a positive number")
+    dof_complete = None if given is None else float(given)
 
     # Sums and squares in units of powers of two near the numbers, so that they stay within the range of a float.
     size = _power_of_two(np.abs(q).max(0))

@@ -11,7 +11,7 @@ Molenberghs et al. 2008, JRSS B 70; Little 1993 (pattern-mixture models); Cro, M
 Statistics in Medicine 39 (delta adjustment); Yan, Lee & Li 2009 (tipping points).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,19 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.base import clone
 
+from pyro_mnar.analysis.asked import columns_of
 from pyro_mnar.analysis.pooling import pool
-from pyro_mnar.data.arguments import finite_number, whole_number
+from pyro_mnar.data.arguments import (
+    callable_only,
+    finite_number,
+    instance_only,
+    list_only,
+    numbers,
+    seed_of,
+    table_with,
+    whole_number,
+    within_0_and_1,
+)
 from pyro_mnar.data.columns import FloatArray
 from pyro_mnar.data.kinds.schema import find_schema
 from pyro_mnar.data.raw import read_columns
@@ -94,11 +105,11 @@ def sweep(
     InvalidInputError
         An unknown column, one of labels without an order, or fewer than two imputations.
     """
+    instance_only("estimator", estimator, MNARImputer, "an MNARImputer, fitted or not")
+    callable_only("quantity", quantity, "a function of a completed table")
+    level, random_state = within_0_and_1("level", level), seed_of("random_state", random_state)
     frame = _frame(X)
-    fixed = [column] if isinstance(column, str) else list(column)
-    for name in fixed:
-        if name not in frame.columns:
-            raise InvalidInputError(f"{name!r} is not a column; the columns are {list(frame.columns)}")
+    fixed = columns_of(column, frame)
     kinds = find_schema(read_columns(frame, estimator.missing_values, estimator), estimator.types).columns
     for name in fixed:
         kind = next(kind for kind in kinds if kind.name == name).kind
@@ -108,7 +119,7 @@ def sweep(
                 "instead: delta_adjustment(..., category=...)"
             )
     n_imputations = whole_number("n_imputations", n_imputations, 2)
-    slopes = [finite_number("slopes", slope) for slope in slopes]
+    slopes = _numbers_of("slopes", slopes)
     lines = []
     for index, slope in enumerate(slopes):
         mechanism = _with_slope(estimator.mechanism, {name: float(slope) for name in fixed})
@@ -172,10 +183,17 @@ def delta_adjustment(
     >>> table["estimate"].tolist()
     [2.375, 3.375]
     """
-    factors = {column: 1.0} if isinstance(column, str) else dict(column)
-    for name in factors:
-        if name not in X.columns:
-            raise InvalidInputError(f"{name!r} is not a column; the columns are {list(X.columns)}")
+    instance_only("X", X, pd.DataFrame, "a DataFrame, the table with its holes")
+    callable_only("quantity", quantity, "a function of a completed table")
+    level, random_state = within_0_and_1("level", level), seed_of("random_state", random_state)
+    factors = dict(column) if isinstance(column, Mapping) else {_column_name(column): 1.0}
+    columns_of(list(factors), X)
+    for name, factor in factors.items():
+        finite_number(f"the factor of {name!r}", factor)
+    deltas = _numbers_of("deltas", deltas)
+    instance_only("completed", completed, Sequence, "a list of completed tables")
+    for table in completed:
+        instance_only("one of the completed tables", table, pd.DataFrame, "a DataFrame")
     if len(completed) < 2:
         raise InvalidInputError(f"{len(completed)} completed table(s) given; pooling needs at least 2")
     for table in completed:
@@ -184,6 +202,7 @@ def delta_adjustment(
     if category is not None and not isinstance(column, str):
         raise InvalidInputError(f"'category' is a level of one column; give 'column' as its name, not {column!r}")
     if category is not None:
+        instance_only("category", category, Hashable, "a level of the column")
         shift = _odds_shift(completed, X, str(column), category, random_state)
         name = f"delta of the log odds of {column}={category}"
     else:
@@ -287,6 +306,8 @@ def tipping_point(table: pd.DataFrame, reference: float = 0.0) -> float:
     >>> tipping_point(table)
     1.5
     """
+    table_with("table", table, ("low", "high"), "delta_adjustment or sweep")
+    reference = finite_number("reference", reference)
     place = table.index.to_numpy(dtype=float)
     low, high = table["low"].to_numpy() - reference, table["high"].to_numpy() - reference
     for i in range(1, len(table)):
@@ -300,10 +321,25 @@ def tipping_point(table: pd.DataFrame, reference: float = 0.0) -> float:
     return float("nan")
 
 
+def _numbers_of(name: str, values: Any) -> list[float]:
+    entries = list_only(name, values, "a list of numbers")
+    if not entries:
+        raise InvalidInputError(f"{name} is empty; give at least one number")
+    return [finite_number(name, value) for value in entries]
+
+
+def _column_name(column: Any) -> str:
+    """The name of one column; InvalidInputError for anything else."""
+    instance_only("column", column, str, "the name of a column, or a mapping from names to factors")
+    return str(column)
+
+
 def _frame(X: npt.ArrayLike | pd.DataFrame) -> pd.DataFrame:
     if isinstance(X, pd.DataFrame):
         return X
-    table = np.asarray(X, dtype=float)
+    table = numbers("X", X)
+    if table.ndim != 2:
+        raise InvalidInputError(f"X has shape {table.shape}; it must be a table of shape (n, p)")
     return pd.DataFrame(table, columns=[f"x{j}" for j in range(table.shape[1])])
 
 
@@ -374,13 +410,14 @@ def _refitted(
 def _pooled(completed: Sequence[pd.DataFrame], quantity: Quantity, level: float, seed: int) -> dict[str, float]:
     estimates, variances = [], []
     for table in completed:
-        answer = quantity(table)
-        if np.ndim(answer) == 0:
-            estimates.append(float(answer))
-            variances.append(_bootstrap_variance(table, quantity, seed))
-        else:
-            estimates.append(float(answer[0]))
-            variances.append(float(answer[1]))
+        answer = numbers("what quantity gave", quantity(table))
+        if answer.shape not in ((), (2,)):
+            raise InvalidInputError(
+                f"quantity gave {answer.size} numbers; it must give one, or (number, squared standard error)"
+            )
+        alone = answer.ndim == 0
+        estimates.append(float(answer if alone else answer[0]))
+        variances.append(_bootstrap_variance(table, quantity, seed) if alone else float(answer[1]))
     pooled = pool(estimates, variances, level=level)
     return {
         "estimate": float(pooled.estimate),

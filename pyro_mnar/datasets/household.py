@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from pyro_mnar.data.arguments import seed_of, whole_number
+
 _REGIONS = np.array(["North", "East", "South", "West"])
 #: Monthly incomes above it are not stated.
 _UNSTATED = 3600.0
@@ -29,6 +31,11 @@ def make_household_survey(n: int = 800, random_state: int = 0) -> tuple[pd.DataF
     complete : DataFrame
         The same without holes.
 
+    Raises
+    ------
+    InvalidInputError
+        ``n`` below 1 or above 100,000, or a seed that is no whole number from 0 on.
+
     Examples
     --------
     >>> survey, complete = make_household_survey(500)
@@ -37,7 +44,8 @@ def make_household_survey(n: int = 800, random_state: int = 0) -> tuple[pd.DataF
     >>> survey.columns[survey.isna().any()].tolist()
     ['region', 'income', 'rent', 'doctor_visits', 'donations', 'satisfaction_percent']
     """
-    generator = np.random.default_rng(random_state)
+    n = whole_number("n", n, most=100_000)
+    generator = np.random.default_rng(seed_of("random_state", random_state, or_none=True))
 
     def noise(size: float) -> np.ndarray:
         return size * generator.normal(size=n)

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from pyro_mnar.data.arguments import seed_of, whole_number
 from pyro_mnar.data.columns import FloatArray
 
 _REGIONS = ("east", "north", "south", "west")
@@ -34,13 +35,19 @@ def make_mixed_survey(n: int = 800, random_state: int = 0) -> tuple[pd.DataFrame
     complete : DataFrame
         The same without holes.
 
+    Raises
+    ------
+    InvalidInputError
+        ``n`` below 1, or a seed that is no whole number from 0 on.
+
     Examples
     --------
     >>> survey, complete = make_mixed_survey(500)
     >>> survey.isna().mean().round(2).to_dict()["age"], complete["satisfaction"].max().item()
     (0.0, 5)
     """
-    generator = np.random.default_rng(random_state)
+    n = whole_number("n", n)
+    generator = np.random.default_rng(seed_of("random_state", random_state, or_none=True))
     standing, stage = generator.normal(size=(2, n))
 
     def mixed(of_standing: float, of_stage: float) -> FloatArray:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import log_ndtr, ndtr, owens_t
 
-from pyro_mnar.data.arguments import finite_number, probabilities, whole_number
+from pyro_mnar.data.arguments import finite_number, probabilities, seed_of, truth_value, whole_number, within_0_and_1
 from pyro_mnar.data.columns import FloatArray
 from pyro_mnar.errors import InvalidInputError
 
@@ -64,7 +64,7 @@ class SelfMasked:
 
     def mean(self, at_random: bool = False) -> FloatArray:
         """E[y | the other columns, s = 0] of each row, shape (n,), units of the table."""
-        w, h = self._of(at_random)
+        w, h = self._of(truth_value("at_random", at_random))
         pull = w * self.variance / np.sqrt(1 + self.slope**2 * self.variance)
         if not self.skewed:
             return self.center + pull * np.exp(-0.5 * h**2 - log_ndtr(h)) / np.sqrt(2 * np.pi)
@@ -78,7 +78,10 @@ class SelfMasked:
         InvalidInputError
             ``q`` is no probability.
         """
-        level = probabilities("q", q)[0]
+        level, *others = probabilities("q", q)
+        if others:
+            raise InvalidInputError(f"q is {q}; it must be one number")
+        at_random = truth_value("at_random", at_random)
         low, high = (self.center + sign * 40 * np.sqrt(self.variance) for sign in (-1, 1))
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
@@ -88,7 +91,7 @@ class SelfMasked:
 
     def interval(self, level: float = 0.9, at_random: bool = False) -> Interval:
         """The central interval that holds each row's y with the probability ``level``, units of the table."""
-        tail = (1 - level) / 2
+        tail = (1 - within_0_and_1("level", level)) / 2
         return Interval(self.quantile(tail, at_random), self.quantile(1 - tail, at_random))
 
     def chance(self) -> FloatArray:
@@ -146,7 +149,7 @@ def make_self_masked(
     Raises
     ------
     InvalidInputError
-        Fewer than one row, numbers that are not finite, or a correlation outside of [0, 1).
+        Fewer than one row, numbers that are not finite, a correlation outside of [0, 1), or another wrong argument.
 
     Examples
     --------
@@ -162,7 +165,8 @@ def make_self_masked(
     slope, threshold = finite_number("slope", slope), finite_number("threshold", threshold)
     if not 0 <= finite_number("correlation", correlation) < 1:
         raise InvalidInputError(f"correlation is {correlation}; it must be at least 0 and below 1")
-    rng = np.random.default_rng(random_state)
+    skewed, mixed = truth_value("skewed", skewed), truth_value("mixed", mixed)
+    rng = np.random.default_rng(seed_of("random_state", random_state, or_none=True))
     a, b, noise = rng.normal(size=(3, n_rows))
     if mixed:
         b = np.where(b > 0, 1.0, -1.0)

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from pyro_mnar.data.arguments import seed_of, whole_number
+
 _COLUMNS = ("income", "spending", "age", "education", "rooms")
 _MEAN = np.array([3200.0, 2100.0, 46.0, 13.0, 4.0])
 _SD = np.array([900.0, 500.0, 13.0, 2.5, 1.2])
@@ -32,13 +34,19 @@ def make_survey(n: int = 1000, random_state: int = 0) -> tuple[pd.DataFrame, pd.
     complete : DataFrame
         The same without holes.
 
+    Raises
+    ------
+    InvalidInputError
+        ``n`` below 1, or a seed that is no whole number from 0 on.
+
     Examples
     --------
     >>> survey, complete = make_survey(500)
     >>> survey.isna().mean().round(2).tolist()
     [0.35, 0.11, 0.0, 0.0, 0.0]
     """
-    generator = np.random.default_rng(random_state)
+    n = whole_number("n", n)
+    generator = np.random.default_rng(seed_of("random_state", random_state, or_none=True))
     own = np.sqrt(1 - (_LOADINGS**2).sum(1))
     u = generator.normal(size=(n, 2)) @ _LOADINGS.T + own * generator.normal(size=(n, 5))
     complete = pd.DataFrame(_MEAN + _SD * u, columns=list(_COLUMNS))

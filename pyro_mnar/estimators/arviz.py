@@ -11,7 +11,7 @@ import xarray as xr
 from torch import Tensor
 
 from pyro_mnar import __version__
-from pyro_mnar.data.arguments import whole_number
+from pyro_mnar.data.arguments import column_of, seed_of, whole_number
 from pyro_mnar.data.columns import FloatArray, log_density_factor, original
 from pyro_mnar.estimators.arviz_library import grouped
 from pyro_mnar.estimators.fitted import Fitted
@@ -103,8 +103,9 @@ def to_inference_data(
     >>> to_inference_data(imputer, X, n_samples=20).posterior["x"].shape
     (4, 5, 100, 2)
     """
-    n_samples = whole_number("n_samples", n_samples)
+    n_samples, random_state = whole_number("n_samples", n_samples), seed_of("random_state", random_state)
     table = estimator.table(X)
+    target = None if y is None else column_of("y", y, len(table))
     observed = ~np.isnan(table)
     posterior = estimator.posterior(X, n_draws)
     generator = torch.Generator().manual_seed(random_state)
@@ -137,7 +138,7 @@ def to_inference_data(
         "observed_data": {
             "x_obs": (("row", "column"), table),
             "s": (("row", "column"), observed.astype(np.int8)),
-            **({} if y is None else {"y": (("row",), np.asarray(y))}),
+            **({} if target is None else {"y": (("row",), target)}),
         },
         "constant_data": {"observed": (("row", "column"), observed)},
     }

@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
+from pyro_mnar.data.arguments import truth_value
 from pyro_mnar.data.censored import with_beside, with_limits
 from pyro_mnar.data.columns import ColumnInfo, FloatArray, Layout, check_discrete, reject_far, standardise
 from pyro_mnar.data.foreign import check_distinct, reading
@@ -139,6 +140,7 @@ class JointEstimator(Explained, BaseEstimator):
         NotFittedError
             Before ``fit``.
         """
+        refine = truth_value("refine", refine)
         posterior = self._posterior(self._check(X, reset=False), n_draws)
         return posterior.refine() if refine else posterior
 

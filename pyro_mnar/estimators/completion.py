@@ -11,9 +11,10 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import MissingValues, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
-from pyro_mnar.data.arguments import whole_number
+from pyro_mnar.data.arguments import numbers, whole_number
 from pyro_mnar.data.columns import FloatArray, possible
 from pyro_mnar.data.exact import with_exact_cells
+from pyro_mnar.data.foreign import shown
 from pyro_mnar.data.kinds.schema import Cells
 from pyro_mnar.data.raw import BoolArray, has_text_names
 from pyro_mnar.data.rows import Rows, between_limits
@@ -152,8 +153,8 @@ class Imputer(Completing):
         """
         check_is_fitted(self)
         m = whole_number("m", m)
-        if refit not in (None, "bootstrap"):
-            raise InvalidInputError(f"refit is {refit!r}; it must be None or 'bootstrap'")
+        if refit is not None and not (isinstance(refit, str) and refit == "bootstrap"):
+            raise InvalidInputError(f"refit is {shown(refit)}; it must be None or 'bootstrap'")
         if refit is None:
             return self.completed_tables(X, self._draws(self._check(X, reset=False), m))
         generator, n_rows = np.random.default_rng(self._seed), len(self._read(X, reset=False).values)
@@ -189,6 +190,7 @@ class Imputer(Completing):
         check_is_fitted(self)
         table = self._read(X, reset=False)
         rows = self._modelled(table, reset=False)
+        draws = numbers("draws", draws)
         if np.shape(draws)[1:] != rows.values.shape:
             raise InvalidInputError(
                 f"draws have shape {np.shape(draws)}; they must be (m, {', '.join(map(str, rows.values.shape))})"

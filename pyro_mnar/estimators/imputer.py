@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
+from pyro_mnar.data.arguments import truth_value, whole_number
 from pyro_mnar.data.columns import FloatArray, most_likely
 from pyro_mnar.data.exact import check_exact
 from pyro_mnar.data.foreign import check_distinct
@@ -252,6 +253,7 @@ class MNARImputer(Imputer):
             More than 1 % of a column's imputed values lie more than five standard deviations of its observed values
             beyond the smallest or largest of them, on the scale on which the column is modelled.
         """
+        overwrite, n_jobs = truth_value("overwrite", overwrite), whole_number("n_jobs", n_jobs)
         if is_source(X):
             return complete_source(self, X, out, overwrite, n_jobs)
         if out is not None:

@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import InvalidParameterError as SklearnPara
 from sklearn.utils._param_validation import validate_parameter_constraints
 
 from pyro_mnar.data.arguments import fits_in_memory
+from pyro_mnar.data.foreign import shown
 from pyro_mnar.errors import InvalidInputError, one_line
 from pyro_mnar.inference.processes import check_devices
 from pyro_mnar.model.mechanisms import by_name
@@ -131,6 +132,8 @@ def checked_device(name: str) -> torch.device:
     >>> checked_device("cpu")
     device(type='cpu')
     """
+    if not isinstance(name, str | torch.device):
+        raise InvalidParameterError(f"device is {shown(name)}; it must be the name of a torch device, such as 'cpu'")
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()

@@ -7,8 +7,9 @@ import numpy.typing as npt
 import torch
 from pyro import poutine
 
-from pyro_mnar.data.arguments import whole_number
+from pyro_mnar.data.arguments import seed_of, whole_number
 from pyro_mnar.data.columns import FloatArray, original, possible
+from pyro_mnar.data.foreign import shown
 from pyro_mnar.data.kinds.schema import Schema
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.fitted import Fitted
@@ -112,8 +113,9 @@ def simulate(
         Before ``fit``.
     """
     n_tables = whole_number("n_tables", n_tables)
-    if isinstance(codes, str) and codes not in ("prior", "posterior"):
-        raise InvalidInputError(f"codes is {codes!r}; it must be 'prior' or 'posterior'")
+    random_state = seed_of("random_state", random_state)
+    if not isinstance(codes, torch.Tensor) and not (isinstance(codes, str) and codes in ("prior", "posterior")):
+        raise InvalidInputError(f"codes is {shown(codes)}; it must be 'prior' or 'posterior'")
     table = estimator.table(X)
     n, beside = len(table), None if estimator.columns_.beside is None else estimator.batch(X).beside
     tables_at_once = max(1, _ROWS_AT_ONCE // n)

@@ -12,7 +12,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
-from pyro_mnar.data.arguments import within_0_and_1
+from pyro_mnar.data.arguments import truth_value, within_0_and_1
 from pyro_mnar.data.columns import FloatArray, most_likely, possible
 from pyro_mnar.data.exact import check_exact
 from pyro_mnar.data.kinds.declared import Types
@@ -408,7 +408,7 @@ class MNARRegressor(RegressorMixin, SupervisedEstimator):
             Before ``fit``.
         """
         check_is_fitted(self)
-        if not return_std:
+        if not truth_value("return_std", return_std):
             return self._predictive(X) * self.y_scale_ + self.y_center_
         moments = self._predictive(X, _first_two_moments)
         deviation = np.sqrt(np.maximum(moments[:, 1] - moments[:, 0] ** 2, 0.0))

@@ -23,6 +23,7 @@ import torch
 from pyro.distributions import Bernoulli
 from torch import Tensor, nn
 
+from pyro_mnar.data.arguments import callable_only, instance_only, one_of, truth_value, whole_number
 from pyro_mnar.data.columns import ColumnInfo
 from pyro_mnar.data.foreign import shown
 from pyro_mnar.errors import InvalidInputError
@@ -50,6 +51,10 @@ __all__ = [
     "PerColumn",
     "SelfMasking",
 ]
+
+
+#: Widths beyond it are mistakes.
+_WIDEST = 10**5
 
 
 class Linear(Mechanism):
@@ -80,7 +85,7 @@ class Linear(Mechanism):
 
     def __init__(self, own_value: bool = True) -> None:
         super().__init__()
-        self.own_value = own_value
+        self.own_value = truth_value("own_value", own_value)
 
     def setup(self, columns: ColumnInfo) -> None:
         """See :class:`Mechanism`."""
@@ -112,7 +117,8 @@ class Nonlinear(Mechanism):
 
     def __init__(self, hidden_units: Sequence[int] = (64,)) -> None:
         super().__init__()
-        self.hidden_units = tuple(hidden_units)
+        instance_only("hidden_units", hidden_units, (list, tuple), "a list of widths, such as (64,)")
+        self.hidden_units = tuple(whole_number("hidden_units", width, most=_WIDEST) for width in hidden_units)
 
     def setup(self, columns: ColumnInfo) -> None:
         """See :class:`Mechanism`."""
@@ -165,8 +171,9 @@ class Fixed(Mechanism):
         super().__init__()
         if (probability is None) == (slope is None or threshold is None):
             raise InvalidInputError("Fixed takes either slope and threshold, or probability")
-        if link not in ("probit", "logistic"):
-            raise InvalidInputError(f"link is {link!r}; it must be 'probit' or 'logistic'")
+        one_of("link", link, ("probit", "logistic"))
+        if probability is not None:
+            callable_only("probability", probability, "None, or a function of rows in original units")
         self.slope = slope
         self.threshold = threshold
         self.link: Link = link

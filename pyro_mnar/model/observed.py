@@ -129,7 +129,7 @@ def names_of(parameter: str, given: Parents) -> list[str]:
     >>> names_of("depends_on", {"income": ["age", "sex"], "weight": ["sex"]})
     ['age', 'sex']
     """
-    parts = list(given.values()) if isinstance(given, Mapping) else [given or ()]
+    parts = list(given.values()) if isinstance(given, Mapping) else [() if given is None else given]
     for part in parts:
         if isinstance(part, str) or not isinstance(part, Sequence) or not all(isinstance(name, str) for name in part):
             raise InvalidInputError(

@@ -9,7 +9,7 @@ import torch
 from pyro.distributions import Bernoulli
 from torch import Tensor, nn
 
-from pyro_mnar.data.arguments import finite_number
+from pyro_mnar.data.arguments import finite_number, one_of, truth_value
 from pyro_mnar.data.columns import ColumnInfo
 from pyro_mnar.data.foreign import shown
 from pyro_mnar.errors import InvalidInputError
@@ -112,21 +112,19 @@ class SelfMasking(OnObserved):
         errors: Errors = "normal",
     ) -> None:
         super().__init__(depends_on, mechanism_features)
-        if errors not in ("normal", "student-t"):
-            raise InvalidInputError(f"errors is {errors!r}; it must be 'normal' or 'student-t'")
+        one_of("shape", shape, ("one-sided", "two-sided", "middle"))
+        one_of("link", link, ("probit", "logistic"))
+        one_of("errors", errors, ("normal", "student-t"))
+        shared = truth_value("shared", shared)
         if errors == "student-t" and (shape != "one-sided" or link != "probit" or shared):
             raise InvalidInputError(
                 "errors='student-t' has one curve in each column, probit: leave shape, link and shared out"
             )
-        if shape not in ("one-sided", "two-sided", "middle"):
-            raise InvalidInputError(f"shape is {shape!r}; it must be 'one-sided', 'two-sided' or 'middle'")
         if shape != "one-sided" and (direction is not None or slope is not None or link != "probit" or shared):
             raise InvalidInputError(
                 f"shape={shape!r} has two thresholds in each column: leave direction, slope and shared out, and "
                 "the link probit"
             )
-        if link not in ("probit", "logistic"):
-            raise InvalidInputError(f"link is {link!r}; it must be 'probit' or 'logistic'")
         self.direction = direction
         self.link: Link = link
         self.shared = shared
@@ -355,7 +353,7 @@ def direction_signs(
         if unknown:
             raise InvalidInputError(f"direction names the unknown column {unknown[0]!r}; the columns are {list(names)}")
         per_column = [direction.get(name) for name in names]
-    elif not isinstance(direction, Sequence | np.ndarray):
+    elif not isinstance(direction, Sequence | np.ndarray) or np.asarray(direction, dtype=object).ndim != 1:
         raise InvalidInputError(
             f"direction is {shown(direction)}; it must be 'high', 'low', None, a mapping from column to these, or one "
             "per column"

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from pyro_mnar import __version__
+from pyro_mnar.data.arguments import instance_only, path_only
 from pyro_mnar.errors import FileFormatError, InvalidInputError, one_line
 from pyro_mnar.estimators import MNARClassifier, MNARImageImputer, MNARImputer, MNARRegressor, TrainingSettings
 from pyro_mnar.estimators.base import JointEstimator
@@ -86,6 +87,7 @@ def save(estimator: JointEstimator, folder: str | os.PathLike[str], overwrite: b
     >>> bool((load(folder).transform(X) == imputer.transform(X)).all())
     True
     """
+    instance_only("estimator", estimator, JointEstimator, f"a fitted {' or '.join(CLASSES)}")
     check_is_fitted(estimator)
     check_place(folder, overwrite)
     name = type(estimator).__name__
@@ -130,6 +132,9 @@ def load(
     pyro_mnar.errors.FileFormatError: no-such-folder/manifest.json is missing; a saved estimator is a folder that ...
     """
     check_process()
+    path_only("folder", folder)
+    if mechanism is not None:
+        instance_only("mechanism", mechanism, Mechanism, "None, or an instance of a mechanism")
     path = Path(folder)
     chosen = checked_device("cpu" if device is None else device)
     while True:

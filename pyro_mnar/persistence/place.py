@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from pyro_mnar.data.arguments import path_only, truth_value
 from pyro_mnar.data.atomic import check_folder_of, flush, sweep, temporary_path
 from pyro_mnar.errors import FileFormatError, InvalidInputError, one_line
 from pyro_mnar.persistence.files import (
@@ -50,6 +51,8 @@ def check_place(folder: str | os.PathLike[str], overwrite: bool) -> None:
     InvalidInputError
         Something is there that must not be replaced, or there is no folder to put it in.
     """
+    path_only("folder", folder)
+    overwrite = truth_value("overwrite", overwrite)
     final = Path(folder).resolve()
     check_folder_of(final)
     if not final.exists() or _is_empty(final):

@@ -229,7 +229,7 @@ def test_one_hot_groups_of_several_columns() -> None:
     assert layout.groups == (Group((0, 1, 2)),) and layout.continuous == (3,) and layout.binary == ()
     for wrong, message in (
         (["a"], "at least two"),
-        ("abc", "one text"),
+        ("abc", "must be a list of columns"),
         (["a", "a"], "twice"),
         (["a", "x"], "modelled as 0 or 1"),
         (["a", "z"], "unknown column 'z'"),

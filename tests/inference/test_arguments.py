@@ -73,7 +73,7 @@ CALLS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "replicates that are none": (lambda f: simulate(f, table(), 2.5), "n_tables is 2.5"),
     "a level that is a text": (lambda f: pool([1.0, 2.0], [1.0, 1.0], level="x"), "level is 'x'"),
     "estimates that are texts": (lambda f: pool(["a", "b"], [1.0, 1.0]), "could not convert"),
-    "freedom that is a text": (lambda f: pool([1.0, 2.0], [1.0, 1.0], dof_complete="x"), "dof_complete is x"),
+    "freedom that is a text": (lambda f: pool([1.0, 2.0], [1.0, 1.0], dof_complete="x"), "dof_complete is 'x'"),
     "imputations of a half": (lambda f: sweep(f, FRAME, len, "a", n_imputations=2.5), "n_imputations is 2.5"),
 }
 

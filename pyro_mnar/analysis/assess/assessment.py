@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pyro_mnar.analysis.assess.findings import Findings
 from pyro_mnar.analysis.page.page import page
+from pyro_mnar.data.arguments import path_only
 from pyro_mnar.data.atomic import replacing
 
 
@@ -86,6 +87,7 @@ class Assessment(Findings):
         OSError
             It cannot be written.
         """
+        path_only("path", path)
         with replacing(path) as temporary:
             temporary.write_text(page(self), encoding="utf-8")
         return Path(path)

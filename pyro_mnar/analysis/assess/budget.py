@@ -2,6 +2,7 @@
 
 from typing import Any, Literal, NamedTuple, get_args
 
+from pyro_mnar.data.foreign import shown
 from pyro_mnar.errors import InvalidInputError
 
 Budget = Literal["quick", "standard", "thorough"]
@@ -62,6 +63,6 @@ def effort(budget: str) -> Effort:
     >>> effort("quick").n_tables
     100
     """
-    if budget not in get_args(Budget):
-        raise InvalidInputError(f"budget is {budget!r}; it must be one of {', '.join(get_args(Budget))}")
+    if not isinstance(budget, str) or budget not in get_args(Budget):
+        raise InvalidInputError(f"budget is {shown(budget)}; it must be one of {', '.join(get_args(Budget))}")
     return EFFORTS[budget]

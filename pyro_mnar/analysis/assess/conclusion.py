@@ -11,6 +11,7 @@ from pyro_mnar.analysis.assess.budget import Effort
 from pyro_mnar.analysis.assess.lines import at_zero
 from pyro_mnar.analysis.assess.steps import Steps
 from pyro_mnar.analysis.sensitivity import Quantity, delta_adjustment, sweep, tipping_point
+from pyro_mnar.data.foreign import shown
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators import MNARImputer
 
@@ -98,7 +99,9 @@ def named_quantity(
             return None
         quantity = holed[0]
     if not isinstance(quantity, str):
-        raise InvalidInputError(f"quantity is {quantity!r}; give a column, 'column=level', or a function of a table")
+        raise InvalidInputError(
+            f"quantity is {shown(quantity)}; give a column, 'column=level', or a function of a table"
+        )
     if quantity in numbers:
         name = quantity
         return Named(f"mean of {name}", lambda table: _mean(table[name].astype(float)), name)

@@ -3,7 +3,7 @@
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from pyro_mnar.analysis.assess.steps import Steps, key_of
 from pyro_mnar.analysis.assess.summary import summarise
 from pyro_mnar.analysis.checks import check
 from pyro_mnar.analysis.comparison import compare
-from pyro_mnar.data.arguments import whole_number
+from pyro_mnar.data.arguments import finite_number, instance_only, path_only, truth_value, whole_number
 from pyro_mnar.data.kinds.declared import Types
 from pyro_mnar.data.kinds.notes import notes_on
 from pyro_mnar.errors import InvalidInputError, MNARWarning, UnreliableWeightsWarning
@@ -108,11 +108,21 @@ def assess(
     (['income', 'spending'], 'mean of income')
     """
     spent, seed = effort(budget), whole_number("random_state", random_state, 0, 2**31 - 1)
+    instance_only("mechanism", mechanism, (str, Mechanism, Mapping), "a mechanism, its name, or a mapping of columns")
+    instance_only("title", title, str, "a text")
+    if quantity is not None and not callable(quantity):
+        instance_only("quantity", quantity, str, "a column, 'column=level', or a function of a completed table")
+    if vary is not None:
+        instance_only("vary", vary, str, "None, or the name of a column")
+    reference = None if reference is None else finite_number("reference", reference)
+    verbose = None if verbose is None else truth_value("verbose", verbose)
+    if folder is not None:
+        path_only("folder", folder)
     frame = _checked(X)
     started = time.perf_counter()
     settings = {
         "budget": budget,
-        "mechanism": str(mechanism) if isinstance(mechanism, str) else repr(mechanism) + str(vars(mechanism)),
+        "mechanism": _described(mechanism),
         "types": str(types),
         "seed": seed,
     }
@@ -187,6 +197,13 @@ def assess(
         ),
         seconds=time.perf_counter() - started,
     )
+
+
+def _described(mechanism: Any) -> str:
+    """A mechanism by its parameters."""
+    if isinstance(mechanism, Mapping):
+        return str({str(name): _described(part) for name, part in mechanism.items()})
+    return mechanism if isinstance(mechanism, str) else repr(mechanism) + str(vars(mechanism))
 
 
 def _checked(X: Any) -> pd.DataFrame:

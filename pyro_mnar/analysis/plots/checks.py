@@ -5,6 +5,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 
+from pyro_mnar.analysis.asked import check_estimator
 from pyro_mnar.analysis.checks import summarise
 from pyro_mnar.analysis.plots.parts import (
     DATA,
@@ -24,7 +25,7 @@ from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.base import JointEstimator
 from pyro_mnar.estimators.replicates import Codes, simulate
 from pyro_mnar.inference.posterior.reliability import MIN_ESS
-from pyro_mnar.inference.weights import pareto_k_limit
+from pyro_mnar.inference.weights import MIN_DRAWS, pareto_k_limit
 
 
 def ppc_mask(
@@ -55,6 +56,9 @@ def ppc_mask(
         Bars: 90 % of the simulated tables. Points: the data, diamonds where the check of
         :func:`pyro_mnar.analysis.checks.check` is flagged.
     """
+    check_estimator(estimator)
+    if ax is not None:
+        axes(ax)
     lines = summarise(simulate(estimator, X, n_tables, codes, random_state), random_state=random_state)
     lines = lines[lines["check"].isin(["missing rate", "jointly missing"])]
     lines = _one_per_cell(estimator, lines)
@@ -115,9 +119,9 @@ def ppc_observed(
         Histogram of the data; the band holds 90 % of the simulated tables' histograms, bin by bin. For levels and
         labels bars, with the share of each in 90 % of the simulated tables.
     """
-    ax = axes(ax)
-    simulated = simulate(estimator, X, n_tables, codes, random_state)
     of = shown(estimator, column)
+    simulated = simulate(estimator, X, n_tables, codes, random_state)
+    ax = axes(ax)
     data = of.values(simulated.table)
     data = data[~np.isnan(data)]
     if of.columns[0] in simulated.censored:
@@ -172,8 +176,11 @@ def weight_health(
         One point per row; reliable rows lie to the lower right of the dotted lines. Equal weights (k-hat of minus
         infinity: nothing to fear) are drawn at -1.
     """
-    ax = axes(ax)
+    check_estimator(estimator)
     posterior = estimator.posterior(X, n_draws)
+    if posterior.n_draws.min() < MIN_DRAWS:
+        raise InvalidInputError(f"n_draws is {n_draws}; it must be at least {MIN_DRAWS}, to judge weights by")
+    ax = axes(ax)
     k = np.clip(np.nan_to_num(posterior.pareto_k, nan=np.nan, posinf=2.0, neginf=-1.0), -1.0, 2.0)
     good = posterior.reliable
     for chosen, color, sign, label in ((good, MODEL, ".", "reliable"), (~good, WRONG, "D", "unreliable")):

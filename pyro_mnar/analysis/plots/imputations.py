@@ -10,6 +10,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 
+from pyro_mnar.analysis.asked import check_estimator
 from pyro_mnar.analysis.plots.parts import (
     CHARACTER,
     DATA,
@@ -27,7 +28,9 @@ from pyro_mnar.analysis.plots.parts import (
     shown,
     wrapped,
 )
+from pyro_mnar.data.arguments import numbers, whole_number, within_0_and_1
 from pyro_mnar.data.columns import FloatArray
+from pyro_mnar.data.foreign import reading
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.base import JointEstimator
 
@@ -52,7 +55,7 @@ def imputed_distribution(
     column : str or int
         The column.
     truth : array-like or None
-        The complete table, as ``X``, where it is known.
+        The complete table, as ``X``, with NaN where it is not known.
     n_imputations : int
         Imputed tables (draws, not means: means are too narrow) that are put together.
     ax : Axes or None
@@ -69,12 +72,13 @@ def imputed_distribution(
     InvalidInputError
         An unknown column, one without a missing cell, or a truth of another shape.
     """
-    ax = axes(ax)
+    n_imputations = whole_number("n_imputations", n_imputations)
     of, values, hidden = _holes(estimator, X, column)
+    ax = axes(ax)
     samples = {"observed": values[~hidden]}
     true = _truth(estimator, truth, X)
     if true is not None:
-        samples["true, missing cells"] = of.values(true)[hidden]
+        samples["true, missing cells"] = _known(of.values(true)[hidden])
     samples["imputed"] = of.values(estimator.posterior(X).sample(n_imputations)[:, hidden]).ravel()
     if of.labels is None:
         edges = bins(*samples.values())
@@ -133,8 +137,9 @@ def imputation_intervals(
         Bars and points; with the truth its values, and in the title the share of ALL missing cells whose interval holds
         it.
     """
-    ax = axes(ax)
+    level, max_cells = within_0_and_1("level", level), whole_number("max_cells", max_cells)
     of, _, hidden = _holes(estimator, X, column)
+    ax = axes(ax)
     if not of.ordered:
         raise InvalidInputError(
             f"column {of.name!r} holds labels without an order, which have no interval; see imputed_distribution"
@@ -149,8 +154,10 @@ def imputation_intervals(
     true = _truth(estimator, truth, X)
     if true is not None:
         values = of.values(true)[hidden]
+        _known(values)
         ax.plot(places, values[shown], "o", markersize=4, color=TRUE, markeredgecolor=DATA, label="true")
-        ax.set_title(f"{100 * ((low <= values) & (values <= high)).mean():.0f} % of the true values inside")
+        inside = ((low <= values) & (values <= high))[~np.isnan(values)]
+        ax.set_title(f"{100 * inside.mean():.0f} % of the true values inside")
     ax.set(xlabel="missing cells, by median", ylabel=wrapped(of.name, 40), xticks=[])
     legend(ax)
     if of.labels is not None:
@@ -176,7 +183,10 @@ def missing_pattern(X: npt.ArrayLike, max_patterns: int = 20, ax: Axes | None = 
         An image, grey where observed and blue where missing; the number of rows on the left, the missing rate of each
         column below.
     """
-    frame = X if isinstance(X, pd.DataFrame) else pd.DataFrame(np.asarray(X)).add_prefix("x")
+    max_patterns = whole_number("max_patterns", max_patterns)
+    frame = X if isinstance(X, pd.DataFrame) else _as_frame(X)
+    if not frame.size:
+        raise InvalidInputError(f"X has shape {frame.shape}; there is nothing to show")
     hidden, names = frame.isna().to_numpy(), [str(name) for name in frame.columns]
     patterns, counts = np.unique(hidden, axis=0, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:max_patterns]
@@ -193,6 +203,14 @@ def missing_pattern(X: npt.ArrayLike, max_patterns: int = 20, ax: Axes | None = 
     ax.grid(which="minor", color="white", linewidth=1.5)
     ax.tick_params(which="both", length=0)
     return ax
+
+
+def _as_frame(X: npt.ArrayLike) -> pd.DataFrame:
+    with reading("X"):
+        cells = np.asarray(X)
+    if cells.ndim != 2:
+        raise InvalidInputError(f"X has shape {cells.shape}; it must be a table of shape (n, p)")
+    return pd.DataFrame(cells).add_prefix("x")
 
 
 def _name_columns(ax: Axes, rates: list[str], names: list[str]) -> None:
@@ -232,8 +250,10 @@ def latent(
     Axes
         A scatter of all rows, with a colour bar.
     """
-    ax = axes(ax)
+    check_estimator(estimator)
+    j = None if column is None else position(column, estimator.columns_.names)
     posterior = estimator.posterior(X)
+    ax = axes(ax)
     codes = np.zeros((posterior.n_rows, estimator.joint_.latent_dim))
     for draws in posterior.draws():
         weights = torch.softmax(draws.log_weights, 0).unsqueeze(-1)
@@ -246,10 +266,9 @@ def latent(
         plane = np.column_stack([plane[:, 0], np.zeros(len(plane))])
         share = np.append(share, 0.0)
     table = estimator.table(X)
-    if column is None:
+    if j is None:
         colour, hidden, label = np.isnan(table).sum(1).astype(float), np.zeros(len(table), dtype=bool), "missing cells"
     else:
-        j = position(column, estimator.columns_.names)
         colour, hidden, label = posterior.mean()[:, j], np.isnan(table[:, j]), estimator.columns_.names[j]
     for chosen, size, marker in ((~hidden, 14, "o"), (hidden, 24, "x")):
         points = ax.scatter(
@@ -284,10 +303,20 @@ def _holes(
     return of, values, hidden
 
 
+def _known(values: FloatArray) -> FloatArray:
+    """The true values that are known."""
+    found = values[~np.isnan(values)]
+    if not len(found):
+        raise InvalidInputError("truth is NaN in every missing cell of the column; leave it out")
+    return found
+
+
 def _truth(estimator: JointEstimator, truth: npt.ArrayLike | None, X: npt.ArrayLike) -> FloatArray | None:
     """The true values of the model's columns, original units, shape (n, p)."""
     if truth is None:
         return None
-    if np.shape(truth) != np.shape(X):
-        raise InvalidInputError(f"truth has shape {np.shape(truth)}, the table {np.shape(X)}; give one value per cell")
-    return estimator.table(truth) if isinstance(truth, pd.DataFrame) else np.asarray(truth, dtype=float)
+    with reading("truth"):
+        shape = np.shape(truth)
+    if shape != np.shape(X):
+        raise InvalidInputError(f"truth has shape {shape}, the table {np.shape(X)}; give one value per cell")
+    return estimator.table(truth) if isinstance(truth, pd.DataFrame) else numbers("truth", truth)

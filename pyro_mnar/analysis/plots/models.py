@@ -6,7 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
+from sklearn.utils.validation import check_is_fitted
 
+from pyro_mnar.analysis.asked import check_estimator
 from pyro_mnar.analysis.curves import missing_probability
 from pyro_mnar.analysis.plots.parts import (
     DASHES,
@@ -23,6 +25,8 @@ from pyro_mnar.analysis.plots.parts import (
     shown,
     wrapped,
 )
+from pyro_mnar.data.arguments import finite_number, instance_only, table_with, whole_number
+from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.base import JointEstimator
 
 
@@ -41,6 +45,8 @@ def training_history(estimator: JointEstimator, ax: Axes | None = None) -> Axes:
     Axes
         Lines "training" and, with rows held out, "held out", whose best pass is marked.
     """
+    check_estimator(estimator)
+    check_is_fitted(estimator)
     ax = axes(ax)
     history = estimator.history_
     passes = np.arange(1, history.n_iter + 1)
@@ -92,14 +98,20 @@ def mechanism_curves(
     InvalidInputError
         The column is unknown, or a model has no mechanism for it.
     """
+    n_rows = whole_number("n_rows", n_rows)
     if isinstance(estimators, JointEstimator):
         estimators = [estimators]
+    instance_only("estimators", estimators, (Sequence, Mapping), "a fitted estimator, or a list or mapping of such")
+    if not len(estimators):
+        raise InvalidInputError("estimators is empty; give at least one fitted estimator")
     named = estimators if isinstance(estimators, Mapping) else dict(enumerate(estimators))
     labels = [key if isinstance(key, str) else "model" if key == 0 else None for key in named]
     fitted = list(named.values())
-    ax = axes(ax)
+    for estimator in fitted:
+        check_estimator(estimator, "one of the estimators")
     first = fitted[0]
     of = shown(first, column)
+    ax = axes(ax)
     table = of.values(first.table(X))
     seen = table[~np.isnan(table)]
     posteriors = [estimator.posterior(X) for estimator in fitted]
@@ -140,6 +152,7 @@ def mechanism_comparison(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Axes
         One point per model, difference to the best in nats per row, with two standard errors to each side.
     """
+    table_with("table", table, ("verdict", "difference", "difference_se"), "comparison.compare")
     ax = axes(ax, height=1.2 + 0.5 * len(table))
     places = np.arange(len(table))[::-1]
     worse = (table["verdict"] == "worse").to_numpy()
@@ -177,6 +190,8 @@ def sensitivity(table: pd.DataFrame, reference: float | None = None, ax: Axes | 
     Axes
         The estimate with its interval over the assumption.
     """
+    table_with("table", table, ("low", "high", "estimate"), "sensitivity.sweep or delta_adjustment")
+    reference = None if reference is None else finite_number("reference", reference)
     ax = axes(ax)
     x = table.index.to_numpy(dtype=float)
     ax.fill_between(x, table["low"], table["high"], color=IMPUTED, alpha=0.25, linewidth=0, label="interval")

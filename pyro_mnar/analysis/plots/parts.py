@@ -11,8 +11,12 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from sklearn.utils.validation import check_is_fitted
 
+from pyro_mnar.analysis.asked import check_estimator
+from pyro_mnar.data.arguments import instance_only
 from pyro_mnar.data.columns import FloatArray
+from pyro_mnar.data.foreign import shown as written
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.base import JointEstimator
 
@@ -38,7 +42,15 @@ _SMALL_CHARACTER, _LINE = 0.07, 0.24
 
 
 def axes(ax: Axes | None, width: float = _SIZE[0], height: float = _SIZE[1]) -> Axes:
-    """The Axes to draw on; new ones are ``width`` by ``height`` inches."""
+    """The Axes to draw on; new ones are ``width`` by ``height`` inches.
+
+    Raises
+    ------
+    InvalidInputError
+        Neither Axes nor None.
+    """
+    if ax is not None:
+        instance_only("ax", ax, Axes, "None, or the Axes to draw on")
     return plt.subplots(figsize=(width, height), layout="constrained")[1] if ax is None else ax
 
 
@@ -102,9 +114,9 @@ def position(column: str | int, names: Sequence[str]) -> int:
     """
     if isinstance(column, str) and column in names:
         return list(names).index(column)
-    if isinstance(column, int | np.integer) and 0 <= column < len(names):
+    if isinstance(column, int | np.integer) and not isinstance(column, bool) and 0 <= column < len(names):
         return int(column)
-    raise InvalidInputError(f"{column!r} is not a column; the columns are {list(names)}")
+    raise InvalidInputError(f"{written(column)} is not a column; the columns are {list(names)}")
 
 
 class Shown(NamedTuple):
@@ -147,6 +159,8 @@ def shown(estimator: JointEstimator, column: str | int) -> Shown:
     InvalidInputError
         There is no such column.
     """
+    check_estimator(estimator)
+    check_is_fitted(estimator)
     schema, info = estimator._schema, estimator.columns_
     starts = schema.starts()
     kinds = {str(schema.columns[j].name): (schema.columns[j], start) for j, start in starts.items()}

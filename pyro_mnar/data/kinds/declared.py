@@ -2,10 +2,15 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, TypeAlias
 
+import numpy as np
+
+from pyro_mnar.data.arguments import finite_number, instance_only, list_only
+from pyro_mnar.data.foreign import shown
 from pyro_mnar.errors import InvalidInputError
 
 __all__ = [
@@ -50,6 +55,10 @@ class Bounded:
     high: float = 1.0
 
     def __post_init__(self) -> None:
+        ends: dict[str, Any] = {"low": self.low, "high": self.high}
+        for name, value in ends.items():
+            if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+                raise InvalidInputError(f"{name} of Bounded is {shown(value)}; it must be a number")
         if not self.low < self.high or not (math.isfinite(self.low) or math.isfinite(self.high)):
             raise InvalidInputError(f"{self!r} has no inside; give low < high, at least one of them finite")
 
@@ -67,6 +76,14 @@ class Semicontinuous:
     """
 
     at: float | Sequence[float] = 0.0
+
+    def __post_init__(self) -> None:
+        several = isinstance(self.at, Sequence)
+        values = list_only("'at' of Semicontinuous", self.at, "a number, or a list of them") if several else [self.at]
+        for value in values:
+            finite_number("'at' of Semicontinuous", value)
+        if not values:
+            raise InvalidInputError("'at' of Semicontinuous is empty; give the value at which many cells are")
 
     @property
     def places(self) -> tuple[float, ...]:
@@ -103,6 +120,11 @@ class Ordinal:
 
     levels: Sequence[Any] | None = None
 
+    def __post_init__(self) -> None:
+        if self.levels is not None:
+            for level in list_only("'levels' of Ordinal", self.levels, "a list, from low to high"):
+                instance_only("a level of Ordinal", level, Hashable, "a number or a text")
+
 
 @dataclass(frozen=True)
 class Nominal:
@@ -135,6 +157,9 @@ class OneHot:
     """
 
     columns: Sequence[Any]
+
+    def __post_init__(self) -> None:
+        list_only("'columns' of OneHot", self.columns, "a list of columns")
 
 
 Kind: TypeAlias = (

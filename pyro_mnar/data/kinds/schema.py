@@ -343,8 +343,6 @@ def _groups(types: Mapping[Any, Any], names: Sequence[Any]) -> list[tuple[int, .
     for name, kind in types.items():
         if not isinstance(kind, OneHot):
             continue
-        if isinstance(kind.columns, str):
-            raise InvalidInputError(f"OneHot({kind.columns!r}) of 'types' names one text; give a list of columns")
         group = tuple(find_column(column, names, "types") for column in kind.columns)
         if len(group) < 2:
             raise InvalidInputError(f"the group {name!r} of 'types' has {len(group)} columns; it needs at least two")

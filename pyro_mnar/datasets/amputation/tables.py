@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import pandas as pd
 
+from pyro_mnar.data.arguments import list_only
+from pyro_mnar.data.foreign import shown
 from pyro_mnar.errors import InvalidInputError
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -45,7 +47,7 @@ def select_columns(X: np.ndarray | pd.DataFrame, columns: Columns, what: str = "
         if len(names) < 2:
             raise InvalidInputError(f"{what}='first-half' selects nothing of {len(names)} column; name the column")
         return list(range(len(names) // 2))
-    wanted = [columns] if isinstance(columns, str) else list(columns)
+    wanted = [columns] if isinstance(columns, str) else list_only(what, columns, "a list of names or positions")
     positions = [_position(c, names, what) for c in wanted]
     if not positions or len(set(positions)) < len(positions):
         raise InvalidInputError(f"{what}={columns!r} is empty or names a column twice; name each column once")
@@ -53,9 +55,9 @@ def select_columns(X: np.ndarray | pd.DataFrame, columns: Columns, what: str = "
 
 
 def _position(column: str | int, names: list[str | int], what: str) -> int:
-    if column in names:
+    if isinstance(column, Hashable) and column in names:
         return names.index(column)
-    if isinstance(column, int | np.integer) and -len(names) <= column < len(names):
+    if isinstance(column, int | np.integer) and not isinstance(column, bool) and -len(names) <= column < len(names):
         return int(column) % len(names)
     raise InvalidInputError(f"{what} names {column!r}, which is not a column; the columns are {names}")
 
@@ -80,7 +82,7 @@ def spread(
                 f"{what} is given for {list(given)}, but the columns that lose values are {expected}"
             )
         each = [by_position[j] for j in chosen]
-    elif isinstance(given, Sequence | np.ndarray) and not isinstance(given, str):
+    elif isinstance(given, Sequence | np.ndarray) and not isinstance(given, str) and np.ndim(given) != 0:
         if len(given) != len(chosen):
             raise InvalidInputError(f"{what} has {len(given)} values for {len(chosen)} columns; give one each")
         each = list(given)
@@ -91,7 +93,7 @@ def spread(
 
 def _check_number(value: Any, what: str) -> float:
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
-        raise InvalidInputError(f"{what}={value!r} is not a number")
+        raise InvalidInputError(f"{what}={shown(value)} is not a number")
     return float(value)
 
 
@@ -113,8 +115,8 @@ def check_slope(value: Any) -> float:
 
 def check_direction(value: Any) -> float:
     """Check a direction, and give the sign that it stands for."""
-    if value not in ("high", "low"):
-        raise InvalidInputError(f"direction={value!r} is neither 'high' nor 'low'")
+    if not isinstance(value, str) or value not in ("high", "low"):
+        raise InvalidInputError(f"direction={shown(value)} is neither 'high' nor 'low'")
     return 1.0 if value == "high" else -1.0
 
 
@@ -166,9 +168,10 @@ def numeric_values(X: np.ndarray | pd.DataFrame, chosen: list[int]) -> Floats:
 def _generator(random_state: RandomState) -> np.random.Generator:
     if isinstance(random_state, np.random.Generator):
         return random_state
-    if random_state is None or (isinstance(random_state, int | np.integer) and random_state >= 0):
+    whole = isinstance(random_state, int | np.integer) and not isinstance(random_state, bool)
+    if random_state is None or (whole and random_state >= 0):
         return np.random.default_rng(random_state)
-    raise InvalidInputError(f"random_state={random_state!r} is not None, a non-negative int or a numpy Generator")
+    raise InvalidInputError(f"random_state={shown(random_state)} is not None, a non-negative int or a numpy Generator")
 
 
 def remove_cells(X: Table, chosen: list[int], probability: Floats, random_state: RandomState) -> Table:

@@ -9,18 +9,18 @@ import torch
 from pyro.distributions import Categorical, TorchDistribution
 from torch import Tensor
 
-from pyro_mnar.data.arguments import chosen_rows, fits_in_memory, probabilities, whole_number
+from pyro_mnar.data.arguments import callable_only, chosen_rows, fits_in_memory, probabilities, whole_number
 from pyro_mnar.data.columns import ColumnInfo, FloatArray, original, possible
 from pyro_mnar.data.rows import Rows, between_limits
 from pyro_mnar.errors import UnsupportedModelError
-from pyro_mnar.inference.posterior.averages import average, average_original, nonlinear
+from pyro_mnar.inference.posterior.averages import average, average_original, nonlinear, of_draws
 from pyro_mnar.inference.posterior.draws import BYTE_BUDGET, Values, WeightedDraws, code_carries_weight
-from pyro_mnar.inference.posterior.imputations import imputed_by_known_weights, imputed_by_weight
-from pyro_mnar.inference.posterior.refine import FOR_MEANS, Refinement
+from pyro_mnar.inference.posterior.imputations import codes_by_weight, imputed_by_known_weights, imputed_by_weight
+from pyro_mnar.inference.posterior.refine import FOR_MEANS, Refinement, checked
 from pyro_mnar.inference.posterior.reliability import MIN_ESS, diagnose, warn_of
 from pyro_mnar.inference.posterior.sampler import Sampler
 from pyro_mnar.inference.posterior.tails import with_uncertain_tails
-from pyro_mnar.inference.resampling import resample, weighted_quantile
+from pyro_mnar.inference.resampling import weighted_quantile
 from pyro_mnar.inference.weights import pareto_k_limit, psis_smooth
 from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.joint import Joint
@@ -180,9 +180,10 @@ class Posterior:
         function : callable
             From completed rows (K, r, p), original units, float64, to values (K, r, ...).
         """
+        callable_only("function", function, "a function of completed rows")
 
         def chunk(draws: WeightedDraws) -> Tensor:
-            return average(draws.log_weights, function(self._unstandardised(draws)))
+            return average(draws.log_weights, of_draws(function(self._unstandardised(draws)), draws))
 
         result = self._collect(chunk, "draw")
         self._warn()
@@ -205,6 +206,8 @@ class Posterior:
             The pair has no head.
         """
         head = self.joint.head
+        if function is not None:
+            callable_only("function", function, "None, or a function of the head's distribution")
         if head is None:
             raise UnsupportedModelError("predictive() needs a model of y: the pair has no head")
 
@@ -212,7 +215,7 @@ class Posterior:
             assert draws.x is not None and head is not None
             distribution = head(draws.x)
             if function is not None:
-                return average(draws.log_weights, function(distribution))
+                return average(draws.log_weights, of_draws(function(distribution), draws))
             probabilities = isinstance(distribution, Categorical)
             return average(draws.log_weights, distribution.probs if probabilities else distribution.mean)
 
@@ -227,14 +230,7 @@ class Posterior:
 
     def codes(self, m: int, generator: torch.Generator) -> Tensor:
         """Codes z that count equally, by sampling-importance-resampling from :meth:`draws`, shape (m, n, L)."""
-        log_weights = self.log_weights
-        result = torch.empty(m, self.n_rows, self.joint.latent_dim, dtype=torch.float64)
-        for rows, z in self._sampler.codes(self._sampler.point_noise()):
-            place = rows.cpu()
-            smooth = psis_smooth(log_weights[: len(z), place])
-            chosen = resample(smooth, m, generator=generator).unsqueeze(-1)
-            result[:, place] = z.cpu().gather(0, chosen.expand(-1, -1, z.shape[-1]))
-        return result
+        return codes_by_weight(self._sampler, self.log_weights, whole_number("m", m), generator)
 
     @property
     def log_weights(self) -> Tensor:
@@ -318,7 +314,7 @@ class Posterior:
         Posterior
             This object.
         """
-        settings = settings or Refinement()
+        settings = checked(settings)
         if rows is not None:
             return self._refine(chosen_rows(rows, self.n_rows), settings)
         if math.isnan(pareto_k_limit(int(self.n_draws.min()))):

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from pyro_mnar.data.columns import ColumnInfo, FloatArray, original, original_column
+from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.inference.posterior.draws import WeightedDraws
 from pyro_mnar.inference.weights import normalised
 
@@ -14,6 +15,22 @@ def average(log_weights: Tensor, values: Tensor | None) -> Tensor:
     assert values is not None
     share = normalised(log_weights)
     return torch.einsum("kr,kr...->r...", share.to(values.device), values.to(share.dtype))
+
+
+def of_draws(values: object, draws: WeightedDraws) -> Tensor:
+    """What a user's function made of the draws.
+
+    Raises
+    ------
+    InvalidInputError
+        It is no tensor, or has not one entry for each draw of each row.
+    """
+    shape = tuple(draws.log_weights.shape)
+    if not isinstance(values, Tensor):
+        raise InvalidInputError(f"function gave a {type(values).__name__}; it must give a tensor, {shape} + ...")
+    if tuple(values.shape[:2]) != shape:
+        raise InvalidInputError(f"function gave a tensor of shape {tuple(values.shape)}; it must begin with {shape}")
+    return values
 
 
 def average_original(draws: WeightedDraws, columns: ColumnInfo, missing: Tensor | None = None) -> FloatArray:

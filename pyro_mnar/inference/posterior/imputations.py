@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from pyro_mnar.data.arguments import instance_only
 from pyro_mnar.inference.posterior.draws import WeightedDraws, code_carries_weight, draw_missing
 from pyro_mnar.inference.posterior.sampler import Sampler
 from pyro_mnar.inference.resampling import resample
@@ -53,4 +54,16 @@ def imputed_by_known_weights(sampler: Sampler, log_weights: Tensor, m: int, nois
         place = rows.cpu()
         smooth = psis_smooth(log_weights[: len(z), place]).to(z.device)
         result[place] = imputed_by_weight(sampler.joint, batch, WeightedDraws(rows, z, None, smooth), m, noise).cpu()
+    return result
+
+
+def codes_by_weight(sampler: Sampler, log_weights: Tensor, m: int, generator: torch.Generator) -> Tensor:
+    """Codes z that count equally, from draws of which the weights are known, shape (m, n, L)."""
+    instance_only("generator", generator, torch.Generator, "a torch.Generator")
+    result = torch.empty(m, log_weights.shape[1], sampler.joint.latent_dim, dtype=torch.float64)
+    for rows, z in sampler.codes(sampler.point_noise()):
+        place = rows.cpu()
+        smooth = psis_smooth(log_weights[: len(z), place])
+        chosen = resample(smooth, m, generator=generator).unsqueeze(-1)
+        result[:, place] = z.cpu().gather(0, chosen.expand(-1, -1, z.shape[-1]))
     return result

@@ -19,6 +19,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from pyro_mnar.data.arguments import finite_number, instance_only, whole_number
+from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.inference.adam import Adam, Parameters
 from pyro_mnar.inference.posterior.proposals import StudentRows, log_joint
 from pyro_mnar.model.batch import Batch
@@ -57,6 +59,17 @@ class Refinement:
     n_draws: int = 2400
     n_inner: int = 16
 
+    def __post_init__(self) -> None:
+        least = {"pilot": 1, "steps": 0, "n_draws": 1, "n_inner": 1}
+        for name, smallest in least.items():
+            whole_number(name, getattr(self, name), smallest)
+        for name in ("promise", "rate"):
+            if finite_number(name, getattr(self, name)) < 0:
+                raise InvalidInputError(f"{name} is {getattr(self, name)}; it must not be negative")
+        instance_only("rounds", self.rounds, tuple, "numbers of draws, as (500, 500)")
+        for n_draws in self.rounds:
+            whole_number("rounds", n_draws)
+
     def doubled(self) -> "Refinement":
         """Twice the effort."""
         return replace(
@@ -65,6 +78,13 @@ class Refinement:
             rounds=tuple(2 * n_draws for n_draws in (*self.rounds, *self.rounds[-1:])),
             n_draws=2 * self.n_draws,
         )
+
+
+def checked(settings: Refinement | None) -> Refinement:
+    """The settings, the defaults for None; InvalidInputError for anything else."""
+    settings = Refinement() if settings is None else settings
+    instance_only("settings", settings, Refinement, "None, or a Refinement")
+    return settings
 
 
 #: What means take, which need fewer draws than quantiles do. With a promise of 100 most rows of which the pilot is just
