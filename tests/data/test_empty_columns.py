@@ -31,7 +31,8 @@ NAMES = list(TABLE.columns[1:])
 PANDAS: dict[str, Any] = {
     "float": np.full(N, np.nan),
     "None": np.full(N, None),
-    "str": pd.array([None] * N, dtype="str"),
+    # In pandas 2 "str" is NumPy's, of which None is the text "None".
+    "str": pd.array([None] * N, dtype="str" if int(pd.__version__.partition(".")[0]) >= 3 else "string"),
     "Int64": pd.array([None] * N, dtype="Int64"),
     "boolean": pd.array([None] * N, dtype="boolean"),
     "datetime": pd.array([None] * N, dtype="datetime64[ns]"),
