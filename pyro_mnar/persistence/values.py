@@ -240,7 +240,7 @@ def constructor_parameters(cls: type) -> list[str]:
     Examples
     --------
     >>> constructor_parameters(mechanisms.SelfMasking)
-    ['direction', 'link', 'shared', 'slope', 'shape', 'depends_on', 'mechanism_features']
+    ['direction', 'link', 'shared', 'slope', 'shape', 'depends_on', 'mechanism_features', 'errors']
     """
     return list(inspect.signature(cls).parameters) if "__init__" in vars(cls) else []
 
