@@ -76,19 +76,23 @@ def two_step(X: np.ndarray) -> np.ndarray:
     return np.linalg.lstsq(second, y[seen], rcond=None)[0][:2]
 
 
-def fitted(X: np.ndarray, **other: Any) -> MNARImputer:
-    """A linear decoder with one mask that depends on v, and on w beside the model."""
-    training = TrainingSettings(
+def training(X: np.ndarray, n_draws: int = 10, rate: float = 0.05, final: float = 0.01, least: float = 0.01) -> Any:
+    """Steps on all rows, from scales of the observed values alone."""
+    return TrainingSettings(
         batch_size=len(X),
-        n_draws=10,
-        learning_rate=0.05,
-        mechanism_learning_rate=0.05,
-        final_rate=0.01,
-        min_scale=0.01,
+        n_draws=n_draws,
+        learning_rate=rate,
+        mechanism_learning_rate=rate,
+        final_rate=final,
+        min_scale=least,
         start="neutral",
     )
-    settings: dict[str, Any] = {"max_iter": 300, "random_state": 0, **other}
-    mechanism = SelfMasking(depends_on={"x1": ["x0"]}, mechanism_features={"x1": ["x2"]})
+
+
+def fitted(X: np.ndarray, errors: Any = "normal", **other: Any) -> MNARImputer:
+    """A linear decoder with one mask that depends on v, and on w beside the model."""
+    settings: dict[str, Any] = {"max_iter": 300, "random_state": 0, "training": training(X), **other}
+    mechanism = SelfMasking(depends_on={"x1": ["x0"]}, mechanism_features={"x1": ["x2"]}, errors=errors)
     model = MNARImputer(
         mechanism,
         types="continuous",
@@ -96,7 +100,6 @@ def fitted(X: np.ndarray, **other: Any) -> MNARImputer:
         decoder="linear",
         latent_dim=1,
         hidden_units=(),
-        training=training,
         **settings,
     )
     return model.fit(X)

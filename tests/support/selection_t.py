@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from pyro_mnar.mechanisms import SelfMasking
 from scipy.optimize import minimize
 from scipy.stats import t as student
 
-from pyro_mnar import MNARImputer, TrainingSettings
+from pyro_mnar import MNARImputer
+from tests.support import heckman
 
 TRUTH = np.array([1.0, 0.8, 0.0, np.arctanh(0.8), -0.5, 0.5, 1.0, np.log(3.0)])
 
@@ -64,29 +64,9 @@ def maximum_likelihood(X: np.ndarray) -> np.ndarray:
 
 
 def fitted(X: np.ndarray, errors: Any = "student-t", **other: Any) -> MNARImputer:
-    """A linear decoder with one mask that depends on v, and on w beside the model."""
-    training = TrainingSettings(
-        batch_size=len(X),
-        n_draws=5,
-        learning_rate=0.2,
-        mechanism_learning_rate=0.2,
-        final_rate=0.02,
-        min_scale=0.05,
-        start="neutral",
-    )
-    settings: dict[str, Any] = {"max_iter": 400, "random_state": 0, **other}
-    mechanism = SelfMasking(depends_on={"x1": ["x0"]}, mechanism_features={"x1": ["x2"]}, errors=errors)
-    model = MNARImputer(
-        mechanism,
-        types="continuous",
-        log_columns=None,
-        decoder="linear",
-        latent_dim=1,
-        hidden_units=(),
-        training=training,
-        **settings,
-    )
-    return model.fit(X)
+    """Heckman's special case with t errors, which takes larger steps to find their tails."""
+    steps = heckman.training(X, n_draws=5, rate=0.2, final=0.02, least=0.05)
+    return heckman.fitted(X, errors, **{"max_iter": 400, "training": steps, **other})
 
 
 def parameters_of(model: MNARImputer) -> np.ndarray:
