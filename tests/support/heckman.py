@@ -39,7 +39,9 @@ def log_likelihood(parameters: np.ndarray, X: np.ndarray) -> float:
     return float(of_seen.sum() + norm.logcdf(-index[~seen]).sum())
 
 
-def standard_errors(parameters: np.ndarray, X: np.ndarray, step: float = 1e-4) -> np.ndarray:
+def standard_errors(
+    parameters: np.ndarray, X: np.ndarray, step: float = 1e-4, log_likelihood: Any = log_likelihood
+) -> np.ndarray:
     """Of the parameters, by the observed information."""
     size = len(parameters)
     moves = step * np.eye(size)

@@ -42,18 +42,9 @@ def log_likelihood(parameters: np.ndarray, X: np.ndarray) -> float:
     return float(of_seen.sum() + student.logcdf(-index[~seen], nu).sum())
 
 
-def standard_errors(parameters: np.ndarray, X: np.ndarray, step: float = 1e-3) -> np.ndarray:
+def standard_errors(parameters: np.ndarray, X: np.ndarray) -> np.ndarray:
     """Of the parameters, by the observed information."""
-    size = len(parameters)
-    moves = step * np.eye(size)
-
-    def second(i: int, j: int) -> float:
-        a, b = moves[i], moves[j]
-        ends = ((a + b, 1.0), (a - b, -1.0), (b - a, -1.0), (-a - b, 1.0))
-        return sum(sign * log_likelihood(parameters + move, X) for move, sign in ends) / (4 * step**2)
-
-    information = -np.array([[second(i, j) for j in range(size)] for i in range(size)])
-    return np.sqrt(np.diag(np.linalg.inv(information)))
+    return heckman.standard_errors(parameters, X, 1e-3, log_likelihood)
 
 
 def maximum_likelihood(X: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ with c_0 = -inf and c_C = inf. A cell's value on the model's scale is the score 
 over the levels. Where high levels go missing, m and s say how likely levels are that were never observed.
 """
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -70,25 +71,55 @@ def _log_width(width: Tensor) -> Tensor:
     return torch.log(-torch.expm1(-width))
 
 
-class LevelChoice(WithChoices):
+class LevelCells(WithChoices):
     """Some cells of a block of rows that each hold one of their column's scores, independently of each other.
+
+    Parameters
+    ----------
+    draws : torch.Size
+        K.
+    table : LevelTable
+        Of the q columns.
+    cells : Tensor
+        Which cells of the flattened rows, shape (m,); the others are no part of the density.
+    n_rows : int
+        n.
+    """
+
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
+    support = constraints.real_vector
+
+    def __init__(self, draws: torch.Size, table: LevelTable, cells: Tensor, n_rows: int) -> None:
+        q = len(table.scores)
+        self.cells, self.table, self.row = cells, table.at(cells % q), cells // q
+        super().__init__(torch.Size([*draws, n_rows]), torch.Size([q]), validate_args=False)
+
+    @abstractmethod
+    def log_held(self, level: Tensor) -> Tensor:
+        """Log probability of a level of each cell, shape (K, m), for ``level`` (..., m)."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log probability of the cells, shape (K, n), in nats."""
+        held = self.log_held(self.table.level_of(value.flatten(-2).index_select(-1, self.cells)))
+        return held.new_zeros((*held.shape[:-1], self.batch_shape[-1])).index_add(-1, self.row, held)
+
+    def choice_log_prob(self, value: Tensor) -> Tensor:
+        """See :class:`~pyro_mnar.numerics.distributions.WithChoices`."""
+        return self.log_prob(value)
+
+
+class LevelChoice(LevelCells):
+    """Cells of which any level may be drawn; cells that are not named are 0 in draws and mean.
 
     Parameters
     ----------
     log_probability : Tensor
         Of each level, normalised, shape (K, m, C).
-    table : LevelTable
-        Of the q columns.
-    cells : Tensor
-        Which cells of the flattened rows, shape (m,); the others are 0 in draws and mean, and no part of the density.
-    n_rows : int
-        n.
+    table, cells, n_rows
+        As for :class:`LevelCells`.
     generator : torch.Generator or None
         Source of the draws.
     """
-
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
-    support = constraints.real_vector
 
     def __init__(
         self,
@@ -98,10 +129,8 @@ class LevelChoice(WithChoices):
         n_rows: int,
         generator: torch.Generator | None = None,
     ) -> None:
-        q = len(table.scores)
-        self.log_probability, self.cells, self.generator = log_probability, cells, generator
-        self.table, self.row = table.at(cells % q), cells // q
-        super().__init__((*log_probability.shape[:-2], n_rows), torch.Size([q]), validate_args=False)
+        self.log_probability, self.generator = log_probability, generator
+        super().__init__(log_probability.shape[:-2], table, cells, n_rows)
 
     @property
     def mean(self) -> Tensor:
@@ -116,19 +145,10 @@ class LevelChoice(WithChoices):
         level = _drawn(self.log_probability.detach().exp(), noise.flatten(-2).index_select(-1, self.cells))
         return self._in_place(_chosen(self.table.scores, level))
 
-    def log_prob(self, value: Tensor) -> Tensor:
-        """Log probability of the cells, shape (K, n), in nats."""
-        level = self.table.level_of(value.flatten(-2).index_select(-1, self.cells))
+    def log_held(self, level: Tensor) -> Tensor:
+        """See :class:`LevelCells`."""
         shape = np.broadcast_shapes(level.shape, self.log_probability.shape[:-1])
-        return self._per_row(_chosen(self.log_probability, level.expand(shape)))
-
-    def choice_log_prob(self, value: Tensor) -> Tensor:
-        """See :class:`~pyro_mnar.numerics.distributions.WithChoices`."""
-        return self.log_prob(value)
-
-    def _per_row(self, values: Tensor) -> Tensor:
-        """Sums over the cells of each row, (..., n), of values (..., m)."""
-        return values.new_zeros((*values.shape[:-1], self.batch_shape[-1])).index_add(-1, self.row, values)
+        return _chosen(self.log_probability, level.expand(shape))
 
     def _in_place(self, values: Tensor) -> Tensor:
         """Values (..., m) in their places among the rows, (..., n, q)."""
@@ -136,26 +156,26 @@ class LevelChoice(WithChoices):
         return rows.index_copy(-1, self.cells, values).unflatten(-1, (self.batch_shape[-1], self.event_shape[0]))
 
 
-class HeldLevels(LevelChoice):
-    """Levels that cells are known to hold: their probability alone, without that of all other levels.
+class HeldLevels(LevelCells):
+    """Cells whose level is known: its probability alone, without that of all other levels.
 
     Parameters
     ----------
     loc, scale : Tensor
         Of the cells' logistics, shape (K, m).
     table, cells, n_rows
-        As for :class:`LevelChoice`.
+        As for :class:`LevelCells`.
     """
 
     def __init__(self, loc: Tensor, scale: Tensor, table: LevelTable, cells: Tensor, n_rows: int) -> None:
         self.loc, self.scale = loc, scale
-        super().__init__(loc.unsqueeze(-1), table, cells, n_rows)
+        super().__init__(loc.shape[:-1], table, cells, n_rows)
 
-    def log_prob(self, value: Tensor) -> Tensor:
-        """Log probability of the cells, shape (K, n), in nats."""
-        low, high = self.table.ends(self.table.level_of(value.flatten(-2).index_select(-1, self.cells)))
+    def log_held(self, level: Tensor) -> Tensor:
+        """See :class:`LevelCells`."""
+        low, high = self.table.ends(level)
         inside = logsigmoid((high - self.loc) / self.scale) + logsigmoid((self.loc - low) / self.scale)
-        return self._per_row(inside + _log_width((high - low) / self.scale))
+        return inside + _log_width((high - low) / self.scale)
 
 
 class LevelRows(CellRows, WithChoices):
@@ -200,7 +220,7 @@ class LevelRows(CellRows, WithChoices):
         """See :class:`~pyro_mnar.numerics.distributions.WithChoices`."""
         return self.log_prob(value)
 
-    def observed_part(self, observed: Tensor) -> LevelChoice:
+    def observed_part(self, observed: Tensor) -> HeldLevels:
         """See :class:`RowDistribution`."""
         return self._held(self._cells(observed))
 
@@ -248,16 +268,18 @@ class LevelRows(CellRows, WithChoices):
         return chosen.reshape(-1).nonzero()[:, 0]
 
     def _held(self, cells: Tensor) -> HeldLevels:
-        loc, scale = (part.flatten(-2).index_select(-1, cells) for part in (self.loc, self.scale))
-        return HeldLevels(loc, scale, self.table, cells, self.batch_shape[-1])
+        return HeldLevels(*self._logistics(cells), self.table, cells, self.batch_shape[-1])
 
     def _choice(self, cells: Tensor, generator: torch.Generator | None) -> LevelChoice:
         return LevelChoice(self._log_probability_of(cells), self.table, cells, self.batch_shape[-1], generator)
 
     def _log_probability_of(self, cells: Tensor) -> Tensor:
         """Log probability of the levels of some cells, shape (K, m, C)."""
-        loc, scale = (part.flatten(-2).index_select(-1, cells) for part in (self.loc, self.scale))
-        return log_level_probability(loc, scale, self.table.cuts[cells % self.event_shape[0]])
+        return log_level_probability(*self._logistics(cells), self.table.cuts[cells % self.event_shape[0]])
+
+    def _logistics(self, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """``loc`` and ``scale`` of some cells, shape (K, m)."""
+        return self.loc.flatten(-2).index_select(-1, cells), self.scale.flatten(-2).index_select(-1, cells)
 
     def _inside(self, cells: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         """Log probabilities of the levels of some cells, (K, m, C), 0 outside their limits; and scores, (m, C)."""
