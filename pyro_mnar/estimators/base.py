@@ -34,9 +34,10 @@ from pyro_mnar.estimators.start.censored_scale import with_censored_scales
 from pyro_mnar.estimators.start.log_scale import check_positive
 from pyro_mnar.estimators.start.plan import passes, set_up
 from pyro_mnar.inference.forks import check_process
+from pyro_mnar.inference.history import History
 from pyro_mnar.inference.posterior import Posterior
 from pyro_mnar.inference.progress import progress, training_report
-from pyro_mnar.inference.training import FitSettings, History, fit
+from pyro_mnar.inference.training import FitSettings, fit
 from pyro_mnar.model import mechanisms
 from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.encoders import Encoder, MLPEncoder

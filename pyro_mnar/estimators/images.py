@@ -24,7 +24,8 @@ from pyro_mnar.estimators.parameters import InvalidParameterError, short_signatu
 from pyro_mnar.estimators.settings import TrainingSettings
 from pyro_mnar.estimators.start.begin import Described
 from pyro_mnar.estimators.start.plan import passes
-from pyro_mnar.inference.training import FitSettings, History, fit, is_shared
+from pyro_mnar.inference.history import History, is_shared
+from pyro_mnar.inference.training import FitSettings, fit
 from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.encoders import ConvEncoder
 from pyro_mnar.model.joint import Joint

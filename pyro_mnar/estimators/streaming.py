@@ -103,6 +103,7 @@ def complete_source(imputer: Imputer, X: Any, out: Any, overwrite: bool = False,
         try:
             with progress(imputer.verbose) as report:
                 done = 0
+                report(done, n_rows, words)
                 for path, length in _finished(imputer, source, names, parts, rows, n_jobs):
                     made, done = [*made, path], done + length
                     report(done, max(n_rows, done), words)

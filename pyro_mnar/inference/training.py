@@ -5,7 +5,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,18 +14,21 @@ from torch import Tensor
 from pyro_mnar.errors import FitDivergedError, InvalidInputError, TrainingWarning
 from pyro_mnar.inference.adam import Adam, Parameters
 from pyro_mnar.inference.checkpoint import Checkpoint, weights_of
+from pyro_mnar.inference.history import History, curve_numbers, is_shared, record_shared
 from pyro_mnar.inference.importance import Gradient, ImportanceBound
 from pyro_mnar.inference.interrupts import interrupts_wait
 from pyro_mnar.inference.processes import Devices, together
 from pyro_mnar.inference.state import PLAIN, check_state, fingerprint
 from pyro_mnar.inference.team import Team
 from pyro_mnar.model.batch import Batch
-from pyro_mnar.model.curve import Curve
 from pyro_mnar.model.joint import Joint
 from pyro_mnar.numerics.random_streams import PartNoise
 
 #: Steps in a row whose loss or gradient is not finite that are left out before anything else is done.
 MOST_SKIPPED = 3
+
+#: Steps within a pass after which it is told how far training has come.
+STEPS_IN_SILENCE = 50
 
 
 @dataclass(frozen=True)
@@ -74,39 +77,8 @@ class FitSettings:
     seed: int = 0
 
 
-@dataclass
-class History:
-    """One entry per pass over the data.
-
-    Attributes
-    ----------
-    bound : list of float
-        Training bound, mean over the pass, nats per row.
-    validation_bound : list of float
-        Bound of the held-out rows, nats per row; empty without held-out rows.
-    seconds : list of float
-        Since the start.
-    slope, intercept : list of list of float
-        Of the mechanism, per column, standardised scale, when it is a curve: the path over training.
-    shared_curve : list of list of float
-        Slope and intercept after each STEP, when one learned curve is shared by all columns: it is found within a
-        pass.
-    """
-
-    bound: list[float] = field(default_factory=list)
-    validation_bound: list[float] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    slope: list[list[float]] = field(default_factory=list)
-    intercept: list[list[float]] = field(default_factory=list)
-    shared_curve: list[list[float]] = field(default_factory=list)
-
-    @property
-    def n_iter(self) -> int:
-        """Passes over the data that were run."""
-        return len(self.bound)
-
-
-Report = Callable[[int, int, float, float | None], None]
+#: Passes done, passes in all, the bound and the held-out bound of the last whole pass.
+Report = Callable[[float, int, float | None, float | None], None]
 
 
 def fit(
@@ -132,7 +104,8 @@ def fit(
     settings : FitSettings
         How to train.
     report : callable or None
-        Called after each pass with (passes done, passes in all, bound, held-out bound or None).
+        Called after each pass, and within long ones, with (passes done, passes in all, bound, held-out bound). Bounds
+        are those of the last whole pass, None before there is one or where no rows are held out.
     history : History or None
         An empty one to record into, for a caller who wants it after an interrupt too.
     checkpoint_dir : path or None
@@ -173,11 +146,15 @@ def fit(
             if team is not None:
                 run.join(team, name)
             joint.generator = run.generator
-            while not run.finished:
-                run.one_pass(checkpoint)
+
+            def tell(share: float) -> None:
                 if report is not None:
-                    latest = history.validation_bound[-1] if history.validation_bound else None
-                    report(history.n_iter, settings.max_iter, history.bound[-1], latest)
+                    bound, held_out = ((b[-1] if b else None) for b in (history.bound, history.validation_bound))
+                    report(history.n_iter + share, settings.max_iter, bound, held_out)
+
+            while not run.finished:
+                run.one_pass(checkpoint, tell)
+                tell(0.0)
     finally:
         with interrupts_wait():
             if run.best:
@@ -250,8 +227,11 @@ class Run:
         self.team, self.generator = team, PartNoise(self.order.device)
         self.generator.set_state(state[0]["generator"])
 
-    def one_pass(self, checkpoint: Checkpoint | None = None) -> None:
-        """One pass over the rows in random order (or what is left of one), and its records."""
+    def one_pass(self, checkpoint: Checkpoint | None = None, tell: Callable[[float], None] | None = None) -> None:
+        """One pass over the rows in random order (or what is left of one), and its records.
+
+        ``tell`` hears now and then which share of it is done.
+        """
         self._set_rates()
         if len(self.order) == 0:
             self.order = torch.randperm(self.train.n_rows, generator=self.generator, device=self.train.x.device)
@@ -264,6 +244,8 @@ class Run:
             self.step += 1
             if checkpoint is not None and checkpoint.due:
                 checkpoint.write(*self.state())
+            if tell is not None and self.step % STEPS_IN_SILENCE == 0:
+                tell(self.step / len(batches))
         self._record()
         self.order = self.order[:0]
 
@@ -426,23 +408,3 @@ def held_out_bound(
     finally:
         joint.generator = training_generator
     return -(total if team is None else team.total(total, data.x)) / data.n_rows
-
-
-def curve_numbers(joint: Joint) -> tuple[list[float], list[float]]:
-    """Slope and intercept (standardised scale) when the mechanism is a curve; else nothing."""
-    curve = joint.mechanism.curve() if joint.has_mask_term else None
-    return ([], []) if curve is None else (_numbers(curve.slope), _numbers(curve.intercept))
-
-
-def is_shared(curve: Curve | None) -> bool:
-    """Whether one curve is learned for all columns."""
-    return curve is not None and curve.slope.requires_grad and curve.slope.numel() == 1
-
-
-def record_shared(joint: Joint, history: History) -> None:
-    """Keep slope and intercept after a step."""
-    history.shared_curve.append([number for part in curve_numbers(joint) for number in part])
-
-
-def _numbers(values: Tensor) -> list[float]:
-    return [float(v) for v in values.detach().reshape(-1)]

@@ -10,7 +10,7 @@ from pyro_mnar.data.kinds.column import ColumnKind, KindName
 from pyro_mnar.data.kinds.schema import Schema
 from pyro_mnar.errors import FileFormatError
 from pyro_mnar.estimators.start.nested import Finding
-from pyro_mnar.inference.training import History
+from pyro_mnar.inference.history import History
 from pyro_mnar.persistence.typed import holds
 from pyro_mnar.persistence.values import Unpacker, short
 

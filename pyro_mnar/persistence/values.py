@@ -21,7 +21,7 @@ from pyro_mnar.data.transforms import Identity, Log, Logit, Tabulated, WithAtoms
 from pyro_mnar.errors import FileFormatError, InvalidInputError
 from pyro_mnar.estimators.settings import TrainingSettings
 from pyro_mnar.estimators.start.nested import Finding
-from pyro_mnar.inference.training import History
+from pyro_mnar.inference.history import History
 from pyro_mnar.model import mechanisms
 from pyro_mnar.model.mechanisms import Mechanism
 from pyro_mnar.persistence.typed import wrong_field

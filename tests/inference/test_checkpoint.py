@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 from pyro_mnar.errors import FileFormatError, InvalidInputError
 from pyro_mnar.inference import checkpoint as checkpoints
 from pyro_mnar.inference.checkpoint import Checkpoint
-from pyro_mnar.inference.training import FitSettings, History, Run, fit
+from pyro_mnar.inference.history import History
+from pyro_mnar.inference.training import FitSettings, Run, fit
 from pyro_mnar.model.mechanisms import SelfMasking
 from tests.support.estimators import small_imputer, table
 from tests.support.folders import mutate

@@ -24,7 +24,8 @@ from pyro_mnar import load, save
 from pyro_mnar.errors import FileFormatError, FitDivergedError, InvalidInputError, TrainingWarning
 from pyro_mnar.inference import checkpoint as checkpoints
 from pyro_mnar.inference.checkpoint import Checkpoint
-from pyro_mnar.inference.training import FitSettings, History, fit
+from pyro_mnar.inference.history import History
+from pyro_mnar.inference.training import FitSettings, fit
 from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.joint import Joint
 from pyro_mnar.model.mechanisms import Mechanism, SelfMasking

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from pyro_mnar.inference import training
+from pyro_mnar.inference.history import History
 from pyro_mnar.inference.importance import ImportanceBound
 from pyro_mnar.inference.interrupts import interrupts_wait
-from pyro_mnar.inference.training import FitSettings, History, fit, held_out_bound, split
+from pyro_mnar.inference.training import FitSettings, fit, held_out_bound, split
 from pyro_mnar.model.joint import Joint
 from pyro_mnar.model.mechanisms import SelfMasking
 from tests.support.pairs import small_batch, small_joint

@@ -17,10 +17,11 @@ import torch
 
 from pyro_mnar.errors import InvalidInputError, LostProcessError, UnsupportedModelError
 from pyro_mnar.inference import checkpoint, processes
+from pyro_mnar.inference.history import History
 from pyro_mnar.inference.importance import ImportanceBound
 from pyro_mnar.inference.processes import check_devices
 from pyro_mnar.inference.team import Team
-from pyro_mnar.inference.training import FitSettings, History, fit
+from pyro_mnar.inference.training import FitSettings, fit
 from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.heads import GaussianHead
 from pyro_mnar.model.joint import Joint

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from pyro_mnar.studies.records import append_record, drop_unfinished_line, read_
 from pyro_mnar.studies.runner import ROWS_FILE, run_study
 from pyro_mnar.studies.study import Record, Study, row_key
 from tests.support.studies import Task, overlap, run_task
+from tests.support.validation import record
 
 
 def silent() -> Console:
@@ -151,6 +153,57 @@ def test_an_interrupted_run_keeps_what_is_finished(tmp_path: Path, how: signal.S
     resumed = run_study(study(*tasks), tmp_path, workers=1, console=silent())
     assert resumed[:2] == records and resumed[2].result["square"] == 16
     assert trace.read_text().split() == ["1", "2", "3", "4"]
+
+
+LONG_SCRIPT = """
+import sys
+from pathlib import Path
+from tests.support.studies import Task, run_task
+from pyro_mnar.studies.runner import run_study
+from pyro_mnar.studies.study import Study
+
+if __name__ == "__main__":
+    print("running", flush=True)
+    tasks = tuple(Task(seed, does="pause") for seed in range(400))
+    run_study(Study("test", tasks, run_task), Path(sys.argv[1]), workers=int(sys.argv[2]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_50_kills_of_a_study(tmp_path: Path) -> None:
+    """Each row is there once at the end, and none that was written is lost."""
+    root = Path(__file__).resolve().parents[2]
+    script, rng, kills, rounds = tmp_path / "script.py", random.Random(0), 0, 0
+    script.write_text(LONG_SCRIPT)
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    while kills < 50:
+        folder, rounds, before = tmp_path / str(rounds), rounds + 1, list[Record]()
+        command = [sys.executable, str(script), str(folder), str(1 + rounds % 2)]
+        while True:
+            process = subprocess.Popen(
+                command, env=environment, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            )
+            assert process.stdout is not None and process.stdout.readline() == "running\n"
+            process.stdout.close()
+            try:
+                assert process.wait(timeout=rng.uniform(0.1, 6.0)) == 0
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                kills += 1
+            # As a next run reads them: without a line that was cut off.
+            rows = folder / ROWS_FILE
+            if rows.exists():
+                drop_unfinished_line(rows)
+                found = read_records(rows)
+                assert found[: len(before)] == before
+                before = found
+            if process.returncode == 0:
+                break
+        assert sorted(row.result["square"] for row in before) == [seed**2 for seed in range(400)]
+        assert [path.name for path in folder.iterdir()] == [ROWS_FILE]
+    record("kills of a study", f"{kills} kills, each row there once, none lost", "50, nothing lost", True)
 
 
 def test_a_row_is_known_by_all_its_settings() -> None:

@@ -29,6 +29,8 @@ def run_task(spec: Task, data_home: Path | None) -> dict[str, Any]:
         os._exit(9)
     if spec.does == "wait":
         time.sleep(600)
+    if spec.does == "pause":
+        time.sleep(0.05)
     if spec.does == "allocate":
         np.ones(64 * 2**17).sum()
     if spec.does == "warn":
