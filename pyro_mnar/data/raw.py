@@ -227,8 +227,12 @@ def read_pandas(column: "pd.Series[Any]", name: object) -> RawColumn:
     if types.is_string_dtype(dtype):
         return _labels(name, column.to_numpy(dtype=object), missing)
     if types.is_datetime64_any_dtype(dtype):
-        local = column.dt.tz_localize(None) if column.dt.tz is not None else column
-        return _days(name, local.to_numpy(dtype="datetime64[us]"), "date")
+        stamps = column.to_numpy(dtype="datetime64[us]")
+        if column.dt.tz is not None:
+            # Not column.dt.tz_localize(None): of a column of Arrow, pandas 2 makes UTC of that.
+            local = pd.DatetimeIndex(stamps).tz_localize("UTC").tz_convert(column.dt.tz).tz_localize(None)
+            stamps = local.to_numpy(dtype="datetime64[us]")
+        return _days(name, stamps, "date")
     if types.is_timedelta64_dtype(dtype) or getattr(dtype, "kind", "") == "m":
         return _days(name, column.to_numpy(dtype="timedelta64[us]"), "duration")
     raise _not_a_kind(name, str(dtype))

@@ -217,6 +217,27 @@ def test_units_of_dates_are_kept(unit: str) -> None:
     assert completed["t"].dtype == stamps.dtype and completed["t"].notna().all()
 
 
+def test_local_times_are_the_same_in_every_storage() -> None:
+    arrow = pytest.importorskip("pyarrow")
+    local = pd.Series(pd.date_range("2024-03-30 01:00", periods=N, freq="7D")).mask(holes(N))
+    frame = local.dt.tz_localize("Europe/Oslo").to_frame("t")
+    stored = {
+        "us": frame.astype("datetime64[us, Europe/Oslo]"),
+        "ns": frame.astype("datetime64[ns, Europe/Oslo]"),
+        "arrow": frame.astype(pd.ArrowDtype(arrow.timestamp("ms", "Europe/Oslo"))),
+        "objects": frame.astype(object),
+        "polars": pl.DataFrame({"t": pl.Series(local.to_numpy("M8[us]")).dt.replace_time_zone("Europe/Oslo")}),
+    }
+    days = (local - pd.Timestamp(0)) / pd.Timedelta("1D")
+    wanted, _ = round_trip(stored["us"])
+    for name, table in stored.items():
+        (column,) = read_columns(table, None, "test")
+        np.testing.assert_allclose(column.values, days, rtol=0, atol=1e-9, err_msg=name)
+        completed, _ = round_trip(table)
+        found = pd.Series(completed["t"].to_list()).map(pd.Timestamp)
+        assert ((found - wanted["t"]).abs() <= pd.Timedelta("1ms")).all(), name
+
+
 def test_columns_of_arrow_come_back_as_such() -> None:
     arrow = pytest.importorskip("pyarrow")
     frame = people()

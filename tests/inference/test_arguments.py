@@ -130,7 +130,7 @@ def test_very_many_columns_say_so_at_once(monkeypatch: pytest.MonkeyPatch) -> No
     start = time.process_time()
     with pytest.raises(InvalidInputError, match=r"a model of 20,000 columns with about .* give a smaller latent_dim"):
         MNARImputer(random_state=0).fit(X)
-    assert time.process_time() - start < 2.0
+    assert time.process_time() - start < 5.0
 
 
 def test_the_machine_has_memory() -> None:
