@@ -173,7 +173,8 @@ def test_the_worst_level_is_the_farthest_and_its_p_value_is_that_of_the_farthest
 
     def lines_of(own: np.ndarray) -> pd.DataFrame:
         drawn = values[1:], observed[1:], np.zeros((1, 1, 1))
-        return summarise(Replicates(names, own, *drawn, None, labels=labels)).set_index(["check", "column"]).sort_index()
+        lines = summarise(Replicates(names, own, *drawn, None, labels=labels))
+        return lines.set_index(["check", "column"]).sort_index()
 
     own = np.where(observed[0], values[0], np.nan)
     line = lines_of(own).loc[("share", "c")]
