@@ -114,8 +114,10 @@ def _within(values: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
     return np.clip(values, float(limits.min), np.nextafter(float(limits.max) + 1, 0.0))
 
 
-def _stamps(days: FloatArray, unit: str) -> npt.NDArray[Any]:
-    return np.rint(days * MICROSECONDS).astype(np.int64).astype(f"{unit}8[us]")
+def _stamps(days: FloatArray, unit: str, resolution: str = "us") -> npt.NDArray[Any]:
+    """Dates (unit M) or durations (m), cut to the whole days that a resolution holds, whatever the zone."""
+    most = np.floor(2.0**63 / MICROSECONDS / (1000 if resolution == "ns" else 1)) - 1
+    return np.rint(np.clip(days, -most, most) * MICROSECONDS).astype(np.int64).astype(f"{unit}8[us]")
 
 
 def _write_pandas(column: "pd.Series[Any]", values: FloatArray, filled: BoolArray, kind: ColumnKind) -> Any:
@@ -240,17 +242,18 @@ def _localised(stamps: Any, zone: Any) -> Any:
 
 
 def _dated(column: "pd.Series[Any]", filled: BoolArray, days: FloatArray, kind: ColumnKind) -> Any:
+    dtype: Any = column.dtype
+    unit = getattr(dtype, "unit", None) or getattr(getattr(dtype, "pyarrow_dtype", None), "unit", None)
+    unit = unit or np.datetime_data(dtype)[0]
     new: Any
     if kind.holds == "duration":
-        new = pd.to_timedelta(_stamps(days, "m"))
+        new = pd.to_timedelta(_stamps(days, "m", unit))
     else:
-        new = pd.to_datetime(_stamps(days, "M"))
+        new = pd.to_datetime(_stamps(days, "M", unit))
         zone = getattr(column.dt, "tz", None)
         new = _localised(new, zone) if zone is not None else new
     completed = column.copy()
-    dtype: Any = column.dtype
-    unit = getattr(dtype, "unit", None) or getattr(getattr(dtype, "pyarrow_dtype", None), "unit", None)
-    completed[filled] = new.as_unit(unit or np.datetime_data(dtype)[0])
+    completed[filled] = new.as_unit(unit)
     return completed.array
 
 
@@ -271,10 +274,11 @@ def _write_polars(column: Any, values: FloatArray, filled: BoolArray, kind: Colu
     if kind.holds == "label":
         cells = [str(cell) if gone else None for cell, gone in zip(new, filled, strict=True)]
         return polars.Series(column.name, cells, dtype=dtype).zip_with(where, column)
+    unit = getattr(dtype, "time_unit", None) or "us"
     if kind.holds == "duration":
-        return polars.Series(column.name, _stamps(new, "m")).cast(dtype).zip_with(where, column)
+        return polars.Series(column.name, _stamps(new, "m", unit)).cast(dtype).zip_with(where, column)
     if kind.holds == "date":
-        stamps = polars.Series(column.name, _stamps(new, "M"))
+        stamps = polars.Series(column.name, _stamps(new, "M", unit))
         zone = getattr(dtype, "time_zone", None)
         if zone is not None:
             local = stamps.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")

@@ -238,6 +238,31 @@ def test_local_times_are_the_same_in_every_storage() -> None:
         assert ((found - wanted["t"]).abs() <= pd.Timedelta("1ms")).all(), name
 
 
+@pytest.mark.parametrize("zone", [None, "Asia/Tokyo", "America/Anchorage"])
+@pytest.mark.parametrize("storage", ["numpy", "arrow", "polars"])
+def test_what_is_imputed_is_within_what_nanoseconds_hold(storage: str, zone: str | None) -> None:
+    days = pd.Series(pd.to_datetime(["1875-01-01", "2069-01-01", *[None] * 30]))
+    spans = pd.Series(pd.to_timedelta(["-30000D", "80000D", *[None] * 30]))
+    frame = pd.DataFrame({"day": days.astype("M8[ns]").dt.tz_localize(zone), "span": spans.astype("m8[ns]")})
+    table: Any = frame
+    if storage == "arrow":
+        arrow = pytest.importorskip("pyarrow")
+        types = {"day": arrow.timestamp("ns", zone), "span": arrow.duration("ns")}
+        table = frame.astype({name: pd.ArrowDtype(type_) for name, type_ in types.items()})
+    elif storage == "polars":
+        stamps = pl.Series(frame["day"].dt.tz_localize(None).to_numpy())
+        stamps = stamps if zone is None else stamps.dt.replace_time_zone(zone)
+        table = pl.DataFrame({"day": stamps, "span": pl.Series(frame["span"].to_numpy())})
+    completed, _ = round_trip(table, noise=100.0)
+    assert list(completed.dtypes) == list(table.dtypes)
+    # The ends of the support, 1680 and 2263, are drawn; where the type ends before, so do the values.
+    drawn = [pd.Timestamp(cell).tz_localize(None) for cell in completed["day"].to_list()[2:]]
+    # An hour later where polars moves a local time.
+    assert pd.Timestamp("2262-04-10") <= max(drawn) <= pd.Timestamp("2262-04-10 01:00")
+    assert min(drawn) == pd.Timestamp("1680-12-30")
+    assert max(pd.Timedelta(cell) for cell in completed["span"].to_list()) == pd.Timedelta(106_750, "D")
+
+
 def test_columns_of_arrow_come_back_as_such() -> None:
     arrow = pytest.importorskip("pyarrow")
     frame = people()
