@@ -388,7 +388,7 @@ def averaged(head: TorchDistribution, log_inner: Tensor | None, n_inner: int, li
     """p(y | s, x_1 .. x_M): the inner draws' mixture, each with the weight that its mask probability gives it."""
     if n_inner == 1:
         return head
-    logits = torch.zeros(head.batch_shape, device=like.device) if log_inner is None else log_inner
+    logits = like.new_zeros(head.batch_shape) if log_inner is None else log_inner
     return MixtureSameFamily(Categorical(logits=logits, validate_args=False), head, validate_args=False)
 
 
