@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 
+import pyro
 import pytest
 import torch
 
 from pyro_mnar.data.columns import Group, Layout
 from pyro_mnar.errors import UnsupportedModelError
-from pyro_mnar.inference.importance import ImportanceBound, choice_log_prob, paired_traces
+from pyro_mnar.inference.importance import ImportanceBound, choice_log_prob, paired_traces, score_surrogate
 from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.encoders import MLPEncoder
 from pyro_mnar.model.heads import GaussianHead
@@ -102,6 +104,37 @@ def test_expected_gradient_is_the_gradient_of_the_expectation(
     torch.testing.assert_close(estimate, exact, rtol=1e-9, atol=1e-11)
     # The test can fail: the path derivative alone is not the gradient.
     assert float((path_only - exact).abs().max()) > 1e-3
+
+
+@pytest.mark.parametrize("n_draws", [1, 2, 5])
+def test_each_choice_counts_by_what_its_draw_adds_to_the_bound_of_the_others(n_draws: int) -> None:
+    weights = torch.rand(n_draws, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 0.1
+    choices = torch.zeros(n_draws, 3, dtype=torch.float64, requires_grad=True)
+    surrogate = score_surrogate(weights.log(), choices)
+    assert surrogate.item() == 0
+    expected = torch.empty(n_draws, 3, dtype=torch.float64)
+    for k, i in itertools.product(range(n_draws), range(3)):
+        column = weights[:, i].tolist()
+        others = column[:k] + column[k + 1 :]
+        expected[k, i] = math.log(sum(column) / n_draws) - (math.log(sum(others) / len(others)) if others else 0.0)
+    torch.testing.assert_close(torch.autograd.grad(surrogate, choices)[0], expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("n_draws", [1, 2, 5])
+def test_a_factor_that_all_draws_share_leaves_the_gradient_if_there_are_others_to_compare_with(n_draws: int) -> None:
+    joint, batch = mixed_pair(SelfMasking())
+
+    def shifted(batch: Batch) -> None:
+        pyro.sample("factor", pyro.distributions.Unit(torch.full((n_draws, 1), -7.0).double()))
+        joint.model(batch)
+
+    gradients = []
+    for model in (joint.model, shifted):
+        joint.generator = torch.Generator().manual_seed(4)
+        gradients.append(gradient_of(ImportanceBound(n_draws).differentiable_loss(model, joint.guide, batch), joint))
+    assert float(gradients[0].abs().max()) > 1e-2
+    change = float((gradients[0] - gradients[1]).abs().max())
+    assert change > 1 if n_draws == 1 else change < 1e-12
 
 
 def test_draws_of_a_logistic_cell_have_an_unbiased_gradient() -> None:

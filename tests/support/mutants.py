@@ -28,7 +28,7 @@ _IMPORTANCE, _WEIGHTS = "inference/importance.py", "inference/weights.py"
 _RESAMPLING, _POOLING = "inference/resampling.py", "analysis/pooling.py"
 _AVERAGES, _PROBIT = "inference/posterior/averages.py", "numerics/probit.py"
 _GAUSSIAN, _IMPUTER = "model/likelihoods/gaussian.py", "estimators/completion.py"
-_IMPORTANCE_TESTS = "inference/test_importance.py"
+_IMPORTANCE_TESTS, _CHOICES_TESTS = "inference/test_importance.py", "estimators/test_choices.py"
 _DIAGNOSTICS_TESTS, _RESAMPLING_TESTS = "inference/test_diagnostics.py", "inference/test_resampling.py"
 _POOLING_TESTS, _TILTED_TESTS = "analysis/test_pooling.py", "numerics/test_tilted.py"
 
@@ -40,7 +40,7 @@ MUTANTS = {
         _IMPORTANCE, "total = total - _site_log_prob", "total = total + _site_log_prob", _IMPORTANCE_TESTS
     ),
     "inner draws do not count by the target": Mutant(
-        _IMPORTANCE, 'if "y" in nodes:\n        total', "if False:\n        total", "inference"
+        _IMPORTANCE, 'if "y" in nodes:\n        total', "if False:\n        total", "inference/test_inner_draws.py"
     ),
     "dreg weighs once": Mutant(
         _IMPORTANCE, "grad * normalised.unsqueeze(-1)", "grad * normalised.unsqueeze(-1) ** 0", _IMPORTANCE_TESTS
@@ -49,10 +49,10 @@ MUTANTS = {
         _IMPORTANCE,
         "return loss if choices is None else loss - ",
         "return loss if choices is None else loss + ",
-        "model",
+        _CHOICES_TESTS,
     ),
     "the score function compares with nothing": Mutant(
-        _IMPORTANCE, "signal = signal - others", "signal = signal - 0 * others", "model"
+        _IMPORTANCE, "signal = signal - others", "signal = signal - 0 * others", _CHOICES_TESTS
     ),
     "effective draws without the square": Mutant(
         _WEIGHTS,
