@@ -33,13 +33,6 @@ from pyro_mnar.model.joint import Joint
 from pyro_mnar.model.likelihoods import MixedLikelihood
 from pyro_mnar.model.mechanisms import Fixed
 
-#: Why a column of these kinds shows no evidence, whatever its values.
-_NOT_JUDGED = {
-    "nominal": "labels without an order have no end to judge them by",
-    "one-hot": "two values have no end to judge them by",
-    "binary": "two values have no end to judge them by",
-    "constant": "it has one value",
-}
 #: Most values of its row that a cell's sentence names.
 _MOST_REASONS = 3
 
@@ -240,7 +233,11 @@ def _line(column: Column, curve: Curve, columns: ColumnInfo) -> _Line:
     if kind.kind in ("binary", "one-hot"):
         words = words_for_labels(name, column.labels, _missing_at(own, np.array([0.0, 1.0])), rate)
         return _Line(per_sd, per_sd, np.nan, words)
-    if own.gap is not None and own.ends is not None and float(own.gap.detach().reshape(-1)[0]) < NO_GAP:
+    two_ends = own.gap is not None and own.ends is not None and float(own.gap.detach().reshape(-1)[0]) < NO_GAP
+    if two_ends and isinstance(g, Tabulated):
+        missing = _missing_at(own, np.array(g.scores))
+        return _Line(np.nan, np.nan, np.nan, words_for_labels(name, column.labels, missing, rate))
+    if two_ends:
         return _Line(np.nan, np.nan, np.nan, _words_for_ends(column, own, columns))
     slope, intercept = (float(value.detach().double().reshape(-1)[0]) for value in (own.slope, own.intercept))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -343,10 +340,9 @@ def _with_reason(kind: ColumnKind, words: str, finding: Finding, rate: float, fl
     """The sentence of a column under the nested mechanism: what was found, and what speaks for it."""
     if finding.kind == "told":
         return words
-    reason = _NOT_JUDGED.get(kind.kind, finding.reason)
     if not flat:
-        return f"{words}: {'its direction was given' if kind.kind in _NOT_JUDGED else reason}"
-    because = f": {reason}" if reason else ""
+        return f"{words}: {finding.reason or 'its direction was given'}"
+    because = f": {finding.reason}" if finding.reason else ""
     return (
         f"{kind.name}: no evidence that its values are missing because of themselves ({percent(rate)} missing)"
         f"{because}; imputed from what its rows have in common"

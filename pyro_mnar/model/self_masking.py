@@ -14,7 +14,7 @@ from pyro_mnar.data.columns import ColumnInfo
 from pyro_mnar.data.foreign import shown
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.model.batch import Batch
-from pyro_mnar.model.curve import LOGISTIC_PER_PROBIT, Curve, Link, inverse_cdf
+from pyro_mnar.model.curve import LOGISTIC_PER_PROBIT, NO_GAP, Curve, Link, inverse_cdf
 from pyro_mnar.model.mechanism import Mechanism
 from pyro_mnar.model.observed import Parents
 from pyro_mnar.model.on_observed import OnObserved, moved
@@ -271,6 +271,9 @@ class Nested(Mechanism):
     """
 
     believed: Tensor
+    two_sided: Tensor
+    middle: Tensor
+    held: Tensor
 
     def __init__(
         self,
@@ -290,6 +293,12 @@ class Nested(Mechanism):
         """See :class:`Mechanism`; errors as for :class:`SelfMasking`."""
         self.own.setup(columns)
         self.register_buffer("believed", (self.own.sign != 0) | self.own.slope_is_fixed)
+        self.register_buffer("two_sided", torch.zeros_like(self.believed))
+        self.register_buffer("middle", torch.zeros_like(self.believed))
+        self.register_buffer("held", torch.zeros_like(self.believed))
+        self.width_parameter = nn.Parameter(torch.zeros_like(self.own.sign))
+        self._has_gap: bool | None = None
+        self.register_load_state_dict_post_hook(_forget_gap)
 
     def setup_code(self, latent_dim: int) -> None:
         """See :class:`Mechanism`."""
@@ -301,14 +310,45 @@ class Nested(Mechanism):
         self.own.start_at(where, slope, threshold)
         self.believed |= where.to(self.believed.device)
 
+    @torch.no_grad()
+    def start_between(self, where: Tensor, slope: Tensor, low: Tensor, high: Tensor, two_sided: Tensor) -> None:
+        """Give some columns two thresholds; arguments, shape (p,), as for :meth:`SelfMasking.start_between`.
+
+        ``two_sided``, bool, says in which of them the ends go missing rather than the middle.
+        """
+        where, two_sided = where.to(self.believed.device), two_sided.to(self.believed.device)
+        self.start_at(where, slope, low)
+        width = (high - low).to(self.width_parameter).clamp(min=1e-3).log()
+        self.width_parameter.copy_(torch.where(where, width, self.width_parameter))
+        self.two_sided |= where & two_sided
+        self.middle |= where & ~two_sided
+        self._has_gap = None
+
+    @torch.no_grad()
+    def hold(self, where: Tensor) -> None:
+        """Keep the curves of some columns, bool, shape (p,), where they are: a network would bend along with them."""
+        self.held |= where.to(self.held.device)
+
+    @property
+    def has_gap(self) -> bool:
+        """Whether some column has two thresholds."""
+        if self._has_gap is None:
+            self._has_gap = bool((self.two_sided | self.middle).any())
+        return self._has_gap
+
     def curve(self, z: Tensor | None = None) -> Curve:
         """See :class:`Mechanism`."""
         slope, intercept, link = self.own.curve()[:3]
         slope = torch.where(self.believed, slope, torch.zeros_like(slope))
+        slope, intercept = (torch.where(self.held, value.detach(), value) for value in (slope, intercept))
         if z is not None:
             shared = z @ torch.where(self.believed[:, None], torch.zeros_like(self.loading), self.loading).T
             intercept = intercept + shared
-        return Curve(slope, intercept, link, ~self.believed)
+        if not self.has_gap:
+            return Curve(slope, intercept, link, ~self.believed)
+        width = torch.where(self.held, self.width_parameter.detach(), self.width_parameter)
+        gap = torch.where(self.two_sided | self.middle, slope * width.exp(), NO_GAP)
+        return Curve(slope, intercept, link, ~self.believed, gap, self.two_sided)
 
     def curve_of_rows(self, rows: Batch, z: Tensor | None = None) -> Curve:
         """See :class:`Mechanism`."""
@@ -381,3 +421,9 @@ def fixed_slopes(slope: float | Mapping[str, float] | None, names: Sequence[str]
         if value is not None:
             finite_number(f"slope of column {name!r}", value)
     return per_column
+
+
+def _forget_gap(mechanism: nn.Module, _keys: object) -> None:
+    """What was remembered of a mechanism's columns follows from the state that was loaded."""
+    assert isinstance(mechanism, Nested)
+    mechanism._has_gap = None

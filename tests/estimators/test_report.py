@@ -211,8 +211,9 @@ def test_columns_of_labels_have_one_line_in_every_report() -> None:
 
 def test_the_default_says_why_labels_are_not_judged() -> None:
     given = columns_of_many_kinds()
-    report = small_imputer(max_iter=1).fit(given).mechanism_report().set_index("feature")
-    assert "labels without an order have no end to judge them by" in report.loc["city", "words"]
+    few = given["city"].notna() | (given["city"].isna().cumsum() <= 4)
+    report = small_imputer(max_iter=1).fit(given[few]).mechanism_report().set_index("feature")
+    assert "there is nothing to judge it by" in report.loc["city", "words"]
     assert report.loc["city", "evidence"] == "none"
     told = small_imputer(mechanism=Nested(direction={"member": "high"}), max_iter=1).fit(given)
     words = told.mechanism_report().set_index("feature").loc["member", "words"]

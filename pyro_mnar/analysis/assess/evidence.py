@@ -39,10 +39,10 @@ def evidence(imputer: MNARImputer) -> pd.DataFrame:
             verdict, odds = TOLD if row.get("direction") else NOT_JUDGED, np.nan
         elif np.isinf(found.log_odds):
             verdict, odds = TOLD, np.inf
-        elif found.direction:
+        elif found.kind != "none":
             verdict, odds = HIDES, found.log_odds
         elif found.log_odds == 0:
-            # What has no order, or too few values, has no evidence either way.
+            # What has too few cells, or too many labels, has no evidence either way.
             verdict, odds = NOT_JUDGED, np.nan
         else:
             verdict, odds = OPEN if found.log_odds > UNDECIDED else FREE, found.log_odds

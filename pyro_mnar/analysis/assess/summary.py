@@ -123,10 +123,8 @@ def _of_evidence(found: pd.DataFrame) -> list[str]:
     for row in lines_of(found[found["verdict"].isin([HIDES, TOLD])]):
         where = _where(row.threshold, row.direction)
         how = "as you told" if row.verdict == TOLD else f"the odds are {odds(row.log_odds)}, {percent(row.chance)}"
-        lines.append(
-            f"{row.column} hides its own {row.direction or 'extreme'} "
-            f"values{where} ({how}); {percent(row.missing_rate)} of it is missing."
-        )
+        what = f"its own {row.direction} values{where}" if row.direction else "some of its own values"
+        lines.append(f"{row.column} hides {what} ({how}); {percent(row.missing_rate)} of it is missing.")
     for row in lines_of(found[found["verdict"] == OPEN]):
         lines.append(
             f"Whether {row.column} hides its own values cannot be told "
@@ -142,7 +140,7 @@ def _of_evidence(found: pd.DataFrame) -> list[str]:
     if other:
         lines.append(
             f"{listed(other)} could not be judged: "
-            f"{'it has' if len(other) == 1 else 'they have'} too few holes or no order."
+            f"{'it has' if len(other) == 1 else 'they have'} too few holes or too many labels."
         )
     return lines
 

@@ -140,9 +140,18 @@ def cut_by_frequency(values: Sequence[float], seen: FloatArray) -> tuple[tuple[f
     >>> np.round(scores, 3).tolist(), cuts
     ([-0.798, 0.798], (0.0,))
     """
-    levels = np.asarray(values)
-    counts = np.array([(seen == level).sum() for level in levels], dtype=float) + 0.5
-    ends = np.concatenate([[0.0], np.cumsum(counts) / counts.sum()])
+    return cut_by_shares(np.array([(seen == level).sum() for level in values], dtype=float) + 0.5)
+
+
+def cut_by_shares(weights: FloatArray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Scores and cuts of ordinal levels that have these shares of a standard normal, shape (C,), of any sum.
+
+    Examples
+    --------
+    >>> cut_by_shares(np.array([3.0, 3.0]))[1]
+    (0.0,)
+    """
+    ends = np.concatenate([[0.0], np.cumsum(weights) / weights.sum()])
     cuts = ndtri(ends[1:-1])
     density = np.concatenate([[0.0], np.exp(-0.5 * cuts**2) / np.sqrt(2 * np.pi), [0.0]])
     scores = (density[:-1] - density[1:]) / np.diff(ends)

@@ -54,7 +54,8 @@ def begin(table: FloatArray, layout: Layout, columns: ColumnInfo, given: Mechani
         return _by_column(table, layout, columns, given, seed)
     if isinstance(given, Nested):
         nested, findings = start_nested(table, layout, columns, given, seed)
-        return Described(_placed(layout, nested.columns), nested.columns, nested.mechanism, findings)
+        cut = layout._replace(levels=nested.levels)
+        return Described(_placed(cut, nested.columns), nested.columns, nested.mechanism, findings)
     if type(given) is Ignorable or isinstance(given, Latent):
         return Described(layout, _within_what_was_observed(table, layout, columns))
     start = start_from_tails(transformed(table, columns.transforms), columns, given, layout.continuous)
@@ -112,13 +113,14 @@ def _by_column(table: FloatArray, layout: Layout, columns: ColumnInfo, given: Pe
     center, scale = columns.center.copy(), columns.scale.copy()
     transforms, supports = list(columns.transforms), list(columns.supports)
     findings = [Finding(0, "told", np.inf, "its mechanism was told")] * p
-    parts, tails = [], []
+    parts, tails, levels = [], [], {column.column: column for column in layout.levels}
     for place, part in enumerate(given.given.values()):
         own = whole.columns_of(place)
         begun = begin(table, _within(layout, own), columns, part, seed) if own else Described(layout, columns)
         parts.append(set_up(part, columns) if begun.mechanism is None else begun.mechanism)
         center[own], scale[own] = begun.columns.center[own], begun.columns.scale[own]
         tails += [tail for tail in begun.columns.tails if tail.column in own]
+        levels |= {column.column: column for column in begun.layout.levels if column.column in own}
         for j in own:
             if transforms:
                 transforms[j] = begun.columns.transforms[j]
@@ -130,6 +132,7 @@ def _by_column(table: FloatArray, layout: Layout, columns: ColumnInfo, given: Pe
     nested = any(isinstance(part, Nested) for part in parts)
     described = columns._replace(center=center, scale=scale, transforms=tuple(transforms), supports=tuple(supports))
     described = described._replace(tails=tuple(tails))
+    layout = layout._replace(levels=tuple(levels.values()))
     return Described(_placed(layout, described), described, whole, tuple(findings) if nested else ())
 
 

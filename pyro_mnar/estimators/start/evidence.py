@@ -15,20 +15,20 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, ndtri
-from scipy.stats import mannwhitneyu, rankdata
+from scipy.special import expit
+from scipy.stats import mannwhitneyu
 from sklearn.ensemble import ExtraTreesRegressor
 
 from pyro_mnar.data.columns import FloatArray
 from pyro_mnar.estimators.start.index_models import hidden_evidence, mask_evidence
 from pyro_mnar.estimators.start.lost_tail import (
     CLEAR_SLOPE,
-    NO_SPREAD,
     end_density,
     ends_in_pile,
     lost_tail,
     normal_at_random,
 )
+from pyro_mnar.estimators.start.sample import Rows, can_be_judged, sample_of_rows, standardise
 
 BoolArray = NDArray[np.bool_]
 Kind = Literal["cliff", "soft", "none"]
@@ -37,9 +37,6 @@ Kind = Literal["cliff", "soft", "none"]
 CLIFF_BELIEVED, SOFT_BELIEVED = 0.0, 0.3
 #: By so much a soft slope must be likelier than a cut to be taken for one.
 _RATHER_SOFT = 2.0
-#: Rows on which columns are compared.
-_MOST_ROWS = 2000
-_LEAST_SEEN, _LEAST_MISSING = 30, 10
 #: Distinct values below which the end of a column is no evidence.
 _LEAST_LEVELS = 8
 #: Nats below which what is known about a mask is not divided into shares.
@@ -113,14 +110,6 @@ class Evidence(NamedTuple):
     reason: str
 
 
-class _Rows(NamedTuple):
-    """The sample of rows on which columns are compared."""
-
-    chosen: NDArray[np.int64]
-    scores: FloatArray
-    holes: BoolArray
-
-
 class _Scale(NamedTuple):
     """A column on one scale, and its log likelihood there if it lost values at random, in the plain measure."""
 
@@ -190,34 +179,21 @@ def find_evidence(table: FloatArray, numeric: Sequence[int], known: FloatArray, 
     >>> [(e.direction, e.kind) for e in find_evidence(x, [0, 1, 2], np.zeros(3))]
     [(1, 'cliff'), (0, 'none'), (0, 'none')]
     """
-    chosen = np.random.default_rng(seed).permutation(len(table))[:_MOST_ROWS]
-    scores = np.column_stack([_normal_scores(column) for column in table[chosen].T])
-    rows = _Rows(chosen, scores, np.isnan(table[chosen]))
-    judged = [j for j in numeric if _can_be_judged(table[:, j], rows.holes[:, j])]
+    rows = sample_of_rows(table, seed)
+    judged = [j for j in numeric if can_be_judged(table[:, j], rows.holes[:, j])]
     shapes = {j: _shape(table[:, j]) for j in judged}
     sides = {j: _sides(rows, j, shapes[j], seed) for j in judged}
     sides = _with_others(sides, known)
     return [
-        _verdict(shapes[j], sides[j], int(known[j]))
-        if j in sides
-        else Evidence(int(known[j]), "none", 0.0, None, "there is nothing to judge it by")
+        _verdict(shapes[j], sides[j], int(known[j])) if j in sides else _not_judged(int(known[j]))
         for j in range(table.shape[1])
     ]
 
 
-def _normal_scores(column: FloatArray) -> FloatArray:
-    """Normal quantiles of the ranks; 0 in missing cells."""
-    scores, seen = np.zeros(len(column)), ~np.isnan(column)
-    if seen.any():
-        scores[seen] = ndtri((rankdata(column[seen]) - 0.5) / seen.sum())
-    return scores
-
-
-def _can_be_judged(column: FloatArray, missing: BoolArray) -> bool:
-    seen = column[~np.isnan(column)]
-    if missing.sum() < _LEAST_MISSING or (~missing).sum() < _LEAST_SEEN:
-        return False
-    return float(np.ptp(seen)) > NO_SPREAD * float(np.abs(seen).max())
+def _not_judged(known: int) -> Evidence:
+    if known:
+        return Evidence(known, "none", np.inf, None, "its direction was given")
+    return Evidence(0, "none", 0.0, None, "there is nothing to judge it by")
 
 
 # The column by itself
@@ -249,15 +225,14 @@ def _shape(column: FloatArray) -> _Shape:
 # What the others say
 
 
-def _sides(rows: _Rows, j: int, shape: _Shape, seed: int) -> dict[int, _Side]:
+def _sides(rows: Rows, j: int, shape: _Shape, seed: int) -> dict[int, _Side]:
     """Log odds for both sides of a column."""
     missing = rows.holes[:, j]
-    u = _others(rows, j)
+    u = rows.others([j])
     predicted, skill = _predict(u, rows.scores[:, j], missing, seed)
     mask = mask_evidence(u, missing)
-    own = mask_evidence(_standardise(predicted[:, None]), missing)
-    complete = ~rows.holes.any(axis=0)
-    by_complete = mask_evidence(_standardise(rows.scores[:, complete]), missing) if complete.any() else 0.0
+    own = mask_evidence(standardise(predicted[:, None]), missing)
+    by_complete = mask_evidence(rows.complete, missing)
     any_way = max(mask, by_complete, _LEAST_MASK)
     result = {}
     for sign in (1, -1):
@@ -277,17 +252,6 @@ def _hidden(u: FloatArray, values: FloatArray, chosen: NDArray[np.int64], missin
     z = (values - np.nanmean(values)) / np.nanstd(values)
     pile = float(np.nanmin(z)) if ends_in_pile(-z[~np.isnan(z)]) else None
     return hidden_evidence(u, z[chosen], missing, float(np.nanmax(z)), pile)
-
-
-def _others(rows: _Rows, j: int) -> FloatArray:
-    """The other columns and their masks, standardised."""
-    return _standardise(np.delete(np.column_stack([rows.scores, rows.holes]), [j, rows.holes.shape[1] + j], axis=1))
-
-
-def _standardise(u: FloatArray) -> FloatArray:
-    spread = u.std(axis=0)
-    standard: FloatArray = (u - u.mean(axis=0))[:, spread > 1e-6] / spread[spread > 1e-6]
-    return standard
 
 
 def _predict(u: FloatArray, scores: FloatArray, missing: BoolArray, seed: int) -> tuple[FloatArray, float]:

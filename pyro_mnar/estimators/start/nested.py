@@ -1,8 +1,8 @@
 """Where the nested mechanism starts: one plan per column, made once, from the evidence that the table holds.
 
 A column that shows a cliff starts from the normal that lost its tail; one that softly misses one side, or of which the
-user tells the direction, from a gentle slope of its own; every other column has the code's part alone, and is imputed
-about as far as it was observed.
+user tells the direction, from a gentle slope of its own; labels that hide themselves from how often each goes missing;
+every other column has the code's part alone, and is imputed about as far as it was observed.
 """
 
 from collections.abc import Sequence
@@ -12,14 +12,17 @@ import numpy as np
 import torch
 from scipy.special import ndtri
 
-from pyro_mnar.data.columns import ColumnInfo, Layout, LostTail, Support, standardise_column
-from pyro_mnar.data.kinds.fit import with_atoms
-from pyro_mnar.data.transforms import FloatArray, Identity, Transform, WithAtoms
+from pyro_mnar.data.columns import ColumnInfo, Layout, LostTail, Support, standardise_column, transformed
+from pyro_mnar.data.kinds.fit import cut_by_shares, with_atoms
+from pyro_mnar.data.transforms import FloatArray, Identity, Tabulated, Transform, WithAtoms
+from pyro_mnar.estimators.start.both_ends import find_both_ends
 from pyro_mnar.estimators.start.cliff_scale import scale_of_cliff
 from pyro_mnar.estimators.start.evidence import find_evidence
+from pyro_mnar.estimators.start.label_evidence import LabelEvidence, find_label_evidence
 from pyro_mnar.estimators.start.lost_tail import LostTail as FittedTail
 from pyro_mnar.estimators.start.lost_tail import ends_in_pile
 from pyro_mnar.estimators.start.plan import Start, set_up
+from pyro_mnar.estimators.start.rate_shape import shape_of_rates
 from pyro_mnar.model.mechanisms import Nested
 
 #: Probits per standard deviation at which a slope without a cliff starts.
@@ -41,9 +44,9 @@ class Finding(NamedTuple):
     Attributes
     ----------
     direction : int
-        +1 where high values are missing, -1 where low ones are, 0 where nothing is shown.
+        +1 where high values are missing, -1 where low ones are, 0 where nothing is shown, or no direction.
     kind : str
-        "cliff", "soft" or "none"; "given" where the slope was.
+        "cliff", "soft", "labels", "both ends" or "none"; "given" where the slope was.
     log_odds : float
         Of the direction, on the tables on which the rule was made; infinite where it was told.
     reason : str
@@ -94,6 +97,11 @@ def start_nested(
         table,
         sorted([*layout.continuous, *piled]),
     )
+    held = (mechanism.own.slope_is_fixed | (mechanism.own.sign != 0)).nonzero()[:, 0].tolist()
+    labels = find_label_evidence(table, layout, held, seed)
+    for one in labels:
+        for j in one.columns:
+            findings[j] = _of_labels(one, findings[j])
     p = len(columns.names)
     transforms: list[Transform] = list(columns.transforms or (Identity(),) * p)
     supports = list(columns.supports or (Support(),) * p)
@@ -106,6 +114,8 @@ def start_nested(
         for found, held in zip(findings, mechanism.own.slope_is_fixed.tolist(), strict=True)
     ]
     for j, found in enumerate(findings):
+        if found.kind == "labels":
+            continue
         if found.kind == "cliff" and (j in layout.continuous or j in piled):
             transforms[j], tail = _cut(table[:, j], found.direction > 0, transforms[j])
             center[j], scale[j], slope[j] = tail.center, tail.scale, tail.slope
@@ -124,8 +134,74 @@ def start_nested(
             if j not in ordered or j in piled:
                 tails.append(_soft_tail(j, table[:, j], found.direction, columns))
     mechanism.start_at(*(torch.as_tensor(values) for values in (slope != 0, slope, threshold)))
+    levels = {column.column: column for column in layout.levels}
+    for one in labels:
+        j = one.columns[0]
+        if findings[j].kind != "labels":
+            continue
+        if j in levels:
+            # Cut by what the levels are in all cells, not in those that were observed.
+            scores, cuts = cut_by_shares(one.n_cells + 0.5)
+            levels[j] = levels[j]._replace(scores=scores, cuts=cuts)
+            transforms[j] = Tabulated(levels[j].values, scores)
+        _start_labels(mechanism, one, np.array(levels[j].scores if j in levels else (0.0, 1.0)))
+    unclear = [j for j in layout.continuous if findings[j].kind == "none" and j not in held]
+    standard = (transformed(table, transforms) - center) / scale
+    for ends in find_both_ends(table, standard, unclear, seed):
+        j = ends.column
+        findings[j] = Finding(
+            0, "both ends", ends.log_odds, "the other columns place its missing cells at both ends of its range"
+        )
+        supports[j] = within_reach((columns.supports or (Support(),) * p)[j], table[:, j], REACH_SOFT)
+        where = np.arange(p) == j
+        start = (where, *(np.full(p, value) for value in (ends.slope, ends.low, ends.high)), where)
+        mechanism.start_between(*(torch.as_tensor(value) for value in start))
+        mechanism.hold(torch.as_tensor(where))
     scales = columns._replace(center=center, scale=scale, transforms=tuple(transforms), supports=tuple(supports))
-    return Start(scales._replace(tails=tuple(tails)), mechanism), tuple(findings)
+    return Start(scales._replace(tails=tuple(tails)), mechanism, tuple(levels.values())), tuple(findings)
+
+
+def _of_labels(one: LabelEvidence, found: Finding) -> Finding:
+    """What counts of two findings: labels that hide themselves say more than a side that is missed."""
+    if one.believed:
+        rising = np.diff(one.rates)
+        direction = int(rising[0] > 0) - int(rising[0] < 0) if len(rising) == 1 else 0
+        return Finding(
+            direction,
+            "labels",
+            one.log_odds,
+            "how often each of its labels goes missing explains its mask better than the other columns do",
+        )
+    if found.direction:
+        return found
+    return Finding(0, "none", one.log_odds, found.reason if found.log_odds else "")
+
+
+def _start_labels(mechanism: Nested, one: LabelEvidence, scores: FloatArray) -> None:
+    """Curves through how often each label goes missing; ``scores`` are those of the labels of a single column.
+
+    They stay there: the regression that found them can tell labels that were lost from labels that are rare, a network
+    that bends may not.
+    """
+    p = len(mechanism.believed)
+    where, slope, low, high = np.zeros(p, dtype=bool), np.ones(p), np.zeros(p), np.ones(p)
+    where[list(one.columns)] = True
+    if len(one.columns) > 1:
+        # One column for each label, of which the curve at 1 counts.
+        probits, rate = ndtri(np.clip(one.rates, 0.02, 0.98)), float(one.rates @ one.n_cells / one.n_cells.sum())
+        steps = probits - float(ndtri(np.clip(rate, 0.02, 0.98)))
+        steps = np.where(steps < 0, np.minimum(steps, -0.5), np.maximum(steps, 0.5))
+        slope[where], low[where] = steps, 1 - probits / steps
+        shape = None
+    else:
+        shape = shape_of_rates(scores, one.rates, one.n_cells)
+        slope[where], low[where], high[where] = shape[:3]
+    if shape is None or np.isnan(shape.high):
+        mechanism.start_at(*(torch.as_tensor(values) for values in (where, slope, low)))
+    else:
+        ends = where & shape.two_sided
+        mechanism.start_between(*(torch.as_tensor(values) for values in (where, slope, low, high, ends)))
+    mechanism.hold(torch.as_tensor(where))
 
 
 def _soft_tail(column: int, values: FloatArray, sign: int, columns: ColumnInfo) -> LostTail:

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import torch
 
-from pyro_mnar.data.columns import ColumnInfo, FloatArray
+from pyro_mnar.data.columns import ColumnInfo, FloatArray, Levels
 from pyro_mnar.estimators.start.log_scale import likely_directions
 from pyro_mnar.estimators.start.lost_tail import lost_tail
 from pyro_mnar.model.mechanisms import Mechanism, SelfMasking
@@ -30,10 +30,13 @@ class Start(NamedTuple):
         Means and standard deviations to standardise with.
     mechanism : Mechanism
         Its first state.
+    levels : tuple of Levels
+        Columns of ordered levels, where it cuts them in its own way.
     """
 
     columns: ColumnInfo
     mechanism: Mechanism
+    levels: tuple[Levels, ...] = ()
 
 
 def passes(steps: int, n_rows: int, batch_size: int) -> int:

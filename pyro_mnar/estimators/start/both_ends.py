@@ -1,0 +1,92 @@
+"""Whether a numeric column misses both of its ends, from what the other columns say of parts of its range.
+
+The observed values are cut into parts that are about equally full, and these are looked at as labels that may hide
+themselves (:mod:`~pyro_mnar.estimators.start.label_models`): no shape of the column or of its mechanism is assumed.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from pyro_mnar.data.columns import FloatArray
+from pyro_mnar.estimators.start.index_models import mask_evidence
+from pyro_mnar.estimators.start.label_evidence import log_odds_of_labels
+from pyro_mnar.estimators.start.rate_shape import shape_of_rates
+from pyro_mnar.estimators.start.sample import can_be_judged, sample_of_rows
+
+#: Parts of the range, and how many there must be at least.
+_PARTS, _LEAST_PARTS = 6, 4
+#: Nats that the other columns must know of the mask for it to be looked at.
+_LEAST_MASK = 2.0
+#: How much more often both ends must go missing than any part between them.
+_RATHER_ENDS = 2.0
+
+
+class BothEnds(NamedTuple):
+    """A column that misses both ends.
+
+    Attributes
+    ----------
+    column : int
+        Position of the column.
+    log_odds : float
+        That its values hide themselves, over any other way in which the mask depends on the other columns.
+    slope, low, high : float
+        Where its curve starts: probits per unit of the model's scale, and the two thresholds.
+    """
+
+    column: int
+    log_odds: float
+    slope: float
+    low: float
+    high: float
+
+
+def find_both_ends(table: FloatArray, standard: FloatArray, judged: Sequence[int], seed: int) -> Iterator[BothEnds]:
+    """Look at some numeric columns.
+
+    Parameters
+    ----------
+    table : ndarray
+        The model's columns in original units, shape (n, p), NaN = missing.
+    standard : ndarray
+        The same on the model's scale.
+    judged : sequence of int
+        Columns to look at.
+    seed : int
+        Of the sample of rows.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(800, 4)) @ rng.normal(size=(4, 8)) / 2 + 0.2 * rng.normal(size=(800, 8))
+    >>> x /= x.std(0)
+    >>> x[(np.abs(x[:, 0]) > 0.8) & (rng.random(800) < 0.9), 0] = np.nan
+    >>> found = list(find_both_ends(x, x, range(8), seed=0))
+    >>> [one.column for one in found], found[0].low < -0.5, found[0].high > 0.5
+    ([0], True, True)
+    """
+    rows = sample_of_rows(table, seed)
+    for j in judged:
+        missing = rows.holes[:, j]
+        if not can_be_judged(table[:, j], missing):
+            continue
+        if max(mask_evidence(v, missing) for v in rows.explanations([j])) < _LEAST_MASK:
+            continue
+        values = standard[rows.chosen, j]
+        seen = values[~missing]
+        edges = np.unique(np.quantile(seen, np.arange(1, _PARTS) / _PARTS))
+        parts, label = np.unique(np.searchsorted(edges, seen), return_inverse=True)
+        if len(parts) < _LEAST_PARTS:
+            continue
+        labels = np.full(len(values), -1)
+        labels[~missing] = label
+        log_odds, found = log_odds_of_labels(rows, [j], labels, len(parts))
+        inside = found.rates[1:-1].max()
+        if log_odds < 0 or min(found.rates[0], found.rates[-1]) < _RATHER_ENDS * inside:
+            continue
+        middles = np.array([np.median(seen[label == part]) for part in range(len(parts))])
+        shape = shape_of_rates(middles, found.rates, found.shares * len(values))
+        if shape.two_sided:
+            yield BothEnds(j, log_odds, *shape[:3])
