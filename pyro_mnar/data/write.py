@@ -217,6 +217,14 @@ def _absent(cell: Any) -> bool:
     return cell is None or cell is pd.NA or cell is pd.NaT or cell != cell
 
 
+def _days_of_calendar(days: FloatArray) -> FloatArray:
+    """Days that Python's calendar has whatever the zone: from the second of the year 1 to the last but one of 9999."""
+    first, last = (
+        day.toordinal() - datetime.date(1970, 1, 1).toordinal() for day in (datetime.date.min, datetime.date.max)
+    )
+    return np.clip(days, first + 1, last - 1)
+
+
 def _like(cells: npt.NDArray[Any], days: FloatArray, kind: ColumnKind) -> npt.NDArray[Any]:
     """Dates or durations of the Python type that the column has."""
     example = next((cell for cell in cells if not _absent(cell)), None)
@@ -224,7 +232,7 @@ def _like(cells: npt.NDArray[Any], days: FloatArray, kind: ColumnKind) -> npt.ND
     if kind.holds == "duration":
         result[:] = list(pd.to_timedelta(_stamps(days, "m")))
         return result
-    stamps = list(pd.to_datetime(_stamps(days, "M")))
+    stamps = list(pd.to_datetime(_stamps(_days_of_calendar(days), "M")))
     if isinstance(example, datetime.datetime):
         zone = example.tzinfo
         result[:] = [_localised(stamp, zone) if zone is not None else stamp for stamp in stamps]
@@ -249,8 +257,8 @@ def _dated(column: "pd.Series[Any]", filled: BoolArray, days: FloatArray, kind: 
     if kind.holds == "duration":
         new = pd.to_timedelta(_stamps(days, "m", unit))
     else:
-        new = pd.to_datetime(_stamps(days, "M", unit))
         zone = getattr(column.dt, "tz", None)
+        new = pd.to_datetime(_stamps(days if zone is None else _days_of_calendar(days), "M", unit))
         new = _localised(new, zone) if zone is not None else new
     completed = column.copy()
     completed[filled] = new.as_unit(unit)
@@ -278,8 +286,8 @@ def _write_polars(column: Any, values: FloatArray, filled: BoolArray, kind: Colu
     if kind.holds == "duration":
         return polars.Series(column.name, _stamps(new, "m", unit)).cast(dtype).zip_with(where, column)
     if kind.holds == "date":
-        stamps = polars.Series(column.name, _stamps(new, "M", unit))
         zone = getattr(dtype, "time_zone", None)
+        stamps = polars.Series(column.name, _stamps(new if zone is None else _days_of_calendar(new), "M", unit))
         if zone is not None:
             local = stamps.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
             later = stamps.dt.offset_by("1h").dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
@@ -315,9 +323,14 @@ def _write_array(
                 completed[:, place] = column
         short = given.dtype.kind == "f" and given.dtype.itemsize < 8 and fits(completed, given.dtype)
         return completed.astype(given.dtype) if short else completed
-    result = given[:, index].astype(object)
+    dates = given.dtype.kind in "mM"
+    result = given[:, index].copy() if dates else given[:, index].astype(object)
     for place, (j, kind) in enumerate(zip(index, kinds, strict=True)):
         gone = filled[:, j]
+        if dates and gone.any() and kind.modelled:
+            days = decode(kind, values[gone, j])
+            result[gone, place] = _stamps(days, given.dtype.kind, np.datetime_data(given.dtype)[0])
+            continue
         if kind.holds == "number" and kind.modelled and not kind.labels and _numbers_as_text(given[:, j]):
             result[:, place] = values[:, j].tolist()
             continue

@@ -140,6 +140,40 @@ def test_arrays_come_back_as_arrays() -> None:
     assert set(completed[:, 1]) == {"a", "b", "c"} and set(map(type, completed[:, 3])) == {datetime.date}
 
 
+@pytest.mark.parametrize("unit", ["D", "s", "us", "ns"])
+@pytest.mark.parametrize("kind", ["M", "m"])
+def test_arrays_of_dates_and_durations_keep_their_type_and_their_cells(kind: str, unit: str) -> None:
+    rng = np.random.default_rng(0)
+    given = (rng.normal(18_000, 100, size=(60, 2)) * 86_400e6).astype(np.int64).astype(f"{kind}8[us]")
+    given = given.astype(f"{kind}8[{unit}]")
+    given[:10, 0] = "NaT"
+    before = given.copy()
+    completed, _ = round_trip(given, noise=1e9)
+    assert completed.dtype == given.dtype and not np.isnat(completed).any()
+    np.testing.assert_array_equal(completed[10:], before[10:])
+    np.testing.assert_array_equal(completed[:, 1], before[:, 1])
+    np.testing.assert_array_equal(given, before)
+
+
+@pytest.mark.parametrize(
+    "storage", ["dates", "datetimes", "with a zone", "arrow", "pandas with a zone", "polars with a zone"]
+)
+def test_what_is_imputed_is_within_the_calendar(storage: str) -> None:
+    utc = datetime.UTC if storage == "with a zone" else None
+    years = pd.DatetimeIndex([f"{year:04}-01-01" for year in range(100, 9_900, 320)], dtype="datetime64[us]")
+    days = years.tz_localize("America/Anchorage" if "s with a zone" in storage else None)
+    frame: Any = pd.DataFrame({"a": days})
+    if storage in ("dates", "arrow"):
+        frame["a"] = pd.Series([day.date() for day in days], dtype="date32[pyarrow]" if storage == "arrow" else object)
+    elif storage in ("datetimes", "with a zone"):
+        frame["a"] = pd.Series([day.to_pydatetime().replace(tzinfo=utc) for day in days], dtype=object)
+    frame.loc[:9, "a"] = None
+    frame = pl.from_pandas(frame) if storage.startswith("polars") else frame
+    completed, _ = round_trip(frame, noise=1e8)
+    drawn = completed["a"].to_list()[:10] if storage.startswith("polars") else list(completed["a"][:10])
+    assert {day.year for day in drawn} <= {1, 9999}
+
+
 def test_a_pooled_level_comes_back_as_the_most_frequent_of_them() -> None:
     letters = [*"abcdefghij"] * 100 + ["rare"] * 4 + ["rarest"] * 2
     frame = pd.DataFrame({"c": letters, "x": np.random.default_rng(0).normal(size=len(letters))})
