@@ -134,6 +134,20 @@ def test_bad_input_is_named(given: dict[str, object], message: str) -> None:
         assess(given.pop("X", SURVEY), **given)  # type: ignore[arg-type]
 
 
+def test_labels_that_hide_themselves_are_named_and_asked_about(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(500, 6))
+    table = pd.DataFrame(x, columns=list("uvwxyz")).assign(member=np.where(x.sum(1) > 0, "yes", "no"))
+    table.loc[(table["member"] == "yes") & (rng.random(500) < 0.7), "member"] = None
+    with short_fits():
+        found = assess(table)
+    assert "member hides some of its own values (the odds are more than 100 to 1 for it" in str(found)
+    assert "): yes is missing more often than no (" in str(found)
+    assert "Can it be that of member yes is missing more often than no (" in str(found)
+    assert "say so: in Python mechanism={'member': 'ignorable', 'default': 'auto'}." in str(found)
+    assert "yes is missing more often" in found.to_html(tmp_path / "page.html").read_text(encoding="utf-8")
+
+
 def test_where_no_column_has_numbers_there_is_no_conclusion(tmp_path: Path) -> None:
     table = pd.DataFrame({"a": ["x", "y", "z", None] * 20, "b": ["u", "v", "w", "w"] * 20})
     with short_fits():

@@ -58,6 +58,7 @@ def test_the_default_imputes_both_ends() -> None:
     told = evidence(imputer)
     assert told.set_index("column").loc["a", "verdict"] == "hides itself"
     assert _of_evidence(told)[0].startswith("a hides some of its own values (the odds are ")
+    assert ": values below -" in _of_evidence(told)[0] and _of_evidence(told)[0].endswith(" missing).")
     # What was lost lies outside of what is seen in the middle, on both sides.
     drawn = imputer.posterior(frame, n_draws=200).mean()[frame["a"].isna().to_numpy(), 0]
     plain = MNARImputer("ignorable", random_state=0, max_iter=60).fit(frame)

@@ -211,7 +211,7 @@ def test_the_default_imputes_the_label_that_hides(ordered: bool, tmp_path: Path)
     assert line["evidence"] == "labels" and "label: mid is likely missing (" in line["words"]
     assert "how often each of its labels goes missing" in line["words"]
     told = evidence(imputer).set_index("column").loc["label"]
-    assert told["verdict"] == "hides itself" and told["chance"] > 0.5
+    assert told["verdict"] == "hides itself" and told["chance"] > 0.5 and told["kind"] == "labels"
     save(imputer, tmp_path / "model")
     again = load(tmp_path / "model")
     assert again.transform(frame).equals(completed)

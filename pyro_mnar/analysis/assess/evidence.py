@@ -25,7 +25,8 @@ def evidence(imputer: MNARImputer) -> pd.DataFrame:
         column; missing_rate; verdict ("hides itself", "told", "undecided", "no sign of it", "not judged"); direction
         ("high", "low" or ""); chance and log_odds that values hide themselves, by the rule behind ``mechanism="auto"``,
         NaN where it was not asked; threshold (original units; half of the cells are missing there) and slope_per_sd of
-        the fitted mechanism, NaN where it has none; words, the sentence of ``mechanism_report``.
+        the fitted mechanism, NaN where it has none; kind of what shows it ("cliff", "soft", "labels", "both ends", else
+        ""); words, the sentence of ``mechanism_report``.
     """
     report = imputer.mechanism_report()
     lines = []
@@ -56,6 +57,7 @@ def evidence(imputer: MNARImputer) -> pd.DataFrame:
                 "log_odds": odds,
                 "threshold": float(row.get("threshold", np.nan)),
                 "slope_per_sd": float(row.get("slope_per_sd", np.nan)),
+                "kind": found.kind if verdict == HIDES and found is not None else "",
                 "words": str(row["words"]),
             }
         )
@@ -68,6 +70,7 @@ def evidence(imputer: MNARImputer) -> pd.DataFrame:
         "log_odds",
         "threshold",
         "slope_per_sd",
+        "kind",
         "words",
     ]
     order = {HIDES: 0, TOLD: 1, OPEN: 2, FREE: 3, NOT_JUDGED: 4}

@@ -1,7 +1,7 @@
 """An assessment in plain sentences: what was found, what rests on assumption, and what to ask whom."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,8 @@ from pyro_mnar.analysis.assess.lines import at_zero, lines_of
 
 #: Dependences of masks that are told; those from this p-value on are none.
 _MOST, _CLEAR = 4, 0.01
+#: Kinds of evidence that name values rather than a side.
+_WITHOUT_SIDE = ("labels", "both ends")
 
 
 class Summary(NamedTuple):
@@ -123,8 +125,13 @@ def _of_evidence(found: pd.DataFrame) -> list[str]:
     for row in lines_of(found[found["verdict"].isin([HIDES, TOLD])]):
         where = _where(row.threshold, row.direction)
         how = "as you told" if row.verdict == TOLD else f"the odds are {odds(row.log_odds)}, {percent(row.chance)}"
-        what = f"its own {row.direction} values{where}" if row.direction else "some of its own values"
-        lines.append(f"{row.column} hides {what} ({how}); {percent(row.missing_rate)} of it is missing.")
+        if row.kind in _WITHOUT_SIDE:
+            lines.append(f"{row.column} hides some of its own values ({how}): {_what_is_missing(row)}.")
+            continue
+        lines.append(
+            f"{row.column} hides its own {row.direction or 'extreme'} "
+            f"values{where} ({how}); {percent(row.missing_rate)} of it is missing."
+        )
     for row in lines_of(found[found["verdict"] == OPEN]):
         lines.append(
             f"Whether {row.column} hides its own values cannot be told "
@@ -143,6 +150,11 @@ def _of_evidence(found: pd.DataFrame) -> list[str]:
             f"{'it has' if len(other) == 1 else 'they have'} too few holes or too many labels."
         )
     return lines
+
+
+def _what_is_missing(row: Any) -> str:
+    """The part of a column's sentence that says which of its values are missing."""
+    return str(row.words.removeprefix(f"{row.column}: ").rpartition(": ")[0])
 
 
 def _where(threshold: float, direction: str) -> str:
@@ -255,6 +267,12 @@ def _tipping(c: Conclusion) -> str:
 def _to_ask(profile: pd.DataFrame, masks: pd.DataFrame, found: pd.DataFrame) -> list[str]:
     lines = []
     for row in lines_of(found[found["verdict"] == HIDES]):
+        if row.kind in _WITHOUT_SIDE:
+            lines.append(
+                f"Can it be that of {row.column} {_what_is_missing(row)}? If not, say so: in Python "
+                f"mechanism={{{row.column!r}: 'ignorable', 'default': 'auto'}}."
+            )
+            continue
         where = _where(row.threshold, row.direction).removeprefix(", those ")
         lines.append(
             f"Are values of {row.column} {where or 'that are ' + row.direction} "

@@ -146,6 +146,8 @@ def _within(layout: Layout, own: Sequence[int]) -> Layout:
     kept = set(own)
     return layout._replace(
         continuous=tuple(j for j in layout.continuous if j in kept),
+        binary=tuple(j for j in layout.binary if j in kept),
+        groups=tuple(group for group in layout.groups if kept.issuperset(group.columns)),
         levels=tuple(column for column in layout.levels if column.column in kept),
         atoms=tuple(column for column in layout.atoms if column.column in kept),
     )

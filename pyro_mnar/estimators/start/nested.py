@@ -97,8 +97,8 @@ def start_nested(
         table,
         sorted([*layout.continuous, *piled]),
     )
-    held = (mechanism.own.slope_is_fixed | (mechanism.own.sign != 0)).nonzero()[:, 0].tolist()
-    labels = find_label_evidence(table, layout, held, seed)
+    told = (mechanism.own.slope_is_fixed | (mechanism.own.sign != 0)).nonzero()[:, 0].tolist()
+    labels = find_label_evidence(table, layout, told, seed)
     for one in labels:
         for j in one.columns:
             findings[j] = _of_labels(one, findings[j])
@@ -145,18 +145,17 @@ def start_nested(
             levels[j] = levels[j]._replace(scores=scores, cuts=cuts)
             transforms[j] = Tabulated(levels[j].values, scores)
         _start_labels(mechanism, one, np.array(levels[j].scores if j in levels else (0.0, 1.0)))
-    unclear = [j for j in layout.continuous if findings[j].kind == "none" and j not in held]
+    unclear = [j for j in layout.continuous if findings[j].kind == "none" and j not in told]
     standard = (transformed(table, transforms) - center) / scale
     for ends in find_both_ends(table, standard, unclear, seed):
         j = ends.column
-        findings[j] = Finding(
-            0, "both ends", ends.log_odds, "the other columns place its missing cells at both ends of its range"
-        )
-        supports[j] = within_reach((columns.supports or (Support(),) * p)[j], table[:, j], REACH_SOFT)
-        where = np.arange(p) == j
-        start = (where, *(np.full(p, value) for value in (ends.slope, ends.low, ends.high)), where)
-        mechanism.start_between(*(torch.as_tensor(value) for value in start))
-        mechanism.hold(torch.as_tensor(where))
+        reason = "the other columns place its missing cells at both ends of its range"
+        findings[j] = Finding(0, "both ends", ends.log_odds, reason)
+        supports[j] = within_reach(columns.supports[j] if columns.supports else Support(), table[:, j], REACH_SOFT)
+        where = torch.arange(p) == j
+        steep, low, high = (torch.full((p,), value) for value in (ends.slope, ends.low, ends.high))
+        mechanism.start_between(where, steep, low, high, where)
+        mechanism.hold(where)
     scales = columns._replace(center=center, scale=scale, transforms=tuple(transforms), supports=tuple(supports))
     return Start(scales._replace(tails=tuple(tails)), mechanism, tuple(levels.values())), tuple(findings)
 
