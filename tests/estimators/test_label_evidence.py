@@ -245,3 +245,12 @@ def test_what_is_shown_counts_its_cells() -> None:
     (found,) = find_label_evidence(as_levels(people(5000, 4, "itself")), LEVELS)
     assert isinstance(found, LabelEvidence) and found.n_cells.sum() == pytest.approx(5000)
     np.testing.assert_allclose(found.n_cells / 5000, [0.316, 0.368, 0.316], atol=0.07)
+
+
+def test_a_part_of_a_mechanism_looks_at_its_own_labels_only() -> None:
+    parts = {"label": "ignorable", "default": "auto"}
+    imputer = small_imputer(mechanism=parts).fit(people(500, 3, "itself"))
+    assert [finding.kind for finding in imputer.findings_][2:] == ["told"] * 3
+    (nested,) = (part for part in imputer.joint_.mechanism.mechanisms if isinstance(part, Nested))
+    assert not nested.believed.any() and not nested.held.any()
+    assert "no mechanism in the model" in imputer.mechanism_report().set_index("feature").loc["label", "words"]
