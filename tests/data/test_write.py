@@ -160,8 +160,8 @@ def test_arrays_of_dates_and_durations_keep_their_type_and_their_cells(kind: str
 )
 def test_what_is_imputed_is_within_the_calendar(storage: str) -> None:
     utc = datetime.UTC if storage == "with a zone" else None
-    years = pd.DatetimeIndex([f"{year:04}-01-01" for year in range(100, 9_900, 320)], dtype="datetime64[us]")
-    days = years.tz_localize("America/Anchorage" if "s with a zone" in storage else None)
+    noons = pd.DatetimeIndex([f"{year:04}-01-01T12" for year in range(1900, 9_900, 270)], dtype="datetime64[us]")
+    days = noons.tz_localize("America/Anchorage" if "s with a zone" in storage else None)
     frame: Any = pd.DataFrame({"a": days})
     if storage in ("dates", "arrow"):
         frame["a"] = pd.Series([day.date() for day in days], dtype="date32[pyarrow]" if storage == "arrow" else object)
@@ -170,8 +170,12 @@ def test_what_is_imputed_is_within_the_calendar(storage: str) -> None:
     frame.loc[:9, "a"] = None
     frame = pl.from_pandas(frame) if storage.startswith("polars") else frame
     completed, _ = round_trip(frame, noise=1e8)
-    drawn = completed["a"].to_list()[:10] if storage.startswith("polars") else list(completed["a"][:10])
-    assert {day.year for day in drawn} <= {1, 9999}
+    if "s with a zone" in storage:
+        # pandas 2 crashes where such dates become Python's.
+        years = completed["a"].dt.year()[:10].to_list() if storage.startswith("polars") else completed["a"][:10].dt.year
+    else:
+        years = [day.year for day in completed["a"][:10]]
+    assert set(years) <= {1, 9999}
 
 
 def test_a_pooled_level_comes_back_as_the_most_frequent_of_them() -> None:
