@@ -331,7 +331,7 @@ class Nested(Mechanism):
 
     @property
     def has_gap(self) -> bool:
-        """Whether some column has two thresholds."""
+        """Whether some column has two thresholds; looked up once, since each look would wait for a GPU."""
         if self._has_gap is None:
             self._has_gap = bool((self.two_sided | self.middle).any())
         return self._has_gap

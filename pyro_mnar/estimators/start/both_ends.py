@@ -10,8 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pyro_mnar.data.columns import FloatArray
-from pyro_mnar.estimators.start.index_models import mask_evidence
-from pyro_mnar.estimators.start.label_evidence import log_odds_of_labels
+from pyro_mnar.estimators.start.label_evidence import log_odds_of_labels, otherwise_explained
 from pyro_mnar.estimators.start.rate_shape import shape_of_rates
 from pyro_mnar.estimators.start.sample import can_be_judged, sample_of_rows
 
@@ -72,7 +71,8 @@ def find_both_ends(table: FloatArray, standard: FloatArray, judged: Sequence[int
         missing = rows.holes[:, j]
         if not can_be_judged(table[:, j], missing):
             continue
-        if max(mask_evidence(v, missing) for v in rows.explanations([j])) < _LEAST_MASK:
+        otherwise = otherwise_explained(rows, [j])
+        if otherwise < _LEAST_MASK:
             continue
         values = standard[rows.chosen, j]
         seen = values[~missing]
@@ -82,7 +82,7 @@ def find_both_ends(table: FloatArray, standard: FloatArray, judged: Sequence[int
             continue
         labels = np.full(len(values), -1)
         labels[~missing] = label
-        log_odds, found = log_odds_of_labels(rows, [j], labels, len(parts))
+        log_odds, found = log_odds_of_labels(rows, [j], labels, len(parts), otherwise)
         inside = found.rates[1:-1].max()
         if log_odds < 0 or min(found.rates[0], found.rates[-1]) < _RATHER_ENDS * inside:
             continue

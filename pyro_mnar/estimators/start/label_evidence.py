@@ -110,20 +110,27 @@ def _codes(column: FloatArray, values: Sequence[float]) -> NDArray[np.int64]:
 
 def _judge(rows: Rows, columns: tuple[int, ...], label: NDArray[np.int64], n_labels: int, n_rows: int) -> LabelEvidence:
     # Labels that the sample of rows does not hold are no part of the comparison; they hide as much as all do.
-    held = np.unique(label[label >= 0])
-    log_odds, found = log_odds_of_labels(
-        rows, columns, np.where(label < 0, -1, np.searchsorted(held, label)), len(held)
-    )
-    rates, shares = np.full(n_labels, float((label < 0).mean())), np.zeros(n_labels)
+    missing = label < 0
+    held = np.unique(label[~missing])
+    among = np.where(missing, -1, np.searchsorted(held, label))
+    log_odds, found = log_odds_of_labels(rows, columns, among, len(held), otherwise_explained(rows, columns))
+    rates, shares = np.full(n_labels, float(missing.mean())), np.zeros(n_labels)
     rates[held], shares[held] = found.rates, found.shares
     return LabelEvidence(columns, log_odds, rates, shares * n_rows)
 
 
+def otherwise_explained(rows: Rows, columns: Sequence[int]) -> float:
+    """Evidence, nats, that the mask of some columns depends on the others directly; at least 0."""
+    missing = rows.holes[:, columns[0]]
+    return max(0.0, *(mask_evidence(v, missing) for v in rows.explanations(columns)))
+
+
 def log_odds_of_labels(
-    rows: Rows, columns: Sequence[int], label: NDArray[np.int64], n_labels: int
+    rows: Rows, columns: Sequence[int], label: NDArray[np.int64], n_labels: int, otherwise: float
 ) -> tuple[float, HiddenLabels]:
-    """Log odds that labels of some columns hide themselves, and how; arguments as for :func:`hidden_labels`."""
-    missing = label < 0
-    otherwise = max(0.0, *(mask_evidence(v, missing) for v in rows.explanations(columns)))
+    """Log odds that labels of some columns hide themselves, and how.
+
+    ``label`` and ``n_labels`` as for :func:`hidden_labels`, ``otherwise`` from :func:`otherwise_explained`.
+    """
     found = hidden_labels(rows.others(columns), label, n_labels, otherwise)
     return _BEFOREHAND + found.evidence - otherwise, found

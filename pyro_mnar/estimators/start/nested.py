@@ -22,7 +22,7 @@ from pyro_mnar.estimators.start.label_evidence import LabelEvidence, find_label_
 from pyro_mnar.estimators.start.lost_tail import LostTail as FittedTail
 from pyro_mnar.estimators.start.lost_tail import ends_in_pile
 from pyro_mnar.estimators.start.plan import Start, set_up
-from pyro_mnar.estimators.start.rate_shape import shape_of_rates
+from pyro_mnar.estimators.start.rate_shape import probits_of, shape_of_rates
 from pyro_mnar.model.mechanisms import Nested
 
 #: Probits per standard deviation at which a slope without a cliff starts.
@@ -163,8 +163,7 @@ def start_nested(
 def _of_labels(one: LabelEvidence, found: Finding) -> Finding:
     """What counts of two findings: labels that hide themselves say more than a side that is missed."""
     if one.believed:
-        rising = np.diff(one.rates)
-        direction = int(rising[0] > 0) - int(rising[0] < 0) if len(rising) == 1 else 0
+        direction = int(np.sign(one.rates[1] - one.rates[0])) if len(one.rates) == 2 else 0
         return Finding(
             direction,
             "labels",
@@ -187,8 +186,8 @@ def _start_labels(mechanism: Nested, one: LabelEvidence, scores: FloatArray) -> 
     where[list(one.columns)] = True
     if len(one.columns) > 1:
         # One column for each label, of which the curve at 1 counts.
-        probits, rate = ndtri(np.clip(one.rates, 0.02, 0.98)), float(one.rates @ one.n_cells / one.n_cells.sum())
-        steps = probits - float(ndtri(np.clip(rate, 0.02, 0.98)))
+        probits = probits_of(one.rates)
+        steps = probits - probits_of(one.rates @ one.n_cells / one.n_cells.sum())
         steps = np.where(steps < 0, np.minimum(steps, -0.5), np.maximum(steps, 0.5))
         slope[where], low[where] = steps, 1 - probits / steps
         shape = None

@@ -57,13 +57,13 @@ def shape_of_rates(scores: FloatArray, rates: FloatArray, n_cells: FloatArray) -
     >>> found.two_sided, bool(-1 < found.low < 0 < found.high < 1.1)
     (False, True)
     """
-    r = np.clip(rates, _LEAST_RATE, _MOST_RATE)
+    probits = probits_of(rates)
+    r = ndtr(probits)
 
     def loss(missing: FloatArray) -> float:
         p = np.clip(missing, 1e-9, 1 - 1e-9)
         return -float(n_cells @ (r * np.log(p) + (1 - r) * np.log1p(-p)))
 
-    probits = ndtri(r)
     weights = np.sqrt(n_cells + 1e-9)
     line = np.linalg.lstsq(np.column_stack([scores, np.ones(len(r))]) * weights[:, None], probits * weights, rcond=None)
     one = minimize(lambda q: loss(ndtr(q[0] * scores + q[1])), line[0], method="Nelder-Mead")
@@ -82,6 +82,18 @@ def shape_of_rates(scores: FloatArray, rates: FloatArray, n_cells: FloatArray) -
                 slope = min(float(steep), _STEEPEST / step)
                 best, result = two.fun, RateShape(slope, float(two.x[1]), float(two.x[1] + width), two_sided)
     return result
+
+
+def probits_of(rates: FloatArray) -> FloatArray:
+    """Where a curve of rates of missing cells has to pass: at none of them infinitely far out.
+
+    Examples
+    --------
+    >>> probits_of(np.array([0.5, 1.0])).round(2)
+    array([0.  , 2.05])
+    """
+    probits: FloatArray = ndtri(np.clip(rates, _LEAST_RATE, _MOST_RATE))
+    return probits
 
 
 def _between(x: FloatArray, q: FloatArray, two_sided: bool) -> FloatArray:
