@@ -100,7 +100,7 @@ Part = Annotated[str | None, typer.Option(help="Only these, with commas between 
 
 
 def field(
-    data: Annotated[Path | None, typer.Option(help="Folder with the original data files.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder with the original data files (else downloaded).")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("results/field"),
     quick: Quick = False,
     tables: Part = None,
@@ -121,7 +121,7 @@ def field(
 
 
 def mixed(
-    data: Annotated[Path | None, typer.Option(help="Folder with the original data files.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder with the original data files (else downloaded).")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("results/mixed"),
     quick: Quick = False,
     tables: Part = None,
@@ -142,7 +142,7 @@ def mixed(
 
 
 def mechanisms(
-    data: Annotated[Path | None, typer.Option(help="Folder with the original data files.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder with the original data files (else downloaded).")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("results/mechanisms"),
     quick: Quick = False,
     cases: Part = None,

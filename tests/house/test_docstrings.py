@@ -19,6 +19,7 @@ FACE = [
     "pyro_mnar.persistence.folder",
     "pyro_mnar.model.mechanisms",
     "pyro_mnar.datasets.amputation.mechanisms",
+    "pyro_mnar.datasets.tables",
     "pyro_mnar.studies.sources.uci",
     "pyro_mnar.analysis.metrics",
     "pyro_mnar.analysis.pooling",

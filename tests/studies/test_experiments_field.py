@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pyro_mnar.cli import app
-from pyro_mnar.errors import ChecksumError, DatasetError, InvalidInputError
+from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.studies.field.design import MODELS, FieldRow, field_rows
 from pyro_mnar.studies.field.masks import MASKS, lose, standardised
 from pyro_mnar.studies.field.methods import BASELINES, MICE_DRAWS, baseline, has_miceforest
@@ -20,7 +19,6 @@ from pyro_mnar.studies.field.row import run_row
 from pyro_mnar.studies.field.scores import draw_scores, point_scores
 from pyro_mnar.studies.field.study import reproduce_field
 from pyro_mnar.studies.field.tables import NAMES, complete_table
-from pyro_mnar.studies.sources.tables import TABLES, public_table
 from pyro_mnar.studies.study import Record, row_settings
 
 
@@ -180,29 +178,6 @@ def test_tables_and_picture_are_written(tmp_path: Path) -> None:
     assert "| mcar | 1.00 / 1.00 | 1.00 / 1.00 | 1.00 / 1.00 |" in (tmp_path / "table.md").read_text()
     assert "0.900 [1] (0.950)" in (tmp_path / "seed.md").read_text()
     assert (tmp_path / "winners.png").stat().st_size > 5_000
-
-
-@pytest.mark.parametrize("name", TABLES)
-def test_a_public_table_is_as_it_was_published(name: str, data_folder: Path) -> None:
-    dataset = public_table(name, data_folder)
-    assert dataset.data.shape == TABLES[name].shape
-    assert dataset.licence and dataset.citation and dataset.provenance.startswith("http")
-    assert dataset.data.isna().to_numpy().any() == (name == "adult")
-    text = {"adult": 9, "california": 1}.get(name, 0)
-    assert len(dataset.data.columns) - len(dataset.data.select_dtypes("number").columns) == text
-
-
-def test_a_public_table_that_is_not_there_or_altered_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("PYRO_MNAR_DATA", raising=False)
-    with pytest.raises(DatasetError, match=r"cmc.csv .*is not downloaded: name the folder"):
-        public_table("cmc")
-    with pytest.raises(DatasetError, match=r"neither at .*cmc.csv"):
-        public_table("cmc", tmp_path)
-    (tmp_path / "cmc.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(ChecksumError, match="has sha256"):
-        public_table("cmc", os.fspath(tmp_path))
-    with pytest.raises(InvalidInputError, match="no table 'zoo'"):
-        public_table("zoo")
 
 
 def test_a_part_runs_and_goes_on(tmp_path: Path, data_folder: Path) -> None:

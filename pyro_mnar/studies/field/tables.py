@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pyro_mnar.datasets.tables import load_table, sample_rows
 from pyro_mnar.studies import sources
-from pyro_mnar.studies.sources.tables import public_table, sample_rows
 
 #: By the study's name: the loader's.
 _PUBLISHED = {"banknote": "banknote", "concrete": "concrete", "red": "wine_red", "white": "wine_white"}
@@ -49,7 +49,7 @@ def complete_table(
         source = sources.load(_PUBLISHED[name], data_home)
         table = source.with_target() if name == "concrete" and not inputs_only else source.data
     else:
-        table = public_table(name, data_home).data.select_dtypes("number")
+        table = load_table(name, data_home=data_home).select_dtypes("number")
     if rows is None and not inputs_only:
         rows = MOST_ROWS
     return sample_rows(table.astype(np.float64), rows)

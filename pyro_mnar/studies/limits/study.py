@@ -33,7 +33,7 @@ def reproduce_mechanisms(
     cases, methods, seeds : iterable or None
         The part to run, see :func:`~pyro_mnar.studies.limits.design.limits_rows`.
     data_home : Path or None
-        Folder with the original data files; None means ``PYRO_MNAR_DATA``.
+        Folder with the original data files; None means ``PYRO_MNAR_DATA``, or a download.
     workers : int or None
         Processes; None is one per processor.
 

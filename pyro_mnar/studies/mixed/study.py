@@ -28,8 +28,8 @@ def reproduce_mixed(
     An interrupted run goes on with what is not there. ``quick`` takes few rows and quick methods, to see that
     everything works; ``tables``, ``masks``, ``methods`` and ``seeds`` choose the part
     (:func:`~pyro_mnar.studies.mixed.design.mixed_rows`); ``data_home`` is the folder with the data files (None:
-    ``PYRO_MNAR_DATA``), ``workers`` the number of processes (None: one per processor). Gives the files that were
-    written.
+    ``PYRO_MNAR_DATA``, or a download), ``workers`` the number of processes (None: one per processor). Gives the
+    files that were written.
     """
     part = Study("mixed", mixed_rows(tables, masks, methods, seeds, quick), run_row)
     records = run_part(part, mixed_rows(quick=quick), folder, data_home=data_home, workers=workers)

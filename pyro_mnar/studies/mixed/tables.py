@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pyro_mnar.data.columns import FloatArray
-from pyro_mnar.studies.sources.tables import public_table, sample_rows
+from pyro_mnar.datasets.tables import load_table, sample_rows
 
 #: Rows of each table that are used, the same for all seeds.
 ROWS = 1_000
@@ -69,7 +69,7 @@ def complete_table(name: str, data_home: Path | None, rows: int | None = None) -
     DataFrame
         Shape (n, p).
     """
-    table, known = public_table(name, data_home).data.dropna(), TABLES[name]
+    table, known = load_table(name, data_home=data_home).dropna(), TABLES[name]
     table = sample_rows(table, ROWS if rows is None else rows)
     text = [column for column in table if not pd.api.types.is_numeric_dtype(table[column])]
     for column in (*text, *known.levels, *known.ordered):

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from pyro_mnar.datasets.extra import needed
+from pyro_mnar.datasets.files import FOLDER_VARIABLE, named_folder
 from pyro_mnar.errors import DatasetError, InvalidInputError
-from pyro_mnar.studies.sources.extra import needed
-from pyro_mnar.studies.sources.files import FOLDER_VARIABLE
 from pyro_mnar.studies.sources.images import ImageData, Pixels
 
 ADDRESS = "http://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
@@ -94,10 +94,10 @@ def celeba(
 
 
 def _folder(data_home: str | os.PathLike[str] | None) -> Path:
-    named = data_home if data_home is not None else os.environ.get(FOLDER_VARIABLE) or None
+    named = named_folder(data_home)
     if named is None:
         raise DatasetError(f"no folder with CelebA was named. {_HELP}")
-    for folder in (Path(named), Path(named) / "celeba"):
+    for folder in (named, named / "celeba"):
         if (folder / SPLIT).is_file():
             return folder
     raise DatasetError(f"{SPLIT} is not in {named} or in its folder celeba. {_HELP}")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pyro_mnar.datasets.extra import needed
 from pyro_mnar.errors import InvalidInputError
-from pyro_mnar.studies.sources.extra import needed
 
 Pixels = npt.NDArray[np.uint8]
 FloatImages = npt.NDArray[np.float64]

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from sklearn.datasets import load_breast_cancer
 
+from pyro_mnar.datasets.extra import needed
+from pyro_mnar.datasets.files import SourceFile, local_or_downloaded
 from pyro_mnar.errors import DatasetError, InvalidInputError
-from pyro_mnar.studies.sources.extra import needed
-from pyro_mnar.studies.sources.files import SourceFile, local_or_downloaded
 
 Folder = str | os.PathLike[str] | None
 

@@ -4,7 +4,6 @@ Settings of the joint models were chosen on held-out rows of the TRAINING part a
 says; the test part is only ever asked for the figures reported.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +15,9 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from pyro_mnar.analysis.plots.parts import DATA, LIMIT, MIWAE, NOT_MIWAE
+from pyro_mnar.datasets.files import named_folder
 from pyro_mnar.studies.records import write_whole
 from pyro_mnar.studies.runner import run_study
-from pyro_mnar.studies.sources.files import FOLDER_VARIABLE
 from pyro_mnar.studies.study import Record, Study
 from pyro_mnar.studies.supervised.baselines import boosting_baselines, forest_baseline, imputation_baselines
 from pyro_mnar.studies.supervised.models import joint_model, two_stage
@@ -238,8 +237,7 @@ def run_row(spec: Row, data_home: Path | None) -> dict[str, Any]:
 
 def find_sample(data_home: Path | None) -> Path | None:
     """The sample of Covertype in the data folder, if it is there."""
-    named = os.environ.get(FOLDER_VARIABLE)
-    folder = data_home if data_home is not None else Path(named) if named else None
+    folder = named_folder(data_home)
     if folder is None:
         return None
     return next(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -10,11 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pyro_mnar.datasets.extra import needed
 from pyro_mnar.errors import ChecksumError, DatasetError, DownloadError
-from pyro_mnar.studies.sources.extra import needed
-
-pooch = needed("pooch")
-exceptions = needed("requests.exceptions")
 
 FOLDER_VARIABLE = "PYRO_MNAR_DATA"
 
@@ -53,10 +51,10 @@ def local_or_downloaded(source: SourceFile, data_home: str | os.PathLike[str] | 
     DownloadError
         If no address could be reached.
     """
-    folder = data_home if data_home is not None else os.environ.get(FOLDER_VARIABLE) or None
+    folder = named_folder(data_home)
     if folder is None:
-        return download(source, Path(pooch.os_cache("pyro_mnar")))
-    candidates = [Path(folder) / source.name, Path(folder) / "uci" / source.name]
+        return download(source)
+    candidates = [folder / source.name, folder / "uci" / source.name]
     for path in candidates:
         if path.is_file():
             return checked(path, source.sha256, source.addresses[0])
@@ -64,6 +62,12 @@ def local_or_downloaded(source: SourceFile, data_home: str | os.PathLike[str] | 
         f"{source.name} is neither at {candidates[0]} nor at {candidates[1]}: put {source.addresses[0]} there, or "
         f"unset {FOLDER_VARIABLE} and data_home to have it downloaded"
     )
+
+
+def named_folder(data_home: str | os.PathLike[str] | None) -> Path | None:
+    """The caller's folder: ``data_home``, else the one that ``PYRO_MNAR_DATA`` names, else None."""
+    folder = data_home if data_home is not None else os.environ.get(FOLDER_VARIABLE) or None
+    return None if folder is None else Path(folder)
 
 
 def checked(path: Path, sha256: str, original: str) -> Path:
@@ -74,7 +78,7 @@ def checked(path: Path, sha256: str, original: str) -> Path:
     ChecksumError
         It has another one; the message names both, and ``original``, which should replace it.
     """
-    found = pooch.file_hash(str(path), alg="sha256")
+    found = _sha256(path)
     if found != sha256:
         raise ChecksumError(
             f"{path} has sha256 {found}, not {sha256}: it is damaged or another version; replace it by {original}"
@@ -82,7 +86,12 @@ def checked(path: Path, sha256: str, original: str) -> Path:
     return path
 
 
-def download(source: SourceFile, cache: Path) -> Path:
+def _sha256(path: str | os.PathLike[str]) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def download(source: SourceFile, cache: Path | None = None) -> Path:
     """Give the file in the cache folder, downloading it if it is not there or differs from its checksum.
 
     The bytes go to a temporary file that takes the final name only once its checksum is right, so that processes that
@@ -92,8 +101,8 @@ def download(source: SourceFile, cache: Path) -> Path:
     ----------
     source : SourceFile
         What to download; its addresses are tried in turn.
-    cache : Path
-        Folder to keep it in; made if need be.
+    cache : Path or None
+        Folder to keep it in, made if need be; None means the operating system's cache folder.
 
     Returns
     -------
@@ -107,8 +116,10 @@ def download(source: SourceFile, cache: Path) -> Path:
     DownloadError
         If no address could be reached.
     DatasetError
-        If the cache cannot be written.
+        If the cache cannot be written, or the extra ``studies`` is not installed.
     """
+    pooch, exceptions = needed("pooch"), needed("requests.exceptions")
+    cache = Path(pooch.os_cache("pyro_mnar")) if cache is None else cache
     failures: list[str] = []
     wrong_content = False
     for address in source.addresses:
@@ -150,7 +161,7 @@ class _CheckedDownload:
     def __call__(self, address: str, output_file: str, _: Any) -> None:
         fetch = self._unpack if address.endswith(".zip") else _fetch
         complete = fetch(address, output_file)
-        found = pooch.file_hash(output_file, alg="sha256")
+        found = _sha256(output_file)
         if found != self.source.sha256:
             early = "" if complete else "the connection ended early, and "
             size = os.path.getsize(output_file)
@@ -160,19 +171,18 @@ class _CheckedDownload:
         with tempfile.TemporaryDirectory() as folder:
             archive = os.path.join(folder, "archive.zip")
             complete = _fetch(address, archive)
-            with (
-                zipfile.ZipFile(archive) as zipped,
-                zipped.open(self.source.name) as member,
-                open(output_file, "wb") as output,
-            ):
-                shutil.copyfileobj(member, output)
+            with zipfile.ZipFile(archive) as zipped:
+                # Some archives keep it in a folder.
+                inside = (name for name in zipped.namelist() if name.rsplit("/", 1)[-1] == self.source.name)
+                with zipped.open(next(inside, self.source.name)) as member, open(output_file, "wb") as output:
+                    shutil.copyfileobj(member, output)
         return complete
 
 
 def _fetch(address: str, output_file: str) -> bool:
     """Download, and tell whether all that was announced arrived; what did is judged by its checksum."""
     try:
-        pooch.HTTPDownloader()(address, output_file, None)
-    except exceptions.ChunkedEncodingError:
+        needed("pooch").HTTPDownloader()(address, output_file, None)
+    except needed("requests.exceptions").ChunkedEncodingError:
         return False
     return True

@@ -23,6 +23,6 @@ def needed(module: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         raise DatasetError(
-            f"the studies' data are read with {module.partition('.')[0]}, which is not installed: pip install "
+            f"public data are read with {module.partition('.')[0]}, which is not installed: pip install "
             "'pyro-mnar[studies]'"
         ) from error
