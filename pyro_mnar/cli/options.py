@@ -78,7 +78,7 @@ WithLimits = Annotated[
 Kinds = Annotated[
     list[str] | None,
     typer.Option(
-        help="What a column is, where that is not found: 'age=count', 'score=bounded(0, 100)', "
+        help="What a column is, where that is not found: 'age=count', 'hour=count(23)', 'score=bounded(0, 100)', "
         "'spend=semicontinuous(0)', 'answer=ordinal(no|some|yes)', or continuous, discrete, nominal, binary, date, "
         "identifier; repeatable.",
         metavar="COLUMN=KIND",

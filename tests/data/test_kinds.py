@@ -20,6 +20,7 @@ from pyro_mnar.data.kinds.declared import (
     OneHot,
     Ordinal,
     Semicontinuous,
+    read_kind,
 )
 from pyro_mnar.data.kinds.schema import Schema, find_schema
 from pyro_mnar.data.raw import read_columns
@@ -158,6 +159,7 @@ def test_numbers_as_text_are_not_read_in_silence(odd: str | None) -> None:
 DECLARED: list[tuple[Any, Any, str]] = [
     ("continuous", _GENERATOR.poisson(2, N), "continuous"),
     ("count", _GENERATOR.poisson(2, N), "count"),
+    (Count(high=23), np.arange(N) % 24, "count"),
     (Bounded(0, 100), _AMOUNT, "bounded"),
     (Semicontinuous(at=0), np.where(_NORMAL < 0, 0, _NORMAL), "semicontinuous"),
     (Ordinal(), _GENERATOR.integers(0, 11, N), "ordinal"),
@@ -191,6 +193,7 @@ def test_declared_numbers_are_whole_where_the_observed_ones_are(declared: Any, d
 IMPOSSIBLE: list[tuple[Any, Any, str]] = [
     ("cuont", _NORMAL, r"'c' the kind 'cuont'; give one of \['binary'"),
     (Count(), _NORMAL, r"'c' as Count\(\), but it holds .* in row .*no whole number"),
+    (Count(high=5), np.arange(N) % 7, r"as Count\(high=5\), but it holds 6 in row 6, more than 5"),
     (Bounded(0, 1), np.arange(N) / 100, r"it holds 1.01 in row 101, outside of 0 to 1"),
     (Bounded(0, 1), ["a"] * N, "it holds text, such as 'a' in row 0"),
     (Semicontinuous(at=0), np.zeros(N) + (np.arange(N) == 1), "fewer than two different values"),
@@ -209,6 +212,36 @@ IMPOSSIBLE: list[tuple[Any, Any, str]] = [
 def test_impossible_declarations_are_named(declared: Any, column: Any, message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
         kind_of(column, declared)
+
+
+def test_counts_end_at_the_largest_that_is_declared() -> None:
+    hours = np.arange(N) % 18
+    assert kind_of(hours, Count()).levels[-1] > 23
+    found = kind_of(hours, Count(high=23))
+    assert found.levels == tuple(float(hour) for hour in range(24)) and found.support == (0.0, 23.0, True)
+    assert found.support_in_words() == "whole numbers from 0 to 23"
+    # An end that is far off says nothing of the counts near the observed ones.
+    assert kind_of(hours, Count(high=1000)).levels == kind_of(hours, Count()).levels
+    # Values that are too many to be levels are, if the end says that there are few.
+    assert kind_of(hours + 40, Count()).levels == ()
+    assert kind_of(hours + 40, Count(high=60)).levels[-1] == 60
+    wide = kind_of(hours * 10, Count(high=200))
+    assert wide.levels == () and wide.support == (0.0, 200.0, True)
+    assert kind_of(np.full(N, 3), Count(high=7)).levels == tuple(float(day) for day in range(8))
+
+
+@pytest.mark.parametrize("high", [True, "7", None, 0, -3, 2.5, np.nan, -np.inf], ids=repr)
+def test_a_largest_count_that_is_none_is_refused(high: Any) -> None:
+    with pytest.raises(InvalidInputError, match="high of Count is"):
+        Count(high=high)
+
+
+def test_a_largest_count_is_read_from_text() -> None:
+    assert read_kind("count(23)") == Count(high=23) and read_kind(" count ") == Count() == Count(high=np.inf)
+    assert repr(Count(1_000_000)) == "Count(high=1000000)"
+    for text in ("count()", "count(a)", "count(1, 2)", "count(23", "count(0)"):
+        with pytest.raises(InvalidInputError, match="cannot be read; give one of"):
+            read_kind(text)
 
 
 def test_unknown_columns_and_one_kind_for_all() -> None:

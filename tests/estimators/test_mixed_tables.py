@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from pyro_mnar.kinds import Bounded, Nominal, Ordinal, Semicontinuous
+from pyro_mnar.kinds import Bounded, Count, Nominal, Ordinal, Semicontinuous
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 
@@ -135,6 +135,22 @@ def test_weeks_worked_are_whole_though_holes_make_their_type_float(given: pd.Dat
         assert (filled == np.rint(filled)).all() and filled.between(0, 52).all() and filled.nunique() > 1
     means = imputer.posterior(frame).mean()[weeks.isna(), 0]
     assert (means != np.rint(means)).any()
+
+
+@pytest.mark.parametrize("end", [23, 230], ids=["levels", "many values"])
+def test_nothing_is_imputed_beyond_the_largest_count_that_is_declared(end: int) -> None:
+    z = np.random.default_rng(0).normal(size=300)
+    hours = np.clip(np.rint((0.5 + 0.4 * z) * end), 0, end)
+    frame = pd.DataFrame({"hour": np.where(hours > 0.75 * end, np.nan, hours), "other": z})
+    lost = frame["hour"].isna()
+    drawn = {}
+    for kind in (Count(), Count(high=end)):
+        imputer = small_imputer(mechanism=SelfMasking("high"), types={"hour": kind}).fit(frame)
+        drawn[kind] = np.stack([table["hour"][lost] for table in imputer.multiple_impute(frame, 20)])
+        completed = imputer.transform(frame)["hour"]
+        assert (completed == np.rint(completed)).all() and completed[~lost].equals(frame["hour"][~lost])
+    assert drawn[Count()].max() > end >= drawn[Count(high=end)].max() > frame["hour"].max()
+    assert completed.max() <= end and (drawn[Count(high=end)] == np.rint(drawn[Count(high=end)])).all()
 
 
 def test_polars_and_what_is_declared(given: pd.DataFrame) -> None:

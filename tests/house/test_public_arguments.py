@@ -255,6 +255,7 @@ CALLS: dict[str, Callable[[dict[str, Any]], Call]] = {
             ("Ordinal", kinds.Ordinal),
         )
     },
+    "Count": lambda g: (kinds.Count, {"high": 23}),
     "OneHot": lambda g: (kinds.OneHot, {"columns": ["a", "b"]}),
 }
 #: Public classes that are no functions of users' arguments, and the classes whose methods are walked.

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from pyro_mnar.kinds import Bounded, OneHot, Ordinal
+from pyro_mnar.kinds import Bounded, Count, OneHot, Ordinal
 from torch import nn
 
 from pyro_mnar.errors import FileFormatError
@@ -138,11 +138,12 @@ def test_every_kind_of_column(tmp_path: Path) -> None:
             "city": generator.choice(["Oslo", "Lima", "Rome"], 120),
             "code": generator.choice([1, 2], 120),
             "day": pd.Timestamp("2024-01-01") + pd.to_timedelta(generator.integers(0, 99, 120), "D"),
+            "hour": generator.integers(0, 18, 120),
             "name": [f"person {i}" for i in range(120)],
         }
     )
     frame = frame.mask(generator.random(frame.shape) < 0.2)
-    types = {"share": Bounded(0, 1), "answer": Ordinal([1, 2, 3, 4, 5]), "spend": "semicontinuous"}
+    types = {"share": Bounded(0, 1), "answer": Ordinal([1, 2, 3, 4, 5]), "spend": "semicontinuous", "hour": Count(23)}
     fitted = small_imputer(types=types, mechanism="ignorable").fit(frame)
     save(fitted, tmp_path / "model")
     loaded = load(tmp_path / "model")

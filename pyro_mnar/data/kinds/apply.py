@@ -9,6 +9,7 @@ from pyro_mnar.data.kinds import declared
 from pyro_mnar.data.kinds.column import ColumnKind
 from pyro_mnar.data.kinds.infer import (
     LARGEST_COUNT,
+    LAST_LEVEL,
     MOST_VALUES,
     count_levels,
     has_whole_numbers,
@@ -101,9 +102,11 @@ def _number(raw: RawColumn, kind: declared.Kind) -> ColumnKind:
             return ColumnKind(raw.name, "semicontinuous", _WHY, support, atoms=kind.places, declared=True)
         case declared.Count():
             _refuse(raw, kind, (values < 0) | (values != np.rint(values)), "which is no whole number from 0 on")
-            narrow = distinct[-1] <= LARGEST_COUNT and len(values) >= MOST_VALUES
-            levels = count_levels(float(distinct[0]), float(distinct[-1])) if narrow else ()
-            return ColumnKind(raw.name, "count", _WHY, Support(0.0, whole=True), levels=levels, declared=True)
+            _refuse(raw, kind, values > kind.high, f"more than {kind.high:g}")
+            narrow = (distinct[-1] <= LARGEST_COUNT or kind.high <= LAST_LEVEL) and len(values) >= MOST_VALUES
+            levels = count_levels(float(distinct[0]), float(distinct[-1]), kind.high) if narrow else ()
+            support = Support(0.0, float(kind.high), True)
+            return ColumnKind(raw.name, "count", _WHY, support, levels=levels, declared=True)
         case declared.Discrete():
             if len(distinct) > _MOST_LEVELS:
                 raise _impossible(raw, kind, f"it has {len(distinct)} different values, more than {_MOST_LEVELS}")

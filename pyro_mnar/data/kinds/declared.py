@@ -94,7 +94,33 @@ class Semicontinuous:
 
 @dataclass(frozen=True)
 class Count:
-    """Whole numbers from 0 on."""
+    """Whole numbers from 0 on, up to a largest one if there is one: hours of a day, days of a week.
+
+    Declare the largest where values near it may be missing: what was observed does not show it then.
+
+    Attributes
+    ----------
+    high : float
+        The largest possible count, a whole number; infinite where there is none.
+
+    Examples
+    --------
+    >>> Count(high=23)
+    Count(high=23)
+    """
+
+    high: float = math.inf
+
+    def __post_init__(self) -> None:
+        value: Any = self.high
+        if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+            raise InvalidInputError(f"high of Count is {shown(value)}; it must be a number")
+        high = float(value)
+        if not high >= 1 or (math.isfinite(high) and not high.is_integer()):
+            raise InvalidInputError(f"high of Count is {shown(value)}; give the largest possible count, 1 or more")
+
+    def __repr__(self) -> str:
+        return "Count()" if self.high == math.inf else f"Count(high={self.high:.0f})"
 
 
 @dataclass(frozen=True)
@@ -215,7 +241,7 @@ def read_kind(text: str) -> Kind:
     Parameters
     ----------
     text : str
-        Such as "count", "bounded(0, 100)", "semicontinuous(0)" or "ordinal(low|middle|high)".
+        Such as "count", "count(23)", "bounded(0, 100)", "semicontinuous(0)" or "ordinal(low|middle|high)".
 
     Raises
     ------
@@ -237,13 +263,15 @@ def read_kind(text: str) -> Kind:
             return Bounded(low, high)
         if name == "semicontinuous" and inside is not None:
             return Semicontinuous([float(place) for place in inside.split(",")])
+        if name == "count" and inside is not None:
+            return Count(float(inside))
         if name == "ordinal" and inside is not None:
             return Ordinal([level.strip() for level in inside.split("|")])
     except ValueError:
         pass
     raise InvalidInputError(
         f"the kind {text!r} cannot be read; give one of {sorted(KINDS)}, with what it needs: 'bounded(0, 100)', "
-        "'semicontinuous(0)', 'ordinal(low|middle|high)'"
+        "'count(23)', 'semicontinuous(0)', 'ordinal(low|middle|high)'"
     )
 
 

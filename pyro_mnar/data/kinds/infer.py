@@ -15,8 +15,8 @@ from pyro_mnar.data.raw import RawColumn
 from pyro_mnar.data.transforms import FloatArray
 from pyro_mnar.errors import InvalidTypeError
 
-#: Largest count that is modelled value by value.
-LARGEST_COUNT = 40
+#: Largest observed count of a column that is modelled value by value, and the last of these values.
+LARGEST_COUNT, LAST_LEVEL = 40, 63
 #: Most values of a column that counts as discrete, and the observed cells from which that is said.
 MOST_VALUES, ENOUGH = 20, 100
 #: Highest level of what is taken for a scale, the observed cells from which that is said, and how often, relative to
@@ -254,15 +254,18 @@ def _is_scale(values: FloatArray, counts: npt.NDArray[np.int64]) -> bool:
     return (low == 1 and (high <= HIGHEST_RATING or often)) or (low == 0 and often)
 
 
-def count_levels(low: float, high: float) -> tuple[float, ...]:
-    """Counts that a column can have, somewhat beyond the observed ones.
+def count_levels(low: float, high: float, end: float = np.inf) -> tuple[float, ...]:
+    """Counts that a column can have: somewhat beyond the observed ones, or up to a known end that is near.
 
     Examples
     --------
     >>> count_levels(0.0, 2.0)
     (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)
+    >>> count_levels(0.0, 2.0, end=3)
+    (0.0, 1.0, 2.0, 3.0)
     """
-    first, last = max(0, int(2 * low - high) - 5), min(int(2 * high) + 5, 63)
+    first = max(0, int(2 * low - high) - 5)
+    last = int(end) if end <= LAST_LEVEL else min(int(2 * high) + 5, LAST_LEVEL)
     return tuple(float(k) for k in range(first, last + 1))
 
 
