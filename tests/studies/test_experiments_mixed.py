@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.model.mechanisms import SelfMasking
 from pyro_mnar.studies.field.methods import has_miceforest
 from pyro_mnar.studies.mixed.design import MixedRow, mixed_rows
 from pyro_mnar.studies.mixed.masks import MASKS, lose, ranks
 from pyro_mnar.studies.mixed.methods import BASELINES, Filled, baseline, joint_model
 from pyro_mnar.studies.mixed.report import SCORES, cells, write_tables
+from pyro_mnar.studies.mixed.row import run_row
 from pyro_mnar.studies.mixed.scores import scores
 from pyro_mnar.studies.mixed.study import reproduce_mixed
-from pyro_mnar.studies.mixed.tables import TABLES, complete_table, impossible, level_columns, number_columns
+from pyro_mnar.studies.mixed.tables import TABLES, complete_table, ends, impossible, level_columns, number_columns
 from pyro_mnar.studies.study import Record, row_settings
 
+OPEN = dict.fromkeys(("age", "income"), (-np.inf, np.inf))
 CONVERGENCE = "ignore::sklearn.exceptions.ConvergenceWarning"
 
 
@@ -77,12 +81,12 @@ def test_masks_are_seeded_and_do_what_they_say(mask: str) -> None:
 def test_a_baseline_completes_numbers_and_levels(name: str) -> None:
     complete = survey()
     lost = lose(complete, "survey", "mcar", 0)
-    filled = baseline(name, complete.mask(lost), 0)
+    filled = baseline(name, complete.mask(lost), 0, OPEN)
     check(complete, lost, filled)
     found = scores("health", complete, lost, filled)
     assert found["accuracy"] is not None and found["nrmse"] is not None
     if name != "mean":
-        mean = scores("health", complete, lost, baseline("mean", complete.mask(lost), 0))
+        mean = scores("health", complete, lost, baseline("mean", complete.mask(lost), 0, OPEN))
         assert found["nrmse"] < 0.9 * mean["nrmse"]  # type: ignore[operator]
         assert found["accuracy"] > mean["accuracy"] + 0.1  # type: ignore[operator]
         assert found["log_loss"] < mean["log_loss"]  # type: ignore[operator]
@@ -93,7 +97,7 @@ def test_a_baseline_completes_numbers_and_levels(name: str) -> None:
 def test_miceforest_completes_numbers_and_levels() -> None:
     complete = survey(200)
     lost = lose(complete, "survey", "mcar", 0)
-    filled = baseline("miceforest", complete.mask(lost), 0)
+    filled = baseline("miceforest", complete.mask(lost), 0, OPEN)
     check(complete, lost, filled)
     assert filled.draws is not None
     # Predictive mean matching draws observed values.
@@ -105,9 +109,74 @@ def test_a_joint_model_completes_numbers_and_levels() -> None:
     complete = survey(120)
     lost = lose(complete, "survey", "mcar", 0)
     settings = {"mechanism": "ignorable", "max_iter": 2, "n_draws_posterior": 100}
-    filled = joint_model(complete.mask(lost), 0, settings)
+    filled = joint_model(complete.mask(lost), 0, settings, {})
     check(complete, lost, filled)
     assert filled.draws is not None and filled.draws["income"].shape == (100, 120)
+
+
+def test_the_ends_of_numbers_are_those_that_are_declared(data_folder: Path) -> None:
+    found = {}
+    for name in ("bike", "california", "health"):
+        table = complete_table(name, data_folder)
+        found |= {column: ends(name, table, column) for column in number_columns(table)}
+        assert set(TABLES[name].kinds) <= set(number_columns(table))
+    assert found["Hour"] == (0, 23) and found["Humidity(%)"] == (0, 100) and found["Visibility (10m)"] == (0, 2000)
+    assert found["housing_median_age"] == (0, 52) and found["median_income"] == (0, 15.0001)
+    assert found["Temperature(C)"] == (-np.inf, np.inf) and found["Age"] == (0, np.inf)
+
+
+@pytest.mark.filterwarnings(CONVERGENCE)
+def test_mice_stays_within_the_ends_that_it_is_told() -> None:
+    complete = survey()
+    lost = np.zeros(complete.shape, dtype=bool)
+    lost[complete["age"] > 60, 1] = True
+    open_ended = baseline("mice", complete.mask(lost), 0, OPEN).numbers["income"]
+    seen = complete["income"][~lost[:, 1]]
+    assert open_ended.max() > seen.max()
+    told = baseline("mice", complete.mask(lost), 0, OPEN | {"income": (2.5, float(seen.max()))}).numbers["income"]
+    assert told[lost[:, 1]].max() == pytest.approx(seen.max()) and told[lost[:, 1]].min() >= 2.5
+    assert np.allclose(told[~lost[:, 1]], seen)
+
+
+def weather(n: int = 300) -> pd.DataFrame:
+    """Three of the columns of bike: two that end, and one that tells of them."""
+    rng = np.random.default_rng(0)
+    warm = rng.normal(size=n)
+    hour, humidity = (
+        np.clip(np.rint(middle + spread * warm), 0, 2 * middle) for middle, spread in ((11.5, 6), (50, 25))
+    )
+    return pd.DataFrame({"Hour": hour.astype(int), "Humidity(%)": humidity.astype(int), "Temperature(C)": warm})
+
+
+@pytest.mark.filterwarnings("ignore::pyro_mnar.errors.UnreliableWeightsWarning")
+def test_no_draw_is_beyond_an_end_that_is_declared_and_not_observed() -> None:
+    complete = weather()
+    lost = np.column_stack([complete["Hour"] > 16, complete["Humidity(%)"] > 80, np.zeros(len(complete), dtype=bool)])
+    settings = {"mechanism": SelfMasking("high"), "max_iter": 20, "n_draws_posterior": 100}
+    told, untold = (
+        scores("bike", complete, lost, joint_model(complete.mask(lost), 0, settings, kinds))
+        for kinds in ({name: TABLES["bike"].kinds[name] for name in ("Hour", "Humidity(%)")}, {})
+    )
+    assert untold["impossible_draws"] > 0.01  # type: ignore[operator]
+    assert told["impossible_draws"] == told["impossible"] == 0
+    assert told["crps"] <= untold["crps"]  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("method", ["mice", "ignorable"])
+def test_a_row_tells_its_method_where_numbers_end(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+
+    def listen(*arguments: Any) -> Filled:
+        told.append(arguments[-1])
+        raise InterruptedError
+
+    monkeypatch.setattr("pyro_mnar.studies.mixed.row.complete_table", lambda *_: weather())
+    monkeypatch.setattr("pyro_mnar.studies.mixed.row.baseline", listen)
+    monkeypatch.setattr("pyro_mnar.studies.mixed.row.joint_model", listen)
+    with pytest.raises(InterruptedError):
+        run_row(MixedRow("bike", "mcar", method, 0), None)
+    ranges = {"Hour": (0, 23), "Humidity(%)": (0, 100), "Temperature(C)": (-np.inf, np.inf)}
+    assert told == [ranges if method == "mice" else TABLES["bike"].kinds]
 
 
 def check(complete: pd.DataFrame, lost: np.ndarray, filled: Filled) -> None:

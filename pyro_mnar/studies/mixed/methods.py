@@ -12,6 +12,7 @@ from sklearn.experimental import enable_iterative_imputer  # noqa: F401 - makes 
 from sklearn.impute import IterativeImputer, KNNImputer
 
 from pyro_mnar.data.columns import FloatArray
+from pyro_mnar.data.kinds.declared import Kind
 from pyro_mnar.estimators import MNARImputer
 from pyro_mnar.studies.field.methods import DRAWS, draw_with_miceforest, observed_scale
 from pyro_mnar.studies.mixed.missforest import forest_chain
@@ -21,6 +22,8 @@ MICE_ROUNDS = 10
 NEIGHBOURS = 5
 #: What a linear model may give a level less than is taken for this.
 LEAST = 1e-3
+#: Column name to the two ends of what a column of numbers can hold, infinite where there is none.
+Ends = Mapping[str, tuple[float, float]]
 
 
 class Filled(NamedTuple):
@@ -45,10 +48,10 @@ class Filled(NamedTuple):
     draw_seconds: float
 
 
-def joint_model(holed: pd.DataFrame, seed: int, settings: Mapping[str, Any]) -> Filled:
-    """A model of this package, given the table as it is; the probabilities of levels are those of its draws."""
+def joint_model(holed: pd.DataFrame, seed: int, settings: Mapping[str, Any], kinds: Mapping[str, Kind]) -> Filled:
+    """A model of this package, told which numbers end where; the probabilities of levels are those of its draws."""
     start = time.process_time()
-    imputer = MNARImputer(random_state=seed, **settings).fit(holed)
+    imputer = MNARImputer(random_state=seed, types=dict(kinds) or None, **settings).fit(holed)
     completed = imputer.transform(holed)
     middle = time.process_time()
     tables = imputer.multiple_impute(holed, DRAWS)
@@ -56,7 +59,7 @@ def joint_model(holed: pd.DataFrame, seed: int, settings: Mapping[str, Any]) -> 
     return _from_tables(holed, tables, _numbers(completed), middle - start, seconds)
 
 
-def baseline(name: str, holed: pd.DataFrame, seed: int) -> Filled:
+def baseline(name: str, holed: pd.DataFrame, seed: int, ends: Ends) -> Filled:
     """A method that is no model of this package.
 
     Parameters
@@ -67,9 +70,12 @@ def baseline(name: str, holed: pd.DataFrame, seed: int) -> Filled:
         Numbers and categories with holes, shape (n, p).
     seed : int
         Of what is random in it.
+    ends : mapping
+        Column name to what it holds at least and at most: of use to ``mice``, since the others stay within what is
+        observed.
     """
     start = time.process_time()
-    filled = BASELINES[name](holed, seed)
+    filled = BASELINES[name](holed, seed, ends)
     return filled._replace(seconds=time.process_time() - start)
 
 
@@ -111,7 +117,7 @@ def _numbers(table: pd.DataFrame) -> dict[str, FloatArray]:
     return {name: _number(table[name]) for name in number_columns(table)}
 
 
-def _mean(holed: pd.DataFrame, seed: int) -> Filled:
+def _mean(holed: pd.DataFrame, seed: int, ends: Ends) -> Filled:
     numbers = {name: holed[name].fillna(holed[name].mean()).to_numpy(dtype=float) for name in number_columns(holed)}
     shares = {}
     for name in level_columns(holed):
@@ -121,14 +127,25 @@ def _mean(holed: pd.DataFrame, seed: int) -> Filled:
     return Filled(numbers, shares, None, 0.0, 0.0)
 
 
-def _knn(holed: pd.DataFrame, seed: int) -> Filled:
-    numbers, shares = _on_one_hot(holed, KNNImputer(n_neighbors=NEIGHBOURS))
+def _knn(holed: pd.DataFrame, seed: int, ends: Ends) -> Filled:
+    numbers, shares = _on_one_hot(holed, KNNImputer(n_neighbors=NEIGHBOURS, keep_empty_features=True))
     return Filled(numbers, {name: smoothed(value, NEIGHBOURS) for name, value in shares.items()}, None, 0.0, 0.0)
 
 
-def _mice(holed: pd.DataFrame, seed: int) -> Filled:
+def _mice(holed: pd.DataFrame, seed: int, ends: Ends) -> Filled:
+    names = number_columns(holed)
+    centre, spread = observed_scale(holed[names].to_numpy(dtype=float))
+    low, high = ((np.array([ends[name][end] for name in names]) - centre) / spread for end in (0, 1))
     # With a column for each level, the first of them is one minus the others' first guesses, and never moves.
-    numbers, shares = _on_one_hot(holed, IterativeImputer(max_iter=MICE_ROUNDS, random_state=seed), first=1)
+    n_others = sum(len(holed[name].cat.categories) - 1 for name in level_columns(holed))
+    imputer = IterativeImputer(
+        max_iter=MICE_ROUNDS,
+        min_value=np.append(low, np.full(n_others, -np.inf)),
+        max_value=np.append(high, np.full(n_others, np.inf)),
+        keep_empty_features=True,
+        random_state=seed,
+    )
+    numbers, shares = _on_one_hot(holed, imputer, first=1)
     return Filled(numbers, shares, None, 0.0, 0.0)
 
 
@@ -144,7 +161,6 @@ def _on_one_hot(
         codes = holed[name].cat.codes.to_numpy()
         one_hot = np.eye(len(holed[name].cat.categories))[codes][:, first:]
         parts.append(np.where((codes < 0)[:, None], np.nan, one_hot))
-    imputer.set_params(keep_empty_features=True)
     completed: FloatArray = imputer.fit_transform(np.hstack(parts))
     numbers, *others = np.split(completed, np.cumsum([part.shape[1] for part in parts])[:-1], axis=1)
     shares = {}
@@ -155,12 +171,12 @@ def _on_one_hot(
     return dict(zip(names, (numbers * spread + centre).T, strict=True)), shares
 
 
-def _missforest(holed: pd.DataFrame, seed: int) -> Filled:
+def _missforest(holed: pd.DataFrame, seed: int, ends: Ends) -> Filled:
     numbers, shares, trees = forest_chain(holed, seed)
     return Filled(numbers, {name: smoothed(value, trees) for name, value in shares.items()}, None, 0.0, 0.0)
 
 
-def _miceforest(holed: pd.DataFrame, seed: int) -> Filled:
+def _miceforest(holed: pd.DataFrame, seed: int, ends: Ends) -> Filled:
     # Whole numbers with holes are numbers. Levels are drawn by their probabilities: matching them by log odds breaks
     # off where a tree is certain.
     numbers, levels = number_columns(holed), level_columns(holed)
@@ -169,7 +185,7 @@ def _miceforest(holed: pd.DataFrame, seed: int) -> Filled:
     return _from_tables(holed, tables, None, 0.0, 0.0)
 
 
-BASELINES: dict[str, Callable[[pd.DataFrame, int], Filled]] = {
+BASELINES: dict[str, Callable[[pd.DataFrame, int, Ends], Filled]] = {
     "mean": _mean,
     "knn": _knn,
     "mice": _mice,

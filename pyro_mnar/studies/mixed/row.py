@@ -10,7 +10,7 @@ from pyro_mnar.studies.mixed.design import MixedRow
 from pyro_mnar.studies.mixed.masks import lose
 from pyro_mnar.studies.mixed.methods import BASELINES, baseline, joint_model
 from pyro_mnar.studies.mixed.scores import scores
-from pyro_mnar.studies.mixed.tables import complete_table
+from pyro_mnar.studies.mixed.tables import TABLES, complete_table, ends, number_columns
 
 
 def run_row(spec: MixedRow, data_home: Path | None) -> Mapping[str, Any]:
@@ -19,9 +19,10 @@ def run_row(spec: MixedRow, data_home: Path | None) -> Mapping[str, Any]:
     lost = lose(complete, spec.table, spec.mask, spec.seed)
     holed = complete.mask(lost)
     if spec.method in BASELINES:
-        filled = baseline(spec.method, holed, spec.seed)
+        known = {column: ends(spec.table, complete, column) for column in number_columns(complete)}
+        filled = baseline(spec.method, holed, spec.seed, known)
     else:
-        filled = joint_model(holed, spec.seed, spec.settings)
+        filled = joint_model(holed, spec.seed, spec.settings, TABLES[spec.table].kinds)
     return {
         **scores(spec.table, complete, lost, filled),
         "missing": float(lost.mean()),

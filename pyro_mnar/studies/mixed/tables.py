@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pyro_mnar.data.columns import FloatArray
+from pyro_mnar.data.kinds.declared import Bounded, Count, Semicontinuous
 from pyro_mnar.datasets.tables import load_table, sample_rows
 
 #: Rows of each table that are used, the same for all seeds.
@@ -26,23 +27,27 @@ class Description(NamedTuple):
         Columns that are levels without an order; text is among them without being named.
     ordered : tuple of str
         Columns that are levels in the order of their codes.
-    largest : mapping
-        Ends from above: percentages, caps and hours.
+    kinds : mapping
+        Numbers with an end from above, as ``types`` declares them: percentages, caps and hours.
     """
 
     levels: tuple[str, ...] = ()
     ordered: tuple[str, ...] = ()
-    largest: Mapping[str, float] = MappingProxyType({})
+    kinds: Mapping[str, Bounded | Count | Semicontinuous] = MappingProxyType({})
 
 
 TABLES: dict[str, Description] = {
     "adult": Description(),
     "bike": Description(
         levels=("Seasons", "Holiday", "Functioning Day"),
-        largest={"Hour": 23, "Humidity(%)": 100, "Visibility (10m)": 2000},
+        kinds={"Hour": Count(high=23), "Humidity(%)": Bounded(0, 100), "Visibility (10m)": Semicontinuous(at=2000)},
     ),
     "california": Description(
-        largest={"housing_median_age": 52, "median_income": 15.0001, "median_house_value": 500_001}
+        kinds={
+            "housing_median_age": Semicontinuous(at=52),
+            "median_income": Semicontinuous(at=15.0001),
+            "median_house_value": Semicontinuous(at=500_001),
+        }
     ),
     "cmc": Description(
         levels=("wife_religion", "wife_working", "husband_occupation", "media_exposure", "method"),
@@ -89,6 +94,30 @@ def number_columns(table: pd.DataFrame) -> list[str]:
     return [str(column) for column in table if column not in levels]
 
 
+def ends(name: str, complete: pd.DataFrame, column: str) -> tuple[float, float]:
+    """What a column of numbers holds at least and at most, as far as its owner knows.
+
+    Parameters
+    ----------
+    name, column : str
+        Table and column.
+    complete : DataFrame
+        The table without holes: a column without negative numbers starts at 0.
+
+    Returns
+    -------
+    tuple of float
+        The two ends, infinite where there is none.
+    """
+    low = 0.0 if complete[column].min() >= 0 else -np.inf
+    match TABLES[name].kinds.get(column):
+        case Bounded(high=high) | Count(high=high):
+            return low, float(high)
+        case Semicontinuous() as capped:
+            return low, capped.places[-1]
+    return low, np.inf
+
+
 def impossible(name: str, complete: pd.DataFrame, column: str, values: FloatArray) -> np.ndarray:
     """Which values a column of numbers cannot hold: negative, broken or too large ones, bool, shape of ``values``.
 
@@ -97,14 +126,13 @@ def impossible(name: str, complete: pd.DataFrame, column: str, values: FloatArra
     name, column : str
         Table and column.
     complete : DataFrame
-        The table without holes: a column without negative, or without broken, numbers has none.
+        The table without holes: a column without broken numbers has none; see also :func:`ends`.
     values : ndarray
         Imputed values, any shape.
     """
     truth = complete[column].to_numpy(dtype=float)
-    bad = values > TABLES[name].largest.get(column, np.inf) + 1e-9
-    if truth.min() >= 0:
-        bad |= values < 0
+    low, high = ends(name, complete, column)
+    bad = (values < low - 1e-9) | (values > high + 1e-9)
     if (truth == np.rint(truth)).all():
         bad |= np.abs(values - np.rint(values)) > 1e-9
     return bad
