@@ -380,8 +380,10 @@ def _dependence(mechanism: Mechanism) -> dict[str, Any]:
     """What else a mask depends on, and its errors, which stay as they are while a slope is varied."""
     if not isinstance(mechanism, SelfMasking | Nested | Latent):
         return {}
-    errors = {"errors": mechanism.errors} if isinstance(mechanism, SelfMasking) else {}
-    return {"depends_on": mechanism.depends_on, "mechanism_features": mechanism.mechanism_features, **errors}
+    others = ["depends_on", "mechanism_features"]
+    if isinstance(mechanism, SelfMasking):
+        others += ["errors", "degrees_of_freedom"]
+    return {name: getattr(mechanism, name) for name in others}
 
 
 def _seed(*parts: int) -> int:

@@ -183,8 +183,8 @@ def one_mechanism(name: MechanismName, directions: Sequence[str], columns: list[
             f"--direction belongs to the mechanisms auto and self-masking, not to {name}; leave one of them"
         )
 
+    from pyro_mnar.model.given import direction_signs
     from pyro_mnar.model.mechanisms import Nested, SelfMasking
-    from pyro_mnar.model.self_masking import direction_signs
 
     made = Nested if name is MechanismName.AUTO else SelfMasking
     if len(directions) == 1 and directions[0] in ("high", "low"):

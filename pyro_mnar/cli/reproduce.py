@@ -150,11 +150,11 @@ def mechanisms(
     seeds: Part = None,
     workers: Workers = None,
 ) -> None:
-    """Detection limits that differ between two laboratories, on five columns of public tables: every method.
+    """Detection limits on public tables, which two laboratories have; selection under t errors, on simulated sets.
 
-    Run in pieces with --cases, --methods and --seeds; table and picture are made of all finished rows.
+    Run in pieces with --cases, --methods and --seeds; tables and pictures are made of all finished rows.
     """
-    from pyro_mnar.studies.limits.study import reproduce_mechanisms
+    from pyro_mnar.studies.mechanisms import reproduce_mechanisms
 
     part = {"cases": _names(cases), "methods": _names(methods)}
     written = reproduce_mechanisms(out, quick=quick, seeds=_numbers(seeds), data_home=data, workers=workers, **part)

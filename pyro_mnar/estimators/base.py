@@ -383,7 +383,7 @@ class JointEstimator(Explained, BaseEstimator):
             ),
         )
 
-    def _parts(self, p: int, latent_dim: int, hidden: tuple[int, ...], student: Sequence[int]) -> Parts:
+    def _parts(self, p: int, latent_dim: int, hidden: tuple[int, ...], student: Mapping[int, float]) -> Parts:
         """The networks for p columns, some of which have Student's t errors."""
         decoder, width = decoder_network(self.decoder, latent_dim, hidden)
         scale: Literal["shared", "free"] = "shared" if self.decoder == "linear" else "free"

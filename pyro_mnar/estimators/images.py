@@ -3,7 +3,7 @@
 import copy
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
 from typing import Any, ClassVar, Literal
@@ -240,7 +240,7 @@ class MNARImageImputer(Imputer):
         columns = ColumnInfo(tuple(self._schema.model_names()), center, unit, np.isnan(table).mean(0))
         return Described(Layout(tuple(range(p))), columns)
 
-    def _parts(self, p: int, latent_dim: int, hidden: tuple[int, ...], student: Sequence[int]) -> Parts:
+    def _parts(self, p: int, latent_dim: int, hidden: tuple[int, ...], student: Mapping[int, float]) -> Parts:
         if student:
             raise InvalidInputError("errors='student-t' is for columns of a table; leave it out for images")
         likelihood = SigmoidGaussianLikelihood(p, self.pixel_noise)

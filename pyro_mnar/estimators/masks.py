@@ -101,18 +101,19 @@ def with_blocks(groups: Sequence[Sequence[int]], blocks: Sequence[Sequence[int]]
     return [*(list(block) for block in blocks), *(list(group) for group in groups if group[0] not in inside)]
 
 
-def student_columns(mechanism: Mechanism, active: Tensor, layout: Layout, names: Sequence[str]) -> list[int]:
-    """Positions of the columns that have Student's t errors: those that go missing by a mechanism that says so.
+def student_columns(mechanism: Mechanism, active: Tensor, layout: Layout, names: Sequence[str]) -> dict[int, float]:
+    """Positions and degrees of freedom (NaN: learned) of columns that go missing by a mechanism with t errors.
 
     Raises
     ------
     InvalidInputError
         One of them is not continuous.
     """
-    of_mechanism = mechanism.student()
+    of_mechanism = mechanism.freedom()
     if of_mechanism is None:
-        return []
-    found: list[int] = (of_mechanism & active).nonzero()[:, 0].tolist()
+        return {}
+    own = (active & ~of_mechanism.isposinf()).nonzero()[:, 0]
+    found = dict(zip(own.tolist(), of_mechanism[own].tolist(), strict=True))
     for j in found:
         if j not in layout.continuous:
             raise InvalidInputError(

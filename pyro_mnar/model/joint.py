@@ -219,7 +219,7 @@ class Joint(nn.Module):
         ``rows``, shape (n, p), says what of them is observed, and what is beside the model: masks may depend on both.
         """
         s = self.mechanism.given_row(x, z, rows)
-        if self.mechanism.student() is not None:
+        if self.mechanism.freedom() is not None:
             moved = self.mechanism.curve_of_rows(rows, z)
             assert moved is not None
             s = self.rows_given_code(z).mask_given_values(s, moved, x)

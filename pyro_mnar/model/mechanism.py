@@ -34,8 +34,11 @@ class Mechanism(nn.Module, ABC):
         """The columns of which the mask tells something, bool, shape (p,), after :meth:`setup`; None: all of them."""
         return None
 
-    def student(self) -> Tensor | None:
-        """The columns whose errors are Student's t, bool, shape (p,), after :meth:`setup`; None: none of them."""
+    def freedom(self) -> Tensor | None:
+        """Degrees of freedom of each column's errors, shape (p,), after :meth:`setup`; None: all are normal.
+
+        Infinite where a column's errors are normal, NaN where those of its Student's t are to be learned.
+        """
         return None
 
     def given_code(self, x: Tensor, z: Tensor) -> Bernoulli:

@@ -29,12 +29,13 @@ from pyro_mnar.data.foreign import shown
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.model.censored import Censored
 from pyro_mnar.model.curve import Curve, Link
+from pyro_mnar.model.given import Direction
 from pyro_mnar.model.latent import Latent
 from pyro_mnar.model.mechanism import Ignorable, Mechanism
 from pyro_mnar.model.networks import mlp
 from pyro_mnar.model.observed import first_of_group
 from pyro_mnar.model.per_column import REST, PerColumn
-from pyro_mnar.model.self_masking import Direction, Nested, SelfMasking
+from pyro_mnar.model.self_masking import Nested, SelfMasking
 from pyro_mnar.model.units import in_original_units
 
 __all__ = [

@@ -119,14 +119,15 @@ class PerColumn(Mechanism):
         has_site = torch.tensor([not isinstance(part, Ignorable) for part in self.mechanisms], device=self.owner.device)
         return has_site[self.owner]
 
-    def student(self) -> Tensor | None:
+    def freedom(self) -> Tensor | None:
         """See :class:`Mechanism`."""
-        found = [
-            (self.owner == place) & own
-            for place, part in enumerate(self.mechanisms)
-            if (own := part.student()) is not None
-        ]
-        return torch.stack(found).any(0) if found else None
+        given = [(place, own) for place, part in enumerate(self.mechanisms) if (own := part.freedom()) is not None]
+        if not given:
+            return None
+        result = torch.full_like(given[0][1], torch.inf)
+        for place, own in given:
+            result = torch.where(self.owner == place, own, result)
+        return result
 
     def curve(self, z: Tensor | None = None) -> Curve | None:
         """See :class:`Mechanism`."""

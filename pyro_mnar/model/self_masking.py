@@ -4,24 +4,21 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-import numpy as np
 import torch
 from pyro.distributions import Bernoulli
 from torch import Tensor, nn
 
-from pyro_mnar.data.arguments import finite_number, one_of, truth_value
+from pyro_mnar.data.arguments import one_of, truth_value
 from pyro_mnar.data.columns import ColumnInfo
-from pyro_mnar.data.foreign import shown
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.curve import LOGISTIC_PER_PROBIT, NO_GAP, Curve, Link, inverse_cdf
+from pyro_mnar.model.given import Direction, Errors, check_degrees_of_freedom, direction_signs, fixed_slopes
 from pyro_mnar.model.mechanism import Mechanism
 from pyro_mnar.model.observed import Parents
 from pyro_mnar.model.on_observed import OnObserved, moved
 
-Direction = Literal["high", "low"]
 Shape = Literal["one-sided", "two-sided", "middle"]
-Errors = Literal["normal", "student-t"]
 
 
 class SelfMasking(OnObserved):
@@ -59,9 +56,11 @@ class SelfMasking(OnObserved):
 
     errors
         "student-t": in the continuous columns that go missing, value and mask have heavy-tailed errors of one scale.
-        Given the code the value is m + s T, T of Student's t with nu degrees of freedom (2 to 100, learned), and a cell
-        is missing where w (x - b) + u > 0, (T, u) a bivariate t. The slope and threshold are those at a scale of 1.
-        Probit and one-sided.
+        Given the code the value is m + s T, T of Student's t with nu degrees of freedom, and a cell is missing where
+        w (x - b) + u > 0, (T, u) a bivariate t. The slope and threshold are those at a scale of 1. Probit and
+        one-sided.
+    degrees_of_freedom
+        nu of Student's t: a number above 2, held; None learns it, from 2 to 100, in each column.
 
     Notes
     -----
@@ -110,6 +109,7 @@ class SelfMasking(OnObserved):
         depends_on: Parents = None,
         mechanism_features: Parents = None,
         errors: Errors = "normal",
+        degrees_of_freedom: float | None = None,
     ) -> None:
         super().__init__(depends_on, mechanism_features)
         one_of("shape", shape, ("one-sided", "two-sided", "middle"))
@@ -120,6 +120,7 @@ class SelfMasking(OnObserved):
             raise InvalidInputError(
                 "errors='student-t' has one curve in each column, probit: leave shape, link and shared out"
             )
+        check_degrees_of_freedom(degrees_of_freedom, errors)
         if shape != "one-sided" and (direction is not None or slope is not None or link != "probit" or shared):
             raise InvalidInputError(
                 f"shape={shape!r} has two thresholds in each column: leave direction, slope and shared out, and "
@@ -131,6 +132,7 @@ class SelfMasking(OnObserved):
         self.slope = slope
         self.shape: Shape = shape
         self.errors: Errors = errors
+        self.degrees_of_freedom = degrees_of_freedom
         if shared and (depends_on or mechanism_features):
             raise InvalidInputError(
                 "shared=True has one curve for all columns: leave depends_on and mechanism_features out"
@@ -237,9 +239,10 @@ class SelfMasking(OnObserved):
         ends = torch.full_like(known, self.shape == "two-sided")
         return Curve(slope, intercept, self.link, None, slope * self.width_parameter.exp(), ends)
 
-    def student(self) -> Tensor | None:
+    def freedom(self) -> Tensor | None:
         """See :class:`Mechanism`."""
-        return None if self.errors == "normal" else torch.ones_like(self.sign, dtype=torch.bool)
+        held = math.nan if self.degrees_of_freedom is None else float(self.degrees_of_freedom)
+        return None if self.errors == "normal" else torch.full_like(self.sign, held)
 
     def forward(self, x: Tensor) -> Bernoulli:
         """See :class:`Mechanism`; what the mask depends on is in the middle, and the scale of t errors 1."""
@@ -380,47 +383,6 @@ class Nested(Mechanism):
     def given_code(self, x: Tensor, z: Tensor) -> Bernoulli:
         """See :class:`Mechanism`."""
         return self.curve(z if x.ndim == z.ndim else z.unsqueeze(-2)).bernoulli(x)
-
-
-def direction_signs(
-    direction: Direction | Mapping[str, Direction] | Sequence[Direction | None] | None, names: Sequence[str]
-) -> list[float]:
-    """+1 ("high"), -1 ("low") or 0 (unknown) per column."""
-    if direction is None or isinstance(direction, str):
-        per_column = [direction] * len(names)
-    elif isinstance(direction, Mapping):
-        unknown = [name for name in direction if name not in names]
-        if unknown:
-            raise InvalidInputError(f"direction names the unknown column {unknown[0]!r}; the columns are {list(names)}")
-        per_column = [direction.get(name) for name in names]
-    elif not isinstance(direction, Sequence | np.ndarray) or np.asarray(direction, dtype=object).ndim != 1:
-        raise InvalidInputError(
-            f"direction is {shown(direction)}; it must be 'high', 'low', None, a mapping from column to these, or one "
-            "per column"
-        )
-    else:
-        per_column = list(direction)  # type: ignore[arg-type]
-        if len(per_column) != len(names):
-            raise InvalidInputError(f"direction has {len(per_column)} entries, the table {len(names)} columns")
-    for name, value in zip(names, per_column, strict=True):
-        if value is not None and (not isinstance(value, str) or value not in ("high", "low")):
-            raise InvalidInputError(f"direction of column {name!r} is {value!r}; it must be 'high', 'low' or None")
-    return [{"high": 1.0, "low": -1.0, None: 0.0}[value] for value in per_column]
-
-
-def fixed_slopes(slope: float | Mapping[str, float] | None, names: Sequence[str]) -> list[float | None]:
-    """The slope to hold fixed, or None, per column."""
-    if isinstance(slope, Mapping):
-        unknown = [name for name in slope if name not in names]
-        if unknown:
-            raise InvalidInputError(f"slope names the unknown column {unknown[0]!r}; the columns are {list(names)}")
-        per_column = [slope.get(name) for name in names]
-    else:
-        per_column = [slope] * len(names)
-    for name, value in zip(names, per_column, strict=True):
-        if value is not None:
-            finite_number(f"slope of column {name!r}", value)
-    return per_column
 
 
 def _forget_gap(mechanism: nn.Module, _keys: object) -> None:

@@ -16,8 +16,10 @@ from pyro_mnar.numerics.normal_tails import log_ndtr
 #: Nodes over g, and how far they reach in units of its spread.
 _NODES = 25
 _REACH = 6.5
-#: u - exp(-u) = 0: where the density of log g has its peak.
+#: u - exp(-u) = 0, so that this is exp(-u) too: where the density of log g has its peak.
 _PEAK = 0.5671432904097838
+#: From this half of the degrees of freedom on, four terms of a series are exact to 1e-12.
+_MANY = 20.0
 
 
 def scale_nodes(freedom: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -36,9 +38,9 @@ def scale_nodes(freedom: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         Shape (nodes, ...).
     """
     place = torch.linspace(-_REACH, _REACH, _NODES, dtype=t.dtype, device=t.device)
-    u = _PEAK + place.view(-1, *(1,) * max(t.ndim, freedom.ndim)) * torch.sqrt(1 / (freedom + 1))
-    log_g = u - torch.exp(-u)
-    # Up to a constant, and written so that many degrees of freedom lose no digits.
+    # Both are written so that many degrees of freedom lose no digits; the weight is up to a constant.
+    step = place.view(-1, *(1,) * max(t.ndim, freedom.ndim)) * torch.sqrt(1 / (freedom + 1))
+    u, log_g = _PEAK + step, step - _PEAK * torch.expm1(-step)
     log_weight = torch.log_softmax(freedom / 2 * (log_g - torch.expm1(log_g)) + torch.log1p(torch.exp(-u)), 0)
     far = t.clamp(max=0.0).square()
     g = log_g.exp() * (freedom / (freedom + far))
@@ -73,5 +75,12 @@ def log_student_cdf(t: Tensor, freedom: Tensor) -> Tensor:
 def log_student_density(t: Tensor, freedom: Tensor) -> Tensor:
     """Log density of Student's t, broadcast shape, in nats."""
     half = freedom / 2
-    constant = torch.lgamma(half + 0.5) - torch.lgamma(half) - 0.5 * torch.log(freedom * math.pi)
-    return constant - (half + 0.5) * torch.log1p(t.square() / freedom)
+    return _log_constant(half) - (half + 0.5) * torch.log1p(t.square() / freedom)
+
+
+def _log_constant(half: Tensor) -> Tensor:
+    """Log of Gamma(h + 1/2) / (Gamma(h) sqrt(2 pi h)); by its series where the difference would lose digits."""
+    few, many = half.clamp(max=_MANY), half.clamp(min=_MANY)
+    exact = torch.lgamma(few + 0.5) - torch.lgamma(few) - 0.5 * torch.log(2 * math.pi * few)
+    series = -0.5 * math.log(2 * math.pi) - (1 / 8 - (1 / 192 - 1 / (640 * many**2)) / many**2) / many
+    return torch.where(half < _MANY, exact, series)

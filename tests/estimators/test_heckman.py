@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from pyro_mnar.studies.selection.fits import fitted, parameters_of
+from pyro_mnar.studies.selection.textbook import maximum_likelihood, standard_errors
 from tests.support import heckman
 from tests.support.validation import record
 
@@ -29,9 +31,9 @@ def test_the_mapping_gives_the_same_probability_of_being_seen() -> None:
 
 def test_it_recovers_the_estimates_of_the_textbook() -> None:
     X = heckman.simulate(1500, seed=0)
-    found = heckman.parameters_of(heckman.fitted(X))
-    likeliest = heckman.maximum_likelihood(X)
-    errors = heckman.standard_errors(likeliest, X)
+    found = parameters_of(fitted(X))
+    likeliest = maximum_likelihood(X)
+    errors = standard_errors(likeliest, X)
     assert (np.abs(found - likeliest) < 2 * errors).all()
     rng = np.random.default_rng(0)
     resampled = [heckman.two_step(X[rng.integers(len(X), size=len(X))]) for _ in range(40)]
@@ -53,8 +55,8 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     inside = []
     for seed in range(sets):
         X = heckman.simulate(1000, seed=1000 + seed)
-        found = heckman.parameters_of(heckman.fitted(X))
-        inside.append(np.abs(found - heckman.TRUTH) < 1.96 * heckman.standard_errors(found, X))
+        found = parameters_of(fitted(X))
+        inside.append(np.abs(found - heckman.TRUTH) < 1.96 * standard_errors(found, X))
     cover = np.mean(inside, axis=0)
     names = ("b0", "b1", "log d", "artanh r", "g0", "g1", "g2")
     figure = ", ".join(f"{name} {share:.3f}" for name, share in zip(names, cover, strict=True))

@@ -14,21 +14,22 @@ from scipy.stats import t as student
 
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.model.curve import Curve
-from pyro_mnar.model.likelihoods import MaskedRows, StudentRows
+from pyro_mnar.model.likelihoods import GaussianRows, MaskedRows, StudentRows
 from pyro_mnar.model.mechanisms import SelfMasking, by_name
 from pyro_mnar.numerics.student import log_student_cdf, log_student_density
 from tests.model.test_kinds_of_rows import K, N, normals
 from tests.support.pairs import info
 
 FREEDOM = torch.tensor([3.0, 40.0], dtype=torch.float64)
+OTHERS = torch.tensor([5.0, 30.0], dtype=torch.float64)
 SLOPE = torch.tensor([1.5, -0.8], dtype=torch.float64)
 HIDDEN, SHOWN = torch.zeros(N, 2, dtype=torch.bool), torch.ones(N, 2, dtype=torch.bool)
 ACTIVE = torch.tensor([True, True])
 SOME = ((0, 0), (1, 2), (2, 3))
 
 
-def rows() -> StudentRows:
-    return StudentRows(normals(K, N, 2, seed=5), 0.2 + normals(K, N, 2, seed=6).exp(), FREEDOM)
+def rows(freedom: torch.Tensor = FREEDOM) -> StudentRows:
+    return StudentRows(normals(K, N, 2, seed=5), 0.2 + normals(K, N, 2, seed=6).exp(), freedom)
 
 
 def curve(per_code: bool) -> Curve:
@@ -58,9 +59,9 @@ def test_the_distribution_of_t_in_both_tails_and_its_derivatives(nu: float) -> N
     np.testing.assert_allclose(single, student.logcdf(x, nu), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("per_code", [False, True])
-def test_mask_term_mean_and_density_against_quadrature(per_code: bool) -> None:
-    r, c = rows(), curve(per_code)
+@pytest.mark.parametrize(("per_code", "degrees"), [(False, FREEDOM), (True, FREEDOM), (False, OTHERS)])
+def test_mask_term_mean_and_density_against_quadrature(per_code: bool, degrees: torch.Tensor) -> None:
+    r, c = rows(degrees), curve(per_code)
     masked = MaskedRows(c, torch.zeros(N, 2).double(), HIDDEN, ACTIVE)
     hidden, part, x = r.mask_term(masked).log_prob(HIDDEN), r.missing_given_mask(masked), normals(K, N, 2, seed=9)
     density, mean = part.log_density(x), part.mean
@@ -69,7 +70,7 @@ def test_mask_term_mean_and_density_against_quadrature(per_code: bool) -> None:
     for k, i in SOME:
         log_hidden = log_joint = 0.0
         for j in range(2):
-            m, s, nu, w = (float(v) for v in (r.loc[k, i, j], r.scale[k, i, j], FREEDOM[j], SLOPE[j]))
+            m, s, nu, w = (float(v) for v in (r.loc[k, i, j], r.scale[k, i, j], degrees[j], SLOPE[j]))
             a, at, seen = (
                 float((c.intercept[k, i] if per_code else c.intercept)[j]),
                 float(x[k, i, j]),
@@ -95,6 +96,22 @@ def test_mask_term_mean_and_density_against_quadrature(per_code: bool) -> None:
             assert mean[k, i, j].item() == pytest.approx(m + s * first / total, abs=1e-5)
         assert hidden[k, i].item() == pytest.approx(log_hidden, abs=1e-6)
         assert joint[k, i].item() == pytest.approx(log_joint, abs=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_many_degrees_of_freedom_are_the_normal(dtype: torch.dtype) -> None:
+    loc, scale, x = (v.to(dtype) for v in (rows().loc, rows().scale, normals(K, N, 2, seed=9)[0]))
+    many, normal = StudentRows(loc, scale, torch.full((2,), 1e6, dtype=dtype)), GaussianRows(loc, scale)
+    c = Curve(*(v.to(dtype) for v in curve(False)[:2]), "probit")
+    tight = 2e-5 if dtype == torch.float64 else 1e-4
+    for observed in (HIDDEN, SHOWN):
+        masked = MaskedRows(c, x, observed, ACTIVE)
+        terms = [of.mask_term(masked).log_prob(observed.to(dtype)) for of in (many, normal)]
+        np.testing.assert_allclose(*terms, atol=tight)
+        values = [of.observed_part(observed).log_prob(x) for of in (many, normal)]
+        np.testing.assert_allclose(*values, atol=tight, rtol=tight)
+    masked = MaskedRows(c, x, HIDDEN, ACTIVE)
+    np.testing.assert_allclose(*(of.missing_given_mask(masked).mean for of in (many, normal)), atol=2 * tight)
 
 
 def test_draws_follow_the_density_and_gradients_reach_every_parameter() -> None:
@@ -167,13 +184,25 @@ def test_a_mask_of_given_values_adds_up_to_one_and_heavy_tails_flatten_it() -> N
 def test_what_does_not_go_with_t_errors_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="errors is 'cauchy'; it must be"):
         SelfMasking(errors="cauchy")  # type: ignore[arg-type]
+    for value in (2, 1.5, -3.0, 2e6):
+        with pytest.raises(InvalidInputError, match=r"degrees_of_freedom is .* must lie above 2"):
+            SelfMasking(errors="student-t", degrees_of_freedom=value)
+    for value in (np.inf, np.nan, "5", True):
+        with pytest.raises(InvalidInputError, match=r"degrees_of_freedom is .* a finite number"):
+            SelfMasking(errors="student-t", degrees_of_freedom=value)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError, match="errors 'normal' have none"):
+        SelfMasking(degrees_of_freedom=5.0)
     for other in ({"shape": "two-sided"}, {"link": "logistic"}, {"shared": True}):
         with pytest.raises(InvalidInputError, match="leave shape, link and shared out"):
             SelfMasking(errors="student-t", **other)  # type: ignore[arg-type]
     columns = by_name({"x1": SelfMasking("high", errors="student-t"), "default": "auto"})
     columns.setup(info(3))
-    told = columns.student()
-    assert told is not None and told.tolist() == [False, True, False]
+    told = columns.freedom()
+    assert told is not None and told.isnan().tolist() == [False, True, False]
+    mixed = by_name({"x1": SelfMasking(errors="student-t", degrees_of_freedom=5), "default": "auto"})
+    mixed.setup(info(3))
+    held = mixed.freedom()
+    assert held is not None and held.tolist() == [np.inf, 5.0, np.inf]
     plain = by_name("auto")
     plain.setup(info(3))
-    assert plain.student() is None
+    assert plain.freedom() is None

@@ -58,7 +58,8 @@ def test_scores_of_the_truth_are_zero_and_draws_cover() -> None:
 def test_table_and_picture_of_what_is_finished(tmp_path: Path) -> None:
     records = [
         Record(row_settings(row), dict.fromkeys(SCORES, 0.5) | {"cover": None}, 1.0, 1.0, [], {})
-        for row in limits_rows(cases=["cement", "airfoil"], seeds=[0, 1])
+        for row in limits_rows()
+        if row.case in ("cement", "airfoil") and row.seed < 2
     ]
     written = write_tables(records, tmp_path)
     assert [path.name for path in written] == ["cells.csv", "table.md", "errors.png"]

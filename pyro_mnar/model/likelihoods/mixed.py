@@ -1,6 +1,6 @@
 """Tables with features of several kinds: blocks of columns, independent given z."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
@@ -127,7 +127,8 @@ class MixedLikelihood(Likelihood):
     scale, min_scale
         as for :class:`GaussianLikelihood`, for the continuous columns; the floor holds for levels and atoms too.
     student
-        the continuous columns that have Student's t errors (:class:`StudentLikelihood`).
+        the continuous columns that have Student's t errors (:class:`StudentLikelihood`), and their degrees of freedom,
+        NaN where they are learned; None is none.
 
     Examples
     --------
@@ -143,9 +144,10 @@ class MixedLikelihood(Likelihood):
         layout: Layout,
         scale: Literal["free", "feature", "shared"] = "free",
         min_scale: float = 0.1,
-        student: Sequence[int] = (),
+        student: Mapping[int, float] | None = None,
     ) -> None:
         super().__init__()
+        student = student or {}
         # In this order: that of the parts.
         normal = [j for j in layout.continuous if j not in student]
         self.of_numbers = {
@@ -158,7 +160,7 @@ class MixedLikelihood(Likelihood):
         if normal:
             self.continuous = GaussianLikelihood(n_hidden, len(normal), scale, min_scale)
         if student:
-            self.student = StudentLikelihood(n_hidden, len(student), scale, min_scale)
+            self.student = StudentLikelihood(n_hidden, len(student), scale, min_scale, list(student.values()))
         if layout.levels:
             self.levels = LevelLikelihood(n_hidden, layout.levels, min_scale)
         if layout.atoms:

@@ -12,6 +12,7 @@ References
 Marchenko & Genton 2012, JASA 107 (the selection-t model); Ogundimu & Collins 2019, Statistics in Medicine 38.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -27,7 +28,7 @@ from pyro_mnar.numerics.normal_tails import log_ndtr, log_ndtri
 from pyro_mnar.numerics.random_streams import uniform
 from pyro_mnar.numerics.student import log_student_cdf, log_student_density, scale_nodes
 
-#: Degrees of freedom lie between these: values have a variance, and the upper end is as good as normal.
+#: Learned degrees of freedom lie between these: values have a variance, and the upper end is as good as normal.
 _LEAST, _MOST = 2.0, 100.0
 #: Where they start.
 _FIRST = 10.0
@@ -203,7 +204,7 @@ class TiltedStudent(WithChoices):
 
 
 class StudentLikelihood(Likelihood):
-    """p(x|z) of columns with t errors, one number of degrees of freedom each, from 2 to 100.
+    """p(x|z) of columns with t errors, one number of degrees of freedom each: learned from 2 to 100, or held.
 
     Parameters
     ----------
@@ -213,12 +214,16 @@ class StudentLikelihood(Likelihood):
         p.
     scale, min_scale
         as for :class:`GaussianLikelihood`.
+    held
+        degrees of freedom of each column, NaN where they are learned; None learns all.
 
     Examples
     --------
     >>> StudentLikelihood(8, 2)(torch.zeros(10, 5, 8)).freedom
-    tensor([10., 10.], grad_fn=<AddBackward0>)
+    tensor([10., 10.], grad_fn=<WhereBackward0>)
     """
+
+    held: Tensor
 
     def __init__(
         self,
@@ -226,16 +231,21 @@ class StudentLikelihood(Likelihood):
         n_features: int,
         scale: Literal["free", "feature", "shared"] = "free",
         min_scale: float = 0.1,
+        held: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         self.errors = GaussianLikelihood(n_hidden, n_features, scale, min_scale)
         self.raw_freedom = nn.Parameter(torch.logit(torch.full((n_features,), (_FIRST - _LEAST) / (_MOST - _LEAST))))
         self.n_numbers = self.errors.n_numbers
+        # Not saved: it follows from the mechanism.
+        number = torch.full((n_features,), torch.nan) if held is None else torch.tensor(held, dtype=torch.float32)
+        self.register_buffer("held", number, persistent=False)
 
     @property
     def freedom(self) -> Tensor:
         """Degrees of freedom, shape (p,)."""
-        return _LEAST + (_MOST - _LEAST) * self.raw_freedom.sigmoid()
+        learned = _LEAST + (_MOST - _LEAST) * self.raw_freedom.sigmoid()
+        return torch.where(self.held.isnan(), learned, self.held)
 
     def numbers(self, hidden: Tensor) -> tuple[Tensor, ...]:
         """See :class:`Likelihood`."""
