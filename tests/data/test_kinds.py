@@ -244,6 +244,16 @@ def test_a_largest_count_is_read_from_text() -> None:
             read_kind(text)
 
 
+def test_a_cap_that_no_observed_value_has_is_an_end_and_no_pile() -> None:
+    below = np.abs(_NORMAL) + 1
+    found = kind_of(below, Semicontinuous(at=15.5))
+    assert (found.kind, found.atoms, found.support) == ("continuous", (), (0.0, 15.5, False))
+    capped = kind_of(np.append(below, [15.5] * 5), Semicontinuous(at=15.5))
+    assert (capped.kind, capped.atoms, capped.support) == ("semicontinuous", (15.5,), (0.0, 15.5, False))
+    both = kind_of(np.where(_NORMAL < 0, 0, below), Semicontinuous(at=[0, 15.5]))
+    assert (both.kind, both.atoms, both.support) == ("semicontinuous", (0.0,), (0.0, 15.5, False))
+
+
 def test_unknown_columns_and_one_kind_for_all() -> None:
     frame = pd.DataFrame({"a": np.arange(60) % 3, "b": _NORMAL[:60]})
     with pytest.raises(InvalidInputError, match=r"unknown column 'z'; the columns are \['a', 'b'\]"):

@@ -6,7 +6,7 @@ import numpy as np
 
 from pyro_mnar.data.columns import Support
 from pyro_mnar.data.kinds import declared
-from pyro_mnar.data.kinds.column import ColumnKind
+from pyro_mnar.data.kinds.column import ColumnKind, KindName
 from pyro_mnar.data.kinds.infer import (
     LARGEST_COUNT,
     LAST_LEVEL,
@@ -99,7 +99,10 @@ def _number(raw: RawColumn, kind: declared.Kind) -> ColumnKind:
             lowest = kind.places[0] if kind.places[0] <= rest[0] else 0.0 if rest[0] >= 0 else -np.inf
             highest = kind.places[-1] if kind.places[-1] >= rest[-1] else np.inf
             support = Support(lowest, highest, has_whole_numbers(raw))
-            return ColumnKind(raw.name, "semicontinuous", _WHY, support, atoms=kind.places, declared=True)
+            # How likely a value is that no cell has, nothing shows: it ends the column at most.
+            atoms = tuple(place for place in kind.places if place in distinct)
+            name: KindName = "semicontinuous" if atoms else "continuous"
+            return ColumnKind(raw.name, name, _WHY, support, atoms=atoms, declared=True)
         case declared.Count():
             _refuse(raw, kind, (values < 0) | (values != np.rint(values)), "which is no whole number from 0 on")
             _refuse(raw, kind, values > kind.high, f"more than {kind.high:g}")

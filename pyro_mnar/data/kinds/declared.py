@@ -67,7 +67,8 @@ class Bounded:
 class Semicontinuous:
     """Numbers of which many are exactly one value (zeros and amounts; a cap), or several.
 
-    Imputed values are whole where every observed one is.
+    Imputed values are whole where every observed one is. A value that no observed cell has gets no probability of its
+    own; at an end it is as far as imputed values reach.
 
     Attributes
     ----------
