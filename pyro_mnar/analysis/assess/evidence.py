@@ -25,8 +25,8 @@ def evidence(imputer: MNARImputer) -> pd.DataFrame:
         column; missing_rate; verdict ("hides itself", "told", "undecided", "no sign of it", "not judged"); direction
         ("high", "low" or ""); chance and log_odds that values hide themselves, by the rule behind ``mechanism="auto"``,
         NaN where it was not asked; threshold (original units; half of the cells are missing there) and slope_per_sd of
-        the fitted mechanism, NaN where it has none; kind of what shows it ("cliff", "soft", "labels", "both ends", else
-        ""); words, the sentence of ``mechanism_report``.
+        the fitted mechanism, NaN where it has none; kind of what shows it ("cliff", "soft", "labels", "both ends",
+        "middle", else ""); words, the sentence of ``mechanism_report``.
     """
     report = imputer.mechanism_report()
     lines = []

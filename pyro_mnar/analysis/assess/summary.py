@@ -13,7 +13,7 @@ from pyro_mnar.analysis.assess.lines import at_zero, lines_of
 #: Dependences of masks that are told; those from this p-value on are none.
 _MOST, _CLEAR = 4, 0.01
 #: Kinds of evidence that name values rather than a side.
-_WITHOUT_SIDE = ("labels", "both ends")
+_WITHOUT_SIDE = ("labels", "both ends", "middle")
 
 
 class Summary(NamedTuple):

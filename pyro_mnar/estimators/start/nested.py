@@ -15,7 +15,6 @@ from scipy.special import ndtri
 from pyro_mnar.data.columns import ColumnInfo, Layout, LostTail, Support, standardise_column, transformed
 from pyro_mnar.data.kinds.fit import cut_by_shares, with_atoms
 from pyro_mnar.data.transforms import FloatArray, Identity, Tabulated, Transform, WithAtoms
-from pyro_mnar.estimators.start.both_ends import find_both_ends
 from pyro_mnar.estimators.start.cliff_scale import scale_of_cliff
 from pyro_mnar.estimators.start.evidence import find_evidence
 from pyro_mnar.estimators.start.label_evidence import LabelEvidence, find_label_evidence
@@ -23,6 +22,7 @@ from pyro_mnar.estimators.start.lost_tail import LostTail as FittedTail
 from pyro_mnar.estimators.start.lost_tail import ends_in_pile
 from pyro_mnar.estimators.start.plan import Start, set_up
 from pyro_mnar.estimators.start.rate_shape import probits_of, shape_of_rates
+from pyro_mnar.estimators.start.two_thresholds import find_two_thresholds
 from pyro_mnar.model.mechanisms import Nested
 
 #: Probits per standard deviation at which a slope without a cliff starts.
@@ -46,7 +46,7 @@ class Finding(NamedTuple):
     direction : int
         +1 where high values are missing, -1 where low ones are, 0 where nothing is shown, or no direction.
     kind : str
-        "cliff", "soft", "labels", "both ends" or "none"; "given" where the slope was.
+        "cliff", "soft", "labels", "both ends", "middle" or "none"; "given" where the slope was.
     log_odds : float
         Of the direction, on the tables on which the rule was made; infinite where it was told.
     reason : str
@@ -147,14 +147,16 @@ def start_nested(
         _start_labels(mechanism, one, np.array(levels[j].scores if j in levels else (0.0, 1.0)))
     unclear = [j for j in layout.continuous if findings[j].kind == "none" and j not in told]
     standard = (transformed(table, transforms) - center) / scale
-    for ends in find_both_ends(table, standard, unclear, seed):
-        j = ends.column
-        reason = "the other columns place its missing cells at both ends of its range"
-        findings[j] = Finding(0, "both ends", ends.log_odds, reason)
-        supports[j] = within_reach(columns.supports[j] if columns.supports else Support(), table[:, j], REACH_SOFT)
+    for two in find_two_thresholds(table, standard, unclear, seed):
+        j, side = two.column, "at both ends" if two.ends else "in the middle"
+        reason = f"the other columns place its missing cells {side} of its range"
+        findings[j] = Finding(0, "both ends" if two.ends else "middle", two.log_odds, reason)
+        if two.ends:
+            support = columns.supports[j] if columns.supports else Support()
+            supports[j] = within_reach(support, table[:, j], REACH_SOFT)
         where = torch.arange(p) == j
-        steep, low, high = (torch.full((p,), value) for value in (ends.slope, ends.low, ends.high))
-        mechanism.start_between(where, steep, low, high, where)
+        steep, low, high = (torch.full((p,), value) for value in two[2:5])
+        mechanism.start_between(where, steep, low, high, where & two.ends)
         mechanism.hold(where)
     scales = columns._replace(center=center, scale=scale, transforms=tuple(transforms), supports=tuple(supports))
     return Start(scales._replace(tails=tuple(tails)), mechanism, tuple(levels.values())), tuple(findings)

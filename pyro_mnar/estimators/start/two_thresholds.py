@@ -1,4 +1,4 @@
-"""Whether a numeric column misses both of its ends, from what the other columns say of parts of its range.
+"""Whether a numeric column misses both ends, or its middle, from what the other columns say of parts of its range.
 
 The observed values are cut into parts that are about equally full, and these are looked at as labels that may hide
 themselves (:mod:`~pyro_mnar.estimators.start.label_models`): no shape of the column or of its mechanism is assumed.
@@ -18,12 +18,13 @@ from pyro_mnar.estimators.start.sample import can_be_judged, sample_of_rows
 _PARTS, _LEAST_PARTS = 6, 4
 #: Nats that the other columns must know of the mask for it to be looked at.
 _LEAST_MASK = 2.0
-#: How much more often both ends must go missing than any part between them.
-_RATHER_ENDS = 2.0
+#: How much more often both ends must go missing than any part between them; or the part between them that misses most,
+#: and one beside it, than either end.
+_RATHER = 2.0
 
 
-class BothEnds(NamedTuple):
-    """A column that misses both ends.
+class TwoThresholds(NamedTuple):
+    """A column that misses both ends, or its middle.
 
     Attributes
     ----------
@@ -33,6 +34,8 @@ class BothEnds(NamedTuple):
         That its values hide themselves, over any other way in which the mask depends on the other columns.
     slope, low, high : float
         Where its curve starts: probits per unit of the model's scale, and the two thresholds.
+    ends : bool
+        Whether it misses what lies outside of these rather than what lies between.
     """
 
     column: int
@@ -40,9 +43,12 @@ class BothEnds(NamedTuple):
     slope: float
     low: float
     high: float
+    ends: bool
 
 
-def find_both_ends(table: FloatArray, standard: FloatArray, judged: Sequence[int], seed: int) -> Iterator[BothEnds]:
+def find_two_thresholds(
+    table: FloatArray, standard: FloatArray, judged: Sequence[int], seed: int
+) -> Iterator[TwoThresholds]:
     """Look at some numeric columns.
 
     Parameters
@@ -62,9 +68,9 @@ def find_both_ends(table: FloatArray, standard: FloatArray, judged: Sequence[int
     >>> x = rng.normal(size=(800, 4)) @ rng.normal(size=(4, 8)) / 2 + 0.2 * rng.normal(size=(800, 8))
     >>> x /= x.std(0)
     >>> x[(np.abs(x[:, 0]) > 0.8) & (rng.random(800) < 0.9), 0] = np.nan
-    >>> found = list(find_both_ends(x, x, range(8), seed=0))
-    >>> [one.column for one in found], found[0].low < -0.5, found[0].high > 0.5
-    ([0], True, True)
+    >>> found = list(find_two_thresholds(x, x, range(8), seed=0))
+    >>> [(one.column, one.ends) for one in found], found[0].low < -0.5, found[0].high > 0.5
+    ([(0, True)], True, True)
     """
     rows = sample_of_rows(table, seed)
     for j in judged:
@@ -83,10 +89,13 @@ def find_both_ends(table: FloatArray, standard: FloatArray, judged: Sequence[int
         labels = np.full(len(values), -1)
         labels[~missing] = label
         log_odds, found = log_odds_of_labels(rows, [j], labels, len(parts), otherwise)
-        inside = found.rates[1:-1].max()
-        if log_odds < 0 or min(found.rates[0], found.rates[-1]) < _RATHER_ENDS * inside:
+        ends, inside = found.rates[[0, -1]], found.rates[1:-1]
+        most = int(inside.argmax())
+        beside = np.delete(inside, most)[max(most - 1, 0) : most + 1].max()
+        rather_ends, rather_middle = ends.min() >= _RATHER * inside.max(), beside >= _RATHER * ends.max()
+        if log_odds < 0 or not (rather_ends or rather_middle):
             continue
         middles = np.array([np.median(seen[label == part]) for part in range(len(parts))])
         shape = shape_of_rates(middles, found.rates, found.shares * len(values))
-        if shape.two_sided:
-            yield BothEnds(j, log_odds, *shape[:3])
+        if not np.isnan(shape.high) and shape.two_sided == rather_ends:
+            yield TwoThresholds(j, log_odds, *shape)
