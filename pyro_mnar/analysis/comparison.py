@@ -1,6 +1,8 @@
 """Compare fitted mechanisms on rows that none of them was fitted to."""
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -96,6 +98,14 @@ def compare(
     """
     check_models(models)
     n_draws_mask = whole_number("n_draws_mask", n_draws_mask)
+    with _each_warning_once():
+        return _ranking(models, X, n_draws, n_draws_mask)
+
+
+def _ranking(
+    models: Mapping[str, JointEstimator], X: npt.ArrayLike, n_draws: int | None, n_draws_mask: int
+) -> pd.DataFrame:
+    """The lines of :func:`compare`."""
     table, active, at_random = _common(models, X)
     bounds, lines = {}, {}
     for name, model in models.items():
@@ -149,6 +159,22 @@ def elpd(models: Mapping[str, JointEstimator], X: npt.ArrayLike, *, n_draws: int
         As :func:`compare`.
     """
     check_models(models)
+    with _each_warning_once():
+        return _expected_densities(models, X, n_draws)
+
+
+@contextmanager
+def _each_warning_once() -> Iterator[None]:
+    """Every model reads the same rows, several times: what is to be said of them is said once, at the end."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for category, text in dict.fromkeys((warning.category, str(warning.message)) for warning in caught):
+        warnings.warn(text, category, stacklevel=4)
+
+
+def _expected_densities(models: Mapping[str, JointEstimator], X: npt.ArrayLike, n_draws: int | None) -> dict[str, Any]:
+    """What :func:`elpd` gives."""
     table, active, at_random = _common(models, X)
     result = {}
     for name, model in models.items():

@@ -239,10 +239,10 @@ class JointEstimator(Explained, BaseEstimator):
                 reject_far(rows.beside, self.columns_.beside)
             check_discrete(rows.values, self.layout_, self.columns_.names)
             check_blocks(rows.values, self.joint_.mechanism.blocks, self.columns_.names)
-            self._warn_untrained(np.isnan(rows.values) & ~rows.censored)
+            self._warn_untrained(table, rows)
         return rows
 
-    def _warn_untrained(self, missing: BoolArray) -> None:
+    def _warn_untrained(self, table: Cells, rows: Rows) -> None:
         """Say which columns are missing for the first time, where the model has a mechanism."""
         if isinstance(self.joint_.mechanism, mechanisms.Ignorable):
             return
@@ -250,11 +250,15 @@ class JointEstimator(Explained, BaseEstimator):
         trained = self.joint_.active.cpu().numpy() | (False if masked is None else ~masked.cpu().numpy())
         for group in self.joint_.one_cell_groups:
             trained[group] = trained[group[0]]
-        new = missing.any(0) & ~trained
-        if new.any():
+        new = [
+            self._schema.columns[j].name
+            for j, start in self._schema.starts().items()
+            if not trained[start] and (table.missing[:, j] & ~rows.censored[:, start]).any()
+        ]
+        if new:
             warnings.warn(
-                f"columns {[self.columns_.names[j] for j in np.flatnonzero(new)]} have missing values now but had none "
-                "in training: how they go missing was not learnt, and they are treated as missing at random",
+                f"columns {new} have missing values now but had none in training: how they go missing was not learnt, "
+                "and they are treated as missing at random",
                 DataWarning,
                 stacklevel=5,
             )

@@ -18,6 +18,7 @@ from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 
 from pyro_mnar import MNARClassifier, MNARImputer, MNARRegressor
+from pyro_mnar.analysis.comparison import compare
 from pyro_mnar.errors import DataWarning, InvalidInputError
 from pyro_mnar.model.mechanisms import SelfMasking
 from tests.support.estimators import SMALL, small_classifier, small_imputer, small_regressor
@@ -354,3 +355,33 @@ def test_zeros_that_are_new_in_a_column_of_logarithms_are_no_fault() -> None:
     new.loc[20, "amount"] = 0.0
     completed = imputer.transform(new)
     assert completed["amount"].gt(0).drop(20).all() and completed.loc[20, "amount"] == 0
+
+
+def test_a_level_that_is_new_is_not_called_missing_for_the_first_time() -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"size": rng.normal(size=60), "town": rng.choice(["a", "b", "c"], 60)})
+    table.loc[:9, "size"] = np.nan
+    imputer = MNARImputer("self-masking", max_iter=2, random_state=0).fit(table)
+    new = table.head(20).copy()
+    new.loc[3, "town"] = "d"
+    with pytest.warns(DataWarning) as caught:
+        imputer.transform(new)
+    assert [str(warning.message).split(",")[0] for warning in caught] == ["column 'town' holds 'd' in row 3"]
+    new.loc[3, "town"] = None
+    with pytest.warns(DataWarning, match=r"columns \['town'\] have missing values now"):
+        imputer.transform(new)
+
+
+def test_a_comparison_says_once_what_all_models_read() -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"size": rng.normal(size=60), "town": rng.choice(["a", "b", "c"], 60)})
+    table.loc[:9, "size"] = np.nan
+    models = {name: MNARImputer(name, max_iter=2, random_state=0).fit(table) for name in ("ignorable", "self-masking")}
+    new = table.head(30).copy()
+    new.loc[3, "town"] = "d"
+    new.loc[4, "town"] = None
+    with pytest.warns(DataWarning) as caught:
+        compare(models, new, n_draws=20, n_draws_mask=5)
+    told = [str(warning.message) for warning in caught if issubclass(warning.category, DataWarning)]
+    assert len(told) == 2 and "holds 'd' in row 3" in told[0] and "['town'] have missing values now" in told[1]
+    assert {warning.filename for warning in caught} == {__file__}
