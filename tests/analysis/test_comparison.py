@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -89,3 +90,33 @@ def test_arviz_ranks_the_models_alike() -> None:
         table.loc["ignorable", "difference_se"], rel=1e-2
     )
     assert ranked.loc["self-masking", "weight"] > 0.6
+
+
+def test_several_fits_of_a_name_bring_their_spread_into_the_standard_errors() -> None:
+    _, held_out = survey(HELD_OUT, 300)
+    fits = [imputer("self-masking", max_iter=2, random_state=seed).fit(survey(0)[1]) for seed in range(3)]
+    table = compare({"trained": fitted(), "hardly trained": fits}, held_out)
+    alone = [compare({"trained": fitted(), "hardly trained": fit}, held_out).loc["hardly trained"] for fit in fits]
+    units = np.log(fitted().columns_.scale / fits[0].columns_.scale)
+    paired = np.stack([fit.posterior(held_out).log_evidence for fit in fits]) + held_out.notna().to_numpy() @ units
+    paired = paired - fitted().posterior(held_out).log_evidence
+    of_rows, of_fits = paired.mean(0).std(ddof=1) / np.sqrt(300), paired.mean(1).std(ddof=1) / np.sqrt(3)
+    line = table.loc["hardly trained"]
+    assert line["difference"] == pytest.approx(paired.mean())
+    assert of_fits > 1e-3 and line["difference_se"] == pytest.approx(np.hypot(of_rows, of_fits))
+    for score in ("bound", "mask_log_score", "mask_accuracy"):
+        assert line[score] == pytest.approx(np.mean([one[score] for one in alone]))
+    assert line["unreliable"] == max(one["unreliable"] for one in alone)
+    assert table["n_fits"].to_dict() == {"trained": 1, "hardly trained": 3}
+
+
+def test_the_same_fit_twice_is_as_good_as_once_and_no_fit_is_refused() -> None:
+    _, held_out = survey(HELD_OUT, 100)
+    once = compare({"a": fitted("ignorable"), "b": fitted()}, held_out)
+    twice = compare({"a": [fitted("ignorable")] * 2, "b": (fitted(), fitted())}, held_out)
+    pd.testing.assert_frame_equal(once.drop(columns="n_fits"), twice.drop(columns="n_fits"))
+    name = "elpd_i" if is_modular(arviz()) else "loo_i"
+    single, double = (np.ravel(elpd({"b": fits}, held_out)["b"][name]) for fits in (fitted(), [fitted(), fitted()]))
+    assert single == pytest.approx(double) and len(single) == 100
+    with pytest.raises(InvalidInputError, match="'b' has no fits"):
+        compare({"a": fitted(), "b": []}, held_out)

@@ -26,8 +26,8 @@ class Effort(NamedTuple):
         Fits to bootstrap samples for each of these slopes.
     refit : dict
         Settings of these fits.
-    compares : bool
-        Whether mechanisms are compared on rows that were held out.
+    compared_fits : int
+        Fits of each mechanism that are compared on rows that were held out; 0: none is.
     """
 
     n_draws: int
@@ -36,17 +36,15 @@ class Effort(NamedTuple):
     slopes: tuple[float, ...]
     refits: int
     refit: dict[str, Any]
-    compares: bool
+    compared_fits: int
 
 
 EFFORTS: dict[str, Effort] = {
     "quick": Effort(
-        300, 100, 20, (0.0, 2.0, 4.0), 2, {"decoder": "linear", "max_iter": 25, "n_draws_posterior": 90}, False
+        300, 100, 20, (0.0, 2.0, 4.0), 2, {"decoder": "linear", "max_iter": 25, "n_draws_posterior": 90}, 0
     ),
-    "standard": Effort(
-        1000, 300, 20, (0.0, 0.5, 1.0, 2.0, 4.0), 5, {"decoder": "linear", "n_draws_posterior": 200}, True
-    ),
-    "thorough": Effort(2000, 500, 50, (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0), 20, {"n_draws_posterior": 500}, True),
+    "standard": Effort(1000, 300, 20, (0.0, 0.5, 1.0, 2.0, 4.0), 5, {"decoder": "linear", "n_draws_posterior": 200}, 2),
+    "thorough": Effort(2000, 500, 50, (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0), 20, {"n_draws_posterior": 500}, 3),
 }
 
 

@@ -154,7 +154,7 @@ def assess(
         begin("imputing the missing cells")
         filled = answers(imputer, frame, spent.n_draws, spent.n_imputations)
         compared = pd.DataFrame()
-        if spent.compares:
+        if spent.compared_fits:
             begin("comparing mechanisms on held-out rows")
             compared = steps.frame("comparison", lambda: _compared(imputer, some, spent, seed))
         conclusion = None
@@ -248,8 +248,10 @@ def _compared(imputer: MNARImputer, X: pd.DataFrame, spent: Effort, seed: int) -
     """Mechanisms fitted to two thirds of the rows, compared on the others."""
     order = np.random.default_rng(seed).permutation(len(X))
     train, held_out = X.iloc[np.sort(order[len(X) // 3 :])], X.iloc[np.sort(order[: len(X) // 3])]
-    models = {}
+    models: dict[str, list[MNARImputer]] = {}
     for name in ("auto", "ignorable", "self-masking"):
-        one = MNARImputer(name, types=imputer.types, n_draws_posterior=spent.n_draws, random_state=seed)
-        models[name] = one.set_params(verbose=imputer.verbose).take_kinds_from(X).fit(train)
+        for again in range(spent.compared_fits):
+            one = MNARImputer(name, types=imputer.types, n_draws_posterior=spent.n_draws, random_state=seed + again)
+            one.set_params(verbose=imputer.verbose).take_kinds_from(X)
+            models.setdefault(name, []).append(one.fit(train))
     return compare(models, held_out)
