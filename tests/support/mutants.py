@@ -28,7 +28,7 @@ _IMPORTANCE, _WEIGHTS = "inference/importance.py", "inference/weights.py"
 _RESAMPLING, _POOLING = "inference/resampling.py", "analysis/pooling.py"
 _AVERAGES, _PROBIT = "inference/posterior/averages.py", "numerics/probit.py"
 _GAUSSIAN, _IMPUTER = "model/likelihoods/gaussian.py", "estimators/completion.py"
-_IMPORTANCE_TESTS, _CHOICES_TESTS = "inference/test_importance.py", "estimators/test_choices.py"
+_IMPORTANCE_TESTS, _CHOICES_TESTS = "inference/test_importance.py", "inference/test_choices.py"
 _DIAGNOSTICS_TESTS, _RESAMPLING_TESTS = "inference/test_diagnostics.py", "inference/test_resampling.py"
 _POOLING_TESTS, _TILTED_TESTS = "analysis/test_pooling.py", "numerics/test_tilted.py"
 
