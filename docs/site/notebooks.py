@@ -23,15 +23,16 @@ def without_bars(notebook: nbformat.NotebookNode) -> None:
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            # What a bar leaves when it is closed is an empty frame.
-            cell.outputs = [
-                output
-                for output in cell.outputs
-                if not (
-                    output.output_type == "display_data" and (WIDGET in output.data or not output.data["text/plain"])
-                )
-            ]
+            cell.outputs = [output for output in cell.outputs if not _of_progress(output)]
             cell.metadata.pop("execution", None)
+
+
+def _of_progress(output: nbformat.NotebookNode) -> bool:
+    """Whether it is a bar, the empty frame that one leaves, or the line that says how long it will take."""
+    if output.output_type != "display_data":
+        return False
+    text = output.data["text/plain"]
+    return WIDGET in output.data or not text or text.startswith("this takes about")
 
 
 def without_places(notebook: nbformat.NotebookNode) -> None:
