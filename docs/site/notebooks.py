@@ -6,6 +6,8 @@ lies. Everything else stays as it came, warnings too.
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 import sys
 import time
@@ -13,8 +15,11 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from PIL import Image
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
+#: Characters of a picture, from which on it is made smaller.
+LARGE = 50_000
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -43,6 +48,18 @@ def without_places(notebook: nbformat.NotebookNode) -> None:
             output.text = re.sub(r"/\S*/ipykernel_\d+/\d+\.py:\d+", "this cell", text)
 
 
+def with_small_pictures(notebook: nbformat.NotebookNode) -> None:
+    """Pictures of many points and lines take a third of the room with a palette of 256 colours."""
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
+        encoded = output.get("data", {}).get("image/png")
+        if encoded is not None and len(encoded) > LARGE:
+            small = io.BytesIO()
+            Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB").quantize(256).save(
+                small, "PNG", optimize=True
+            )
+            output.data["image/png"] = base64.b64encode(small.getvalue()).decode()
+
+
 def execute(path: Path) -> None:
     """Run one notebook from a clean kernel and keep its outputs."""
     notebook = nbformat.read(path, as_version=4)
@@ -51,6 +68,7 @@ def execute(path: Path) -> None:
     ).execute()
     without_bars(notebook)
     without_places(notebook)
+    with_small_pictures(notebook)
     nbformat.write(notebook, path)
 
 
