@@ -45,7 +45,7 @@ TABLES: dict[str, Description] = {
     "california": Description(
         kinds={
             "housing_median_age": Semicontinuous(at=52),
-            "median_income": Semicontinuous(at=15.0001),
+            "median_income": Bounded(0, 15.0001),
             "median_house_value": Semicontinuous(at=500_001),
         }
     ),
