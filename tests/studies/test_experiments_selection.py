@@ -84,8 +84,11 @@ def test_bias_and_cover_are_counted_and_a_set_without_an_interval_counts_against
     normal, heavy = found.loc[("normal", "mean")], found.loc[("student-t", "slope")]
     assert normal["bias"] == pytest.approx(0.3) and normal["cover"] == 0.0
     assert normal["bias_se"] == pytest.approx(0.1 * np.sqrt(4 / 3) / 2) and normal["length"] == pytest.approx(0.392)
+    # Wilson's interval of none of four: 0 to z^2 / (n + z^2).
+    assert normal["cover_low"] == 0.0 and normal["cover_high"] == pytest.approx(1.96**2 / (4 + 1.96**2), abs=1e-3)
     assert heavy["cover"] == 0.75 and heavy["without_interval"] == 1 and heavy["rmse"] == pytest.approx(0.1)
     assert "| t3 errors | this package, t errors | 4 | +0.000" in markdown(summary(given))
+    assert "+0.200 (-) | 0.200" in markdown(summary(given[:1]))
     written = write_tables(given, tmp_path)
     assert [path.name for path in written] == ["selection.csv", "selection.md", "selection.png"]
     assert all(path.stat().st_size > 0 for path in written)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from scipy.stats import binomtest
 
 from pyro_mnar.analysis.plots import parts
 from pyro_mnar.studies.records import write_whole
@@ -37,7 +38,7 @@ def write_tables(records: Sequence[Record], folder: Path) -> list[Path]:
 
 
 def summary(records: Sequence[Record]) -> pd.DataFrame:
-    """One line per case, method and quantity: bias over the sets, its standard error, spread and cover.
+    """One line per case, method and quantity: bias with its standard error, RMSE, and cover with Wilson's interval.
 
     A set in which the observed information gives no standard error counts as one in which the truth is outside.
     """
@@ -50,6 +51,8 @@ def summary(records: Sequence[Record]) -> pd.DataFrame:
                 off = np.array([r["estimates"][name] for r in own]) - truth
                 error = np.array([r["errors"][name] for r in own], dtype=np.float64)
                 spread = float(off.std(ddof=1)) if len(own) > 1 else np.nan
+                held = int((np.abs(off) < _WIDE * error).sum())
+                likely = binomtest(held, len(own)).proportion_ci(method="wilson")
                 lines.append(
                     {
                         "case": case,
@@ -59,7 +62,9 @@ def summary(records: Sequence[Record]) -> pd.DataFrame:
                         "bias": float(off.mean()),
                         "bias_se": spread / np.sqrt(len(own)),
                         "rmse": float(np.sqrt(np.mean(off**2))),
-                        "cover": float((np.abs(off) < _WIDE * error).mean()),
+                        "cover": held / len(own),
+                        "cover_low": float(likely.low),
+                        "cover_high": float(likely.high),
                         "length": float(np.nanmedian(2 * _WIDE * error)) if np.isfinite(error).any() else np.nan,
                         "without_interval": int(np.isnan(error).sum()),
                     }
@@ -73,14 +78,16 @@ def markdown(found: pd.DataFrame) -> str:
     text = ["| errors | method | sets | " + " | ".join(columns) + " |", "|---" * (len(columns) + 3) + "|"]
     for (case, method), own in found.groupby(["case", "method"], sort=False):
         cells = [
-            f"{line.bias:+.3f} ({line.bias_se:.3f}) | {line.rmse:.3f} | {line.cover:.3f}" for line in own.itertuples()
+            f"{line.bias:+.3f} ({line.bias_se:.3f}) | {line.rmse:.3f} | ".replace("nan", "-")
+            + f"{line.cover:.2f} ({line.cover_low:.2f} to {line.cover_high:.2f})"
+            for line in own.itertuples()
         ]
         text.append(f"| {case} | {NAMED[str(method)]} | {own['sets'].iloc[0]} | " + " | ".join(cells) + " |")
     return "\n".join(text) + "\n"
 
 
 def draw(found: pd.DataFrame, path: Path) -> None:
-    """Bias of each method with two standard errors to each side, and its cover beside the 95 % that are promised."""
+    """Bias of each method with two standard errors to each side, and its cover, by Wilson, beside the promised 95 %."""
     cases = [case for case in CASES if case in set(found["case"])]
     figure = Figure(figsize=(9.0, 1.6 + 1.1 * len(cases)), layout="constrained")
     FigureCanvasAgg(figure)
@@ -97,9 +104,10 @@ def draw(found: pd.DataFrame, path: Path) -> None:
             y = np.array([cases.index(case) for case in own["case"]]) + 0.17 * (rank - 1.5)
             style = {"fmt": "o", "markersize": 5, "color": colours[method]}
             left.errorbar(own["bias"], y, xerr=2 * own["bias_se"].fillna(0.0), label=NAMED[method], **style)
-            right.errorbar(own["cover"], y, **style)
+            sides = np.abs(own[["cover_low", "cover_high"]].to_numpy().T - own["cover"].to_numpy())
+            right.errorbar(own["cover"], y, xerr=sides, **style)
         left.set(xlabel=f"bias of the {words}", yticks=range(len(cases)), yticklabels=cases)
-        right.set(xlabel=f"cover, {words}", xlim=(-0.03, 1.03), xticks=[0, 0.5, 0.95])
+        right.set(xlabel=f"cover, {words}", xlim=(-0.05, 1.05), xticks=[0, 0.5, 0.95])
     axes[0].invert_yaxis()
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     figure.savefig(path, dpi=120, format="png")
