@@ -50,7 +50,13 @@ def test_a_table_is_complete_and_knows_its_levels(name: str, data_folder: Path) 
     for column in number_columns(table):
         assert not impossible(name, table, column, table[column].to_numpy(dtype=float)).any()
     ordered = [column for column in level_columns(table) if table[column].cat.ordered]
-    assert tuple(ordered) == TABLES[name].ordered
+    assert set(ordered) == set(TABLES[name].ordered)
+
+
+def test_levels_of_risk_are_in_their_order_and_not_in_that_of_the_alphabet(data_folder: Path) -> None:
+    table = complete_table("health", data_folder)
+    measured = table.groupby("RiskLevel", observed=True)[["SystolicBP", "BS"]].mean()
+    assert table["RiskLevel"].cat.ordered and (measured.diff().dropna() > 0).all().all()
 
 
 def test_what_a_column_cannot_hold(data_folder: Path) -> None:

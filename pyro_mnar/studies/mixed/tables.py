@@ -25,14 +25,14 @@ class Description(NamedTuple):
     ----------
     levels : tuple of str
         Columns that are levels without an order; text is among them without being named.
-    ordered : tuple of str
-        Columns that are levels in the order of their codes.
+    ordered : mapping
+        Columns that are levels with an order: their codes from low to high; None: in the order of the codes.
     kinds : mapping
         Numbers with an end from above, as ``types`` declares them: percentages, caps and hours.
     """
 
     levels: tuple[str, ...] = ()
-    ordered: tuple[str, ...] = ()
+    ordered: Mapping[str, tuple[int, ...] | None] = MappingProxyType({})
     kinds: Mapping[str, Bounded | Count | Semicontinuous] = MappingProxyType({})
 
 
@@ -51,9 +51,9 @@ TABLES: dict[str, Description] = {
     ),
     "cmc": Description(
         levels=("wife_religion", "wife_working", "husband_occupation", "media_exposure", "method"),
-        ordered=("wife_education", "husband_education", "living_standard"),
+        ordered=dict.fromkeys(("wife_education", "husband_education", "living_standard")),
     ),
-    "health": Description(ordered=("RiskLevel",)),
+    "health": Description(ordered={"RiskLevel": (1, 2, 0)}),  # codes by the alphabet: 0 is high, 1 low, 2 middle
 }
 
 
@@ -78,7 +78,7 @@ def complete_table(name: str, data_home: Path | None, rows: int | None = None) -
     table = sample_rows(table, ROWS if rows is None else rows)
     text = [column for column in table if not pd.api.types.is_numeric_dtype(table[column])]
     for column in (*text, *known.levels, *known.ordered):
-        levels = sorted(table[column].unique())
+        levels = known.ordered.get(column) or sorted(table[column].unique())
         table[column] = pd.Categorical(table[column], categories=levels, ordered=column in known.ordered)
     return table
 
