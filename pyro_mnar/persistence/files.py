@@ -188,7 +188,8 @@ class _WorkLimit(TorchDispatchMode):
         self.tensors_left = WORK_PER_NUMBER * (n_tensors + 64)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        for arg in args:
+        # A view of a tensor allocates nothing, and the lengths of its parts are no shape.
+        for arg in () if func.is_view else args:
             if isinstance(arg, (list, tuple, torch.Size)) and all(isinstance(size, int) for size in arg):
                 self.numbers_left -= math.prod(size for size in arg if size > 0)
                 self.tensors_left -= 1

@@ -17,6 +17,7 @@ import torch
 from pyro_mnar.kinds import Bounded, Count, OneHot, Ordinal
 from torch import nn
 
+from pyro_mnar import MNARImputer
 from pyro_mnar.errors import FileFormatError
 from pyro_mnar.model.mechanisms import Fixed, Ignorable, Linear, Mechanism, Nonlinear, SelfMasking
 from pyro_mnar.persistence import load, save
@@ -244,3 +245,13 @@ def test_what_only_an_older_version_has_is_named() -> None:
         upgraded({**manifest, "parameters": {"decoder": "conv", "likelihood": "truncated"}})
     unscaled = upgraded({**manifest, "parameters": {"start": "unscaled"}})["parameters"]
     assert unscaled["training"]["fields"] == {"start": "neutral"}
+
+
+def test_many_columns_of_many_labels_are_saved_and_loaded(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({name: rng.choice([f"{name}{k}" for k in range(12)], 200) for name in "abcde"})
+    table["size"] = rng.normal(size=200)
+    table = table.mask(rng.random(table.shape) < 0.1)
+    imputer = MNARImputer(hidden_units=(4,), latent_dim=2, max_iter=1, n_draws_posterior=50, random_state=0).fit(table)
+    save(imputer, tmp_path / "model")
+    pd.testing.assert_frame_equal(load(tmp_path / "model").transform(table), imputer.transform(table))
