@@ -79,6 +79,7 @@ def assess(
     """
     from pyro_mnar.cli.tables import read_table, read_types, text_columns
     from pyro_mnar.data.notation import checked_notation
+    from pyro_mnar.data.signs import in_words, signs_of_missing
 
     sep = separator(sep)
     table = read_table(data, sep, na_values or (), checked_notation(decimal, thousands))
@@ -87,8 +88,10 @@ def assess(
     if rows.shape[1] == 0:
         raise InvalidInputError("--exclude leaves no column to model; exclude fewer columns")
     if not rows.isna().to_numpy().any():
+        signs = signs_of_missing(rows)
+        hint = f"if {in_words(signs)} marks missing ones, give --na-values {str(signs[0].sign)!r}" if signs else ""
         raise InvalidInputError(
-            f"no cell of {data} is missing; if a sign such as -999 marks them, give --na-values -999"
+            f"no cell of {data} is missing; {hint or 'if a sign such as -999 marks them, give --na-values -999'}"
         )
     _check_folder(out, data, force)
     chosen = one_mechanism(mechanism, direction or (), list(rows.columns))

@@ -23,6 +23,7 @@ from pyro_mnar.analysis.comparison import compare
 from pyro_mnar.data.arguments import finite_number, instance_only, path_only, truth_value, whole_number
 from pyro_mnar.data.kinds.declared import Types
 from pyro_mnar.data.kinds.notes import notes_on
+from pyro_mnar.data.signs import in_words, signs_of_missing
 from pyro_mnar.errors import InvalidInputError, MNARWarning, UnreliableWeightsWarning
 from pyro_mnar.estimators import MNARImputer
 from pyro_mnar.inference.progress import progress
@@ -221,7 +222,11 @@ def _checked(X: Any) -> pd.DataFrame:
         twice = frame.columns[frame.columns.duplicated()][0]
         raise InvalidInputError(f"X has the column {twice!r} more than once; rename one of them")
     if not frame.isna().to_numpy().any():
-        raise InvalidInputError("no cell of X is missing; there is nothing to assess")
+        signs = in_words(signs_of_missing(frame))
+        hint = (
+            f": if {signs} marks missing ones, replace it by float('nan')" if signs else "; there is nothing to assess"
+        )
+        raise InvalidInputError(f"no cell of X is missing{hint}")
     return frame
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from pyro_mnar.analysis.assess.conclusion import Conclusion
 from pyro_mnar.analysis.assess.evidence import FREE, HIDES, NOT_JUDGED, OPEN, TOLD
 from pyro_mnar.analysis.assess.lines import at_zero, lines_of
+from pyro_mnar.data.signs import in_words, signs_of_missing
 
 #: Dependences of masks that are told; those from this p-value on are none.
 _MOST, _CLEAR = 4, 0.01
@@ -48,7 +49,7 @@ def summarise(
             *_of_holes(X, profile),
         ],
         _assumed(found, conclusion),
-        _to_ask(profile, masks, found),
+        [*_of_signs(X), *_to_ask(profile, masks, found)],
     )
 
 
@@ -262,6 +263,17 @@ def _tipping(c: Conclusion) -> str:
     return (
         f"{now} holds for every shift of the missing values by up to {number(float(c.delta.index.max()))}, up or down."
     )
+
+
+def _of_signs(X: pd.DataFrame) -> list[str]:
+    signs = signs_of_missing(X)
+    if not signs:
+        return []
+    replaced = f"df.replace({signs[0].sign!r}, float('nan'))"
+    return [
+        f"Does {in_words(signs[:_MOST])} mean that the value is missing? It was taken for a value. If so: "
+        f"--na-values {str(signs[0].sign)!r}, in Python {replaced}."
+    ]
 
 
 def _to_ask(profile: pd.DataFrame, masks: pd.DataFrame, found: pd.DataFrame) -> list[str]:
