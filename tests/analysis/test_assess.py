@@ -184,3 +184,13 @@ def test_the_page_can_answer_within_a_minute_what_the_mean_income_is() -> None:
 
 def test_it_is_a_public_name() -> None:
     assert {"assess", "Assessment"} <= set(pyro_mnar.__all__)
+
+
+def test_nothing_is_drawn_for_rows_without_holes(assessment: Assessment) -> None:
+    whole = SURVEY.notna().all(axis=1)
+    assert 0 < whole.sum() < len(SURVEY)
+    rows = assessment.rows
+    assert rows.loc[whole, "reliable"].all() and rows.loc[whole, ["effective_draws", "pareto_k"]].isna().all().all()
+    assert rows.loc[~whole, "effective_draws"].notna().all()
+    pd.testing.assert_frame_equal(assessment.completed[whole], SURVEY[whole], check_dtype=False)
+    assert all(table[whole].equals(assessment.tables[0][whole]) for table in assessment.tables)

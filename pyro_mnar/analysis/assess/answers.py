@@ -7,6 +7,7 @@ import pandas as pd
 
 from pyro_mnar.analysis.curves import missing_probability
 from pyro_mnar.data.columns import FloatArray
+from pyro_mnar.data.raw import BoolArray
 from pyro_mnar.estimators import MNARImputer
 
 #: Draws of each missing cell behind intervals and bands, and bytes that they may take.
@@ -42,17 +43,22 @@ def answers(imputer: MNARImputer, X: pd.DataFrame, n_draws: int, n_tables: int) 
     n_tables : int
         Completed tables to keep.
     """
-    posterior = imputer.posterior(X, n_draws, refine=False)
+    holed = np.asarray(X.isna().to_numpy().any(axis=1))
+    some = X[holed]
+    posterior = imputer.posterior(some, n_draws, refine=False)
     posterior.refine(rows=~posterior.reliable)
-    size = 8.0 * X.shape[0] * len(imputer.columns_.names)
+    size = 8.0 * len(some) * len(imputer.columns_.names)
     n_kept = int(np.clip(_MOST_BYTES / size, n_tables, DRAWS))
     draws = posterior.sample(n_kept)
     ends = np.quantile(draws, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2], axis=0)
-    completed, low, middle, high = imputer.completed_tables(X, np.stack([posterior.mean(), *ends]))
-    tables = imputer.completed_tables(X, draws[:n_tables])
-    schema, read = imputer._schema, imputer._check(X, reset=False)
+    everywhere = imputer.table(X)
+    completed, low, middle, high = imputer.completed_tables(
+        X, _in_place(everywhere, holed, np.stack([posterior.mean(), *ends]))
+    )
+    tables = imputer.completed_tables(X, _in_place(everywhere, holed, draws[:n_tables]))
+    schema, read = imputer._schema, imputer._check(some, reset=False)
     values = np.stack([schema.contract(imputer._tidied(read, draw)) for draw in draws])
-    known = schema.contract(read.values)
+    known = schema.contract(everywhere)
     cells, histograms, curves = [], {}, {}
     starts = schema.starts()
     for place, (j, start) in enumerate(starts.items()):
@@ -60,7 +66,7 @@ def answers(imputer: MNARImputer, X: pd.DataFrame, n_draws: int, n_tables: int) 
         hidden = X.iloc[:, j].isna().to_numpy()
         if not hidden.any():
             continue
-        drawn = values[:, hidden, place]
+        drawn = values[:, hidden[holed], place]
         seen = np.where(X.iloc[:, j].isna(), np.nan, known[:, place])
         labels = [str(label) for label in kind.labels] or None
         line = pd.DataFrame({"row": X.index[hidden].astype(str), "column": str(name)})
@@ -77,18 +83,21 @@ def answers(imputer: MNARImputer, X: pd.DataFrame, n_draws: int, n_tables: int) 
         histograms[str(name)] = histogram(seen[~np.isnan(seen)], drawn, labels)
         if not labels and _has_own_slope(imputer, start):
             curves[str(name)] = curve(imputer, X, start, np.concatenate([seen[~np.isnan(seen)], drawn.ravel()]))
-    rows = pd.DataFrame(
-        {
-            "missing": X.isna().sum(axis=1).to_numpy(),
-            "effective_draws": posterior.ess,
-            "pareto_k": posterior.pareto_k,
-            "reliable": posterior.reliable,
-        },
-        index=X.index,
-    )
+    rows = pd.DataFrame({"missing": X.isna().sum(axis=1).to_numpy()}, index=X.index)
+    rows = rows.assign(effective_draws=np.nan, pareto_k=np.nan, reliable=True)
+    found_of_rows = {"effective_draws": posterior.ess, "pareto_k": posterior.pareto_k, "reliable": posterior.reliable}
+    for name, of_rows in found_of_rows.items():
+        rows.loc[holed, name] = of_rows
     columns = ["row", "column", "value", "low", "median", "high", "chance"]
     found = pd.concat(cells, ignore_index=True)[columns] if cells else pd.DataFrame(columns=columns)
     return Answers(completed, tables, found, rows, histograms, curves)
+
+
+def _in_place(everywhere: FloatArray, holed: BoolArray, draws: FloatArray) -> FloatArray:
+    """Values of the rows with holes among those of all rows, shape (m, n, columns of the model)."""
+    result = np.repeat(everywhere[None], len(draws), axis=0)
+    result[:, holed] = draws
+    return result
 
 
 def _has_own_slope(imputer: MNARImputer, j: int) -> bool:
