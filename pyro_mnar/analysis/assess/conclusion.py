@@ -13,7 +13,8 @@ from pyro_mnar.analysis.assess.steps import Steps
 from pyro_mnar.analysis.sensitivity import Quantity, delta_adjustment, sweep, tipping_point
 from pyro_mnar.data.foreign import shown
 from pyro_mnar.errors import InvalidInputError
-from pyro_mnar.estimators import MNARImputer
+from pyro_mnar.estimators import MNARImputer, TrainingSettings
+from pyro_mnar.estimators.start.plan import passes
 
 #: Kinds whose values can be shifted and have a mean.
 _NUMBERS = ("continuous", "bounded", "semicontinuous", "count", "discrete", "ordinal", "binary")
@@ -173,7 +174,12 @@ def conclude(
         slopes = signed_slopes(str(found.set_index("column").loc[column, "direction"]), effort.slopes)
         # What a function of the user's does is not known from one call to the next.
         kept = steps if quantity.can_be_kept else Steps(None, "")
-        model = MNARImputer(types=imputer.types, random_state=seed, verbose=imputer.verbose, **effort.refit)
+        refit = effort.refit
+        if "max_iter" in refit:
+            # Passes for a table of a thousand rows or so: of a large one as many as a fit of its own takes.
+            enough = passes(MNARImputer._steps, len(X), TrainingSettings().batch_size)
+            refit = {**refit, "max_iter": min(refit["max_iter"], enough)}
+        model = MNARImputer(types=imputer.types, random_state=seed, verbose=imputer.verbose, **refit)
         for place, slope in enumerate(slopes):
             report(place / len(slopes))
 
