@@ -78,7 +78,7 @@ def complete_table(name: str, data_home: Path | None, rows: int | None = None) -
     table = sample_rows(table, ROWS if rows is None else rows)
     text = [column for column in table if not pd.api.types.is_numeric_dtype(table[column])]
     for column in (*text, *known.levels, *known.ordered):
-        levels = known.ordered.get(column) or sorted(table[column].unique())
+        levels = known.ordered.get(str(column)) or sorted(table[column].unique())
         table[column] = pd.Categorical(table[column], categories=levels, ordered=column in known.ordered)
     return table
 
