@@ -84,6 +84,7 @@ class SelfMasking(OnObserved):
     --------
     >>> SelfMasking(direction={"income": "high"}).direction
     {'income': 'high'}
+    >>> import numpy as np
     >>> import pandas as pd
     >>> from pyro_mnar import MNARImputer
     >>> rng = np.random.default_rng(0)

@@ -239,8 +239,8 @@ def constructor_parameters(cls: type) -> list[str]:
 
     Examples
     --------
-    >>> constructor_parameters(mechanisms.SelfMasking)
-    ['direction', 'link', 'shared', 'slope', 'shape', 'depends_on', 'mechanism_features', 'errors']
+    >>> constructor_parameters(mechanisms.Latent)
+    ['depends_on', 'mechanism_features']
     """
     return list(inspect.signature(cls).parameters) if "__init__" in vars(cls) else []
 

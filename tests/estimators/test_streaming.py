@@ -270,7 +270,8 @@ def test_warnings_of_many_blocks_are_given_once(tmp_path: Path, small_blocks: No
     frame = pd.DataFrame({"a": np.random.default_rng(0).normal(size=120), "c": ["x", "y", "z"] * 40})
     frame.loc[::5, "a"] = np.nan
     imputer = small_imputer().fit(frame)
-    frame.assign(c=frame["c"].where(frame.index % 50 > 0, "new")).to_parquet(tmp_path / "in.parquet")
+    changed = frame["c"].where(frame.index % 50 > 0, "new").where(frame.index % 50 != 1, None)
+    frame.assign(c=changed).to_parquet(tmp_path / "in.parquet")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         imputer.transform(tmp_path / "in.parquet", out=tmp_path / "out.parquet")

@@ -115,16 +115,16 @@ def test_a_killed_process_is_named_and_the_run_goes_on_in_one(tmp_path: Path, mo
     settings = FitSettings(8, 14, 5)
     whole, rows = KINDS["collapsed"]()
     expected = fit(whole, rows, settings)
-    stopped, history = KINDS["collapsed"]()[0], History()
+    stopped, history, before = KINDS["collapsed"]()[0], History(), set(children())
 
     def kill(done: int, *_: Any) -> None:
         if done == 3:
-            (other,) = children()
+            (other,) = set(children()) - before  # other tests of this process may have left some
             os.kill(other, signal.SIGKILL)
 
     with pytest.raises(LostProcessError, match="process 1 of 2 was ended by the signal SIGKILL"):
         fit(stopped, rows, settings, kill, history, tmp_path, devices=2)
-    assert 3 <= history.n_iter < 8 and children() == [] and not torch.distributed.is_initialized()
+    assert 3 <= history.n_iter < 8 and set(children()) <= before and not torch.distributed.is_initialized()
     assert all(weight.isfinite().all() for weight in stopped.state_dict().values())
     again = KINDS["collapsed"]()[0]
     passes: list[int] = []
