@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from pyro_mnar.mechanisms import Censored
 
 import pyro_mnar
-from pyro_mnar import Assessment, assess
+from pyro_mnar import Assessment, MNARImputer, assess
+from pyro_mnar.analysis.assess.answers import answers
 from pyro_mnar.analysis.assess.conclusion import Named, named_quantity, numbers_of, varied_column
 from pyro_mnar.datasets.household import make_household_survey
 from pyro_mnar.errors import InvalidInputError
@@ -194,3 +196,18 @@ def test_nothing_is_drawn_for_rows_without_holes(assessment: Assessment) -> None
     assert rows.loc[~whole, "effective_draws"].notna().all()
     pd.testing.assert_frame_equal(assessment.completed[whole], SURVEY[whole], check_dtype=False)
     assert all(table[whole].equals(assessment.tables[0][whole]) for table in assessment.tables)
+
+
+def test_cells_within_limits_are_drawn_in_rows_that_miss_nothing_else() -> None:
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=120)
+    crp = [f"{value:.3f}" if value >= 0.5 else "<0.5" for value in np.exp(z)]
+    blood = pd.DataFrame({"crp": crp, "fever": 37 + 0.5 * z + 0.3 * rng.normal(size=120)})
+    blood.loc[:9, "fever"] = np.nan
+    settings = {"max_iter": 2, "n_draws_posterior": 100, "random_state": 0}
+    imputer = MNARImputer({"crp": Censored(), "default": "ignorable"}, **settings).fit(blood)
+    found = answers(imputer, blood, 100, 2)
+    below = (blood["crp"] == "<0.5").to_numpy()
+    for table in (found.completed, *found.tables):
+        assert not table.isna().to_numpy().any() and (table["crp"].to_numpy(dtype=float)[below] <= 0.5).all()
+    assert found.rows.loc[below, "effective_draws"].notna().all()

@@ -43,7 +43,9 @@ def answers(imputer: MNARImputer, X: pd.DataFrame, n_draws: int, n_tables: int) 
     n_tables : int
         Completed tables to keep.
     """
-    holed = np.asarray(X.isna().to_numpy().any(axis=1))
+    everywhere = imputer.table(X)
+    # Cells that are only known to lie within limits are drawn too; those of columns without a model have a row here.
+    holed = np.asarray(X.isna().to_numpy().any(axis=1) | np.isnan(everywhere).any(axis=1))
     some = X[holed]
     posterior = imputer.posterior(some, n_draws, refine=False)
     posterior.refine(rows=~posterior.reliable)
@@ -51,7 +53,6 @@ def answers(imputer: MNARImputer, X: pd.DataFrame, n_draws: int, n_tables: int) 
     n_kept = int(np.clip(_MOST_BYTES / size, n_tables, DRAWS))
     draws = posterior.sample(n_kept)
     ends = np.quantile(draws, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2], axis=0)
-    everywhere = imputer.table(X)
     completed, low, middle, high = imputer.completed_tables(
         X, _in_place(everywhere, holed, np.stack([posterior.mean(), *ends]))
     )
