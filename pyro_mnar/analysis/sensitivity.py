@@ -20,6 +20,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from pyro_mnar.analysis.asked import columns_of
+from pyro_mnar.analysis.held_slope import with_slope
 from pyro_mnar.analysis.pooling import pool
 from pyro_mnar.data.arguments import (
     callable_only,
@@ -33,12 +34,9 @@ from pyro_mnar.data.arguments import (
     within_0_and_1,
 )
 from pyro_mnar.data.columns import FloatArray
-from pyro_mnar.data.kinds.schema import find_schema
-from pyro_mnar.data.raw import read_columns
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.imputer import MNARImputer
-from pyro_mnar.model.mechanisms import Censored, Given, Latent, Mechanism, Nested, SelfMasking, by_name
-from pyro_mnar.model.per_column import REST
+from pyro_mnar.model.mechanisms import Given, Nested
 
 __all__ = ["delta_adjustment", "sweep", "tipping_point"]
 
@@ -110,7 +108,7 @@ def sweep(
     level, random_state = within_0_and_1("level", level), seed_of("random_state", random_state)
     frame = _frame(X)
     fixed = columns_of(column, frame)
-    kinds = find_schema(read_columns(frame, estimator.missing_values, estimator), estimator.types).columns
+    kinds = estimator._found_schema(estimator._raw(frame)).columns
     for name in fixed:
         kind = next(kind for kind in kinds if kind.name == name).kind
         if kind in ("nominal", "identifier", "empty", "one-hot"):
@@ -122,9 +120,9 @@ def sweep(
     slopes = _numbers_of("slopes", slopes)
     lines = []
     for index, slope in enumerate(slopes):
-        mechanism = _with_slope(estimator.mechanism, {name: float(slope) for name in fixed})
+        mechanism = with_slope(estimator.mechanism, {name: float(slope) for name in fixed})
         completed, bound = _refitted(estimator, frame, mechanism, n_imputations, _seed(random_state, index))
-        lines.append({**_pooled(completed, quantity, level, random_state), "bound": bound})
+        lines.append({**pooled_over(completed, quantity, level, random_state), "bound": bound})
     name = f"slope of {', '.join(fixed)} (logits per sd)"
     return pd.DataFrame(lines, index=pd.Index([float(s) for s in slopes], name=name))
 
@@ -207,7 +205,7 @@ def delta_adjustment(
         name = f"delta of the log odds of {column}={category}"
     else:
         shift, name = _value_shift(completed, X, factors), f"delta of {', '.join(factors)}"
-    lines = [_pooled(shift(float(delta)), quantity, level, random_state) for delta in deltas]
+    lines = [pooled_over(shift(float(delta)), quantity, level, random_state) for delta in deltas]
     return pd.DataFrame(lines, index=pd.Index([float(d) for d in deltas], name=name))
 
 
@@ -343,49 +341,6 @@ def _frame(X: npt.ArrayLike | pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(table, columns=[f"x{j}" for j in range(table.shape[1])])
 
 
-def _with_slope(mechanism: Given, slope: dict[str, float]) -> Given:
-    if isinstance(mechanism, Censored):
-        raise InvalidInputError("the mechanism is Censored: limits say why cells are missing, and nothing is varied")
-    if isinstance(mechanism, Mapping):
-        for name in slope:
-            if isinstance(mechanism.get(name), Censored):
-                raise InvalidInputError(
-                    f"column {name!r} is censored: its limits say why its cells are missing; sweep another column"
-                )
-        for name in slope:
-            block = next((key for key in mechanism if isinstance(key, tuple) and name in key), None)
-            if block is not None:
-                raise InvalidInputError(
-                    f"column {name!r} goes missing together with others, {block}, and not by its own value; sweep "
-                    "another column, or take it out of the block"
-                )
-        named = {name: by_name(mechanism.get(name, mechanism.get(REST, "auto"))) for name in slope}
-        return {
-            **mechanism,
-            **{name: SelfMasking(slope=slope[name], **_dependence(part)) for name, part in named.items()},
-        }
-    mechanism = by_name(mechanism)
-    if isinstance(mechanism, Nested):
-        return Nested(mechanism.direction, slope, **_dependence(mechanism))
-    if not isinstance(mechanism, SelfMasking):
-        return SelfMasking(slope=slope, **_dependence(mechanism))
-    if mechanism.shape != "one-sided":
-        raise InvalidInputError(
-            f"the mechanism is SelfMasking(shape={mechanism.shape!r}), which has no slope to hold; give a one-sided one"
-        )
-    return SelfMasking(direction=mechanism.direction, link=mechanism.link, slope=slope, **_dependence(mechanism))
-
-
-def _dependence(mechanism: Mechanism) -> dict[str, Any]:
-    """What else a mask depends on, and its errors, which stay as they are while a slope is varied."""
-    if not isinstance(mechanism, SelfMasking | Nested | Latent):
-        return {}
-    others = ["depends_on", "mechanism_features"]
-    if isinstance(mechanism, SelfMasking):
-        others += ["errors", "degrees_of_freedom"]
-    return {name: getattr(mechanism, name) for name in others}
-
-
 def _seed(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1)[0] % (2**31 - 1))
 
@@ -409,7 +364,8 @@ def _refitted(
     return completed, float(np.mean(bounds))
 
 
-def _pooled(completed: Sequence[pd.DataFrame], quantity: Quantity, level: float, seed: int) -> dict[str, float]:
+def pooled_over(completed: Sequence[pd.DataFrame], quantity: Quantity, level: float, seed: int) -> dict[str, float]:
+    """A quantity of completed tables by Rubin's rules, as a line of :func:`sweep` and :func:`delta_adjustment`."""
     estimates, variances = [], []
     for table in completed:
         answer = numbers("what quantity gave", quantity(table))

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from pyro_mnar.mechanisms import Censored
+from pyro_mnar.mechanisms import Censored, Nested
 
 import pyro_mnar
 from pyro_mnar import Assessment, MNARImputer, assess
 from pyro_mnar.analysis.assess.answers import answers
-from pyro_mnar.analysis.assess.conclusion import Named, named_quantity, numbers_of, varied_column
+from pyro_mnar.analysis.assess.conclusion import Named, named_quantity, numbers_of, swept_mechanism, varied_column
 from pyro_mnar.datasets.household import make_household_survey
 from pyro_mnar.errors import InvalidInputError
 from tests.support.assessments import SMALL, short_fits
@@ -116,7 +116,7 @@ def test_a_quantity_is_a_mean_a_share_a_function_or_found(assessment: Assessment
     for quantity, message in ((3, "quantity is 3; give a column"), ("region", "without a mean; give region=LEVEL")):
         with pytest.raises(InvalidInputError, match=message):
             asked(quantity)
-    with pytest.raises(InvalidInputError, match="vary is 'age'; the columns of numbers that have holes are"):
+    with pytest.raises(InvalidInputError, match="vary is 'age'; the columns of numbers that have holes, and no"):
         varied_column("age", Named("age", len, None), found, numbers)
 
 
@@ -159,8 +159,6 @@ def test_where_no_column_has_numbers_there_is_no_conclusion(tmp_path: Path) -> N
 
 
 def test_what_was_told_is_called_told() -> None:
-    from pyro_mnar.mechanisms import Nested
-
     with short_fits(SMALL._replace(slopes=())):
         found = assess(SURVEY, "age", mechanism=Nested(direction={"rent": "low"}))
     c = found.conclusion
@@ -198,16 +196,74 @@ def test_nothing_is_drawn_for_rows_without_holes(assessment: Assessment) -> None
     assert all(table[whole].equals(assessment.tables[0][whole]) for table in assessment.tables)
 
 
-def test_cells_within_limits_are_drawn_in_rows_that_miss_nothing_else() -> None:
+def blood_tests() -> pd.DataFrame:
+    """crp, of which a laboratory says "<0.5" where it is low, and a fever that ten did not have measured."""
     rng = np.random.default_rng(0)
     z = rng.normal(size=120)
-    crp = [f"{value:.3f}" if value >= 0.5 else "<0.5" for value in np.exp(z)]
-    blood = pd.DataFrame({"crp": crp, "fever": 37 + 0.5 * z + 0.3 * rng.normal(size=120)})
+    crp = [round(float(value), 3) if value >= 0.5 else "<0.5" for value in np.exp(z)]
+    blood = pd.DataFrame({"crp": pd.Series(crp, dtype=object), "fever": 37 + 0.5 * z + 0.3 * rng.normal(size=120)})
     blood.loc[:9, "fever"] = np.nan
-    settings = {"max_iter": 2, "n_draws_posterior": 100, "random_state": 0}
-    imputer = MNARImputer({"crp": Censored(), "default": "ignorable"}, **settings).fit(blood)
+    return blood
+
+
+LABORATORY = {"crp": Censored(), "default": "ignorable"}
+
+
+def test_cells_within_limits_are_drawn_in_rows_that_miss_nothing_else() -> None:
+    blood = blood_tests()
+    imputer = MNARImputer(LABORATORY, max_iter=2, n_draws_posterior=100, random_state=0).fit(blood)
     found = answers(imputer, blood, 100, 2)
     below = (blood["crp"] == "<0.5").to_numpy()
     for table in (found.completed, *found.tables):
         assert not table.isna().to_numpy().any() and (table["crp"].to_numpy(dtype=float)[below] <= 0.5).all()
     assert found.rows.loc[below, "effective_draws"].notna().all()
+    cells = found.cells[found.cells["column"] == "crp"]
+    assert cells["row"].tolist() == [str(row) for row in blood.index[below]]
+    assert (cells[["value", "low", "median", "high"]].astype(float) <= 0.5).all().all()
+    assert found.histograms["crp"]["observed"].sum() == (~below).sum()
+    assert found.histograms["crp"]["imputed"].sum() == pytest.approx(below.sum())
+
+
+@pytest.mark.parametrize("quantity", ["fever", "crp", lambda table: table["crp"].astype(float).median()])
+def test_limits_in_texts_go_all_the_way_to_the_conclusion(quantity: object, tmp_path: Path) -> None:
+    blood = blood_tests()
+    with short_fits():
+        found = assess(blood, quantity, mechanism=LABORATORY)  # type: ignore[arg-type]
+    c, crp = found.conclusion, pd.to_numeric(blood["crp"], errors="coerce")
+    # Why crp's cells are missing is known, and fever's is varied.
+    assert c is not None and c.column == "fever" and len(c.sweep) == 3 and len(c.delta) == 9
+    known = {"fever": blood["fever"].mean(), "crp": crp[10:].mean()}
+    expected = known[quantity] if isinstance(quantity, str) else crp[10:].median()
+    assert c.observed_only == pytest.approx(expected)
+    moved = [abs(float(c.delta["estimate"].iloc[place]) - c.estimate) for place in (0, -1)]
+    assert (min(moved) > 0.01) if quantity == "fever" else (moved == [0.0, 0.0])
+    page = found.to_html(tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "crp" in page
+    with pytest.raises(InvalidInputError, match=r"vary is 'crp'; .* no limits that explain them, are \['fever'\]"):
+        assess(blood, "fever", vary="crp", mechanism=LABORATORY)
+
+
+def test_what_was_told_of_columns_holds_while_another_is_varied() -> None:
+    told = Nested(direction={"rent": "low"})
+    assert swept_mechanism(told, "income") is told and swept_mechanism("auto", "income") == "auto"
+    assert swept_mechanism(LABORATORY, "fever") is LABORATORY and swept_mechanism("self-masking", "fever") == "auto"
+    # Neither limits nor a block leave a slope to vary.
+    assert swept_mechanism("censored", "fever") is None and swept_mechanism(LABORATORY, "crp") is None
+    assert swept_mechanism({("fever", "crp"): "latent"}, "fever") is None
+
+
+def test_a_block_of_questions_is_shifted_but_has_no_slope() -> None:
+    table = SURVEY[["age", "income"]].assign(rent=SURVEY["rent"].where(SURVEY["income"].notna()))
+    table["income"] = table["income"].where(table["rent"].notna())
+    with short_fits():
+        c = assess(table, "income", mechanism={("income", "rent"): "latent"}).conclusion
+    assert c is not None and c.column == "income" and len(c.sweep) == 0 and len(c.delta) == 9
+
+
+def test_a_quantity_rests_on_nothing_where_no_number_is_missing() -> None:
+    table = pd.DataFrame({"a": ["x", "y", "z", None] * 20, "b": np.sin(np.arange(80) % 7)})
+    with short_fits():
+        c = assess(table, "b").conclusion
+    assert c is not None and (c.column, len(c.sweep), c.delta.index.tolist()) == ("", 0, [0.0])
+    assert (c.estimate, c.observed_only) == pytest.approx((table["b"].mean(), table["b"].mean()))
+    assert np.isnan(c.tipping) and c.low < c.estimate < c.high

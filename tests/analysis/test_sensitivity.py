@@ -11,7 +11,7 @@ from pyro_mnar import MNARImputer
 from pyro_mnar.analysis.pooling import pool
 from pyro_mnar.analysis.sensitivity import delta_adjustment, sweep, tipping_point
 from pyro_mnar.errors import InvalidInputError
-from pyro_mnar.model.mechanisms import Nested, SelfMasking
+from pyro_mnar.model.mechanisms import Censored, Nested, SelfMasking
 from tests.support.estimators import small_imputer
 from tests.support.surveys import UNIT, imputer, survey
 
@@ -203,3 +203,19 @@ def test_a_column_of_labels_needs_its_level() -> None:
         delta_adjustment(completed, X, quantity, {"city": 1.0}, [0.0], category="Oslo")
     with pytest.raises(InvalidInputError, match="of the kind nominal, which has no order and so no slope"):
         sweep(small_imputer(), X, quantity, "city")
+
+
+def test_limits_in_texts_stay_limits_while_another_column_is_varied() -> None:
+    z = np.random.default_rng(0).normal(size=100)
+    crp = pd.Series([round(value, 3) if value >= 0.5 else "<0.5" for value in np.exp(z)], dtype=object)
+    holed = pd.DataFrame({"crp": crp, "fever": np.where(z < 1, 37 + z, np.nan)})
+    told = MNARImputer({"crp": Censored(), "default": "auto"}, decoder="linear", max_iter=2, n_draws_posterior=50)
+    below = (crp == "<0.5").to_numpy()
+
+    def highest_below(table: pd.DataFrame) -> tuple[float, float]:
+        return table["crp"].astype(float)[below].max(), 1.0
+
+    found = sweep(told, holed, highest_below, "fever", (0.0, 2.0), n_imputations=2)
+    assert (found["estimate"] <= 0.5).all() and below.sum() > 20
+    with pytest.raises(InvalidInputError, match="column 'crp' is censored: its limits say why"):
+        sweep(told, holed, highest_below, "crp", (0.0,), n_imputations=2)

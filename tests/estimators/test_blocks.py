@@ -14,6 +14,7 @@ from scipy.stats import norm
 
 from pyro_mnar import MNARImputer, TrainingSettings, load, ppc, save, sensitivity
 from pyro_mnar import comparison as comparing
+from pyro_mnar.analysis.held_slope import with_slope
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.model.mechanisms import Given, by_name
 
@@ -98,7 +99,7 @@ def test_cells_of_their_own_are_reported_and_a_sweep_gives_them_a_slope() -> Non
     table = questionnaire(120).drop(columns="city")
     model = MNARImputer(Latent(depends_on={"q1": ["age"]}), **QUICK).fit(table)
     assert "q2: missing by what its row has in common, whatever its value" in model.mechanism_report()["words"][2]
-    kept = by_name(sensitivity._with_slope(model.mechanism, {"q1": 1.0}))
+    kept = by_name(with_slope(model.mechanism, {"q1": 1.0}))
     assert isinstance(kept, SelfMasking) and kept.depends_on == {"q1": ["age"]}
     with pytest.raises(InvalidInputError, match="column 'q1' goes missing together with others"):
         sensitivity.sweep(MNARImputer(PAGE, **QUICK), table, lambda t: 0.0, "q1")

@@ -15,6 +15,7 @@ from scipy.stats import norm
 
 from pyro_mnar import MNARImputer, MNARRegressor, TrainingSettings, load, plots, ppc, save, sensitivity
 from pyro_mnar import comparison as comparing
+from pyro_mnar.analysis.held_slope import with_slope
 from pyro_mnar.errors import FileFormatError, InvalidInputError
 from pyro_mnar.model.mechanisms import by_name
 from pyro_mnar.persistence.files import MANIFEST
@@ -196,7 +197,7 @@ def test_comparison_plots_sweep_and_bootstrap_take_it() -> None:
     swept = sensitivity.sweep(model, table, lambda t: t["income"].mean(), "income", [0.0, 1.0], n_imputations=2)
     assert swept["estimate"].notna().all()
     for mechanism in (ASKED, {"income": Nested(mechanism_features=["mode"]), "calls": "ignorable"}):
-        assert by_name(sensitivity._with_slope(mechanism, {"income": 1.0})).beside == by_name(mechanism).beside  # type: ignore[arg-type]
+        assert by_name(with_slope(mechanism, {"income": 1.0})).beside == by_name(mechanism).beside  # type: ignore[arg-type]
     assert len(MNARImputer(ASKED, **QUICK).fit(table).multiple_impute(table, 2, refit="bootstrap")) == 2
 
 

@@ -13,6 +13,7 @@ from pyro_mnar.mechanisms import SelfMasking
 from scipy.stats import t as student
 
 from pyro_mnar import MNARImageImputer, MNARImputer, MNARRegressor, TrainingSettings, load, ppc, save, sensitivity
+from pyro_mnar.analysis.held_slope import with_slope
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.model.mechanisms import by_name
 from pyro_mnar.studies.selection.fits import fitted as fit
@@ -52,7 +53,7 @@ def test_degrees_of_freedom_that_are_given_stay_and_the_rest_is_the_textbook_s_w
     again = load(tmp_path / "model")
     assert again.mechanism.degrees_of_freedom == 4.5 and again.joint_.likelihood.freedom == {1: 4.5}
     np.testing.assert_array_equal(again.transform(X), model.transform(X))
-    varied = by_name(sensitivity._with_slope(model.mechanism, {"x1": 1.0}))
+    varied = by_name(with_slope(model.mechanism, {"x1": 1.0}))
     assert isinstance(varied, SelfMasking) and varied.degrees_of_freedom == 4.5
 
 

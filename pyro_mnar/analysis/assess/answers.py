@@ -64,11 +64,12 @@ def answers(imputer: MNARImputer, X: pd.DataFrame, n_draws: int, n_tables: int) 
     starts = schema.starts()
     for place, (j, start) in enumerate(starts.items()):
         kind, name = schema.columns[j], X.columns[j]
-        hidden = X.iloc[:, j].isna().to_numpy()
+        # Cells within limits are among them: they may stand there as texts.
+        hidden = np.isnan(everywhere[:, start])
         if not hidden.any():
             continue
         drawn = values[:, hidden[holed], place]
-        seen = np.where(X.iloc[:, j].isna(), np.nan, known[:, place])
+        seen = np.where(hidden, np.nan, known[:, place])
         labels = [str(label) for label in kind.labels] or None
         line = pd.DataFrame({"row": X.index[hidden].astype(str), "column": str(name)})
         line["value"] = completed[name][hidden].astype(str).to_numpy()

@@ -1,7 +1,7 @@
 """A quantity of interest: what it is, and what it would be under other assumptions about the missing values."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,11 +10,13 @@ import pandas as pd
 from pyro_mnar.analysis.assess.budget import Effort
 from pyro_mnar.analysis.assess.lines import at_zero
 from pyro_mnar.analysis.assess.steps import Steps
-from pyro_mnar.analysis.sensitivity import Quantity, delta_adjustment, sweep, tipping_point
+from pyro_mnar.analysis.held_slope import with_slope
+from pyro_mnar.analysis.sensitivity import Quantity, delta_adjustment, pooled_over, sweep, tipping_point
 from pyro_mnar.data.foreign import shown
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators import MNARImputer, TrainingSettings
 from pyro_mnar.estimators.start.plan import passes
+from pyro_mnar.model.mechanisms import Censored, Given, Nested, by_name
 
 #: Kinds whose values can be shifted and have a mean.
 _NUMBERS = ("continuous", "bounded", "semicontinuous", "count", "discrete", "ordinal", "binary")
@@ -22,6 +24,8 @@ _NUMBERS = ("continuous", "bounded", "semicontinuous", "count", "discrete", "ord
 _SHIFTS = np.linspace(-1.0, 1.0, 9)
 #: Slopes beyond which a column whose direction is not known is not pushed.
 _MOST_TO_BOTH_SIDES = 2.0
+#: Probability of the quantity's intervals.
+_LEVEL = 0.95
 
 
 class Conclusion(NamedTuple):
@@ -130,15 +134,20 @@ def numbers_of(imputer: MNARImputer) -> list[str]:
 def varied_column(vary: str | None, quantity: Named, found: pd.DataFrame, numbers: Sequence[str]) -> str | None:
     """The column whose assumption is varied: the one given, the quantity's own, or the likeliest to hide itself.
 
+    Of ``numbers``, which leave out columns whose limits say why their cells are missing.
+
     Raises
     ------
     InvalidInputError
-        The column given has no holes or no numbers.
+        The column given has no holes or no numbers, or is censored.
     """
     candidates = [name for name in found["column"] if name in numbers]
     if vary is not None:
         if vary not in candidates:
-            raise InvalidInputError(f"vary is {vary!r}; the columns of numbers that have holes are {candidates}")
+            raise InvalidInputError(
+                f"vary is {vary!r}; the columns of numbers that have holes, and no limits that explain them, are "
+                f"{candidates}"
+            )
         return vary
     if quantity.column in candidates:
         return quantity.column
@@ -159,18 +168,23 @@ def conclude(
     report: Callable[[float], None],
 ) -> Conclusion:
     """Pool the quantity, and vary what it rests on."""
-    shift_of = column if column is not None else str(X.columns[0])
-    spread = float(X[shift_of].astype(float).std()) if column is not None else 0.0
+    seen, _ = with_numbers(imputer, X)
+    spread = float(seen[column].astype(float).std()) if column is not None else 0.0
     deltas = [round_to(step * spread, spread / 20) for step in _SHIFTS] if spread > 0 else [0.0]
-    shifted = delta_adjustment(tables, X, quantity.of, shift_of, deltas, random_state=seed)
-    alone = quantity.of(X if column is None else X[X[column].notna()])
+    if column is None:
+        pooled = pooled_over(tables, quantity.of, _LEVEL, seed)
+        shifted = pd.DataFrame([pooled], index=pd.Index([0.0], name="delta"))
+    else:
+        shifted = delta_adjustment(tables, seen, quantity.of, column, deltas, level=_LEVEL, random_state=seed)
+    alone = quantity.of(seen if column is None else seen[seen[column].notna()])
     observed_only = float(alone if np.ndim(alone) == 0 else alone[0])
     mark = observed_only if reference is None else float(reference)
     up, down = shifted[shifted.index >= 0], shifted[shifted.index <= 0].iloc[::-1]
     points = [point for point in (tipping_point(up, mark), tipping_point(down, mark)) if not np.isnan(point)]
     tipping = min(points, key=abs) if points else float("nan")
     lines = []
-    if column is not None:
+    mechanism = None if column is None else swept_mechanism(imputer.mechanism, column)
+    if column is not None and mechanism is not None:
         slopes = signed_slopes(str(found.set_index("column").loc[column, "direction"]), effort.slopes)
         # What a function of the user's does is not known from one call to the next.
         kept = steps if quantity.can_be_kept else Steps(None, "")
@@ -179,7 +193,13 @@ def conclude(
             # Passes for a table of a thousand rows or so: of a large one as many as a fit of its own takes.
             enough = passes(MNARImputer._steps, len(X), TrainingSettings().batch_size)
             refit = {**refit, "max_iter": min(refit["max_iter"], enough)}
-        model = MNARImputer(types=imputer.types, random_state=seed, verbose=imputer.verbose, **refit)
+        model = MNARImputer(
+            mechanism,
+            types=imputer.types,
+            random_state=seed,
+            verbose=imputer.verbose,
+            **refit,
+        )
         for place, slope in enumerate(slopes):
             report(place / len(slopes))
 
@@ -204,6 +224,41 @@ def conclude(
         mark,
         tipping,
     )
+
+
+def with_numbers(imputer: MNARImputer, X: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The table with limits such as "<0.5" as missing cells, and the columns that have limits.
+
+    Parameters
+    ----------
+    imputer : MNARImputer
+        Fitted to ``X``.
+    X : DataFrame
+        Shape (n, p).
+    """
+    read = imputer._read(X, reset=False)
+    if read.limits is None:
+        return X, []
+    limited = [bool(np.isfinite(read.limits[:, j]).any()) for j in range(X.shape[1])]
+    values = {str(name): read.values[:, j] for j, name in enumerate(X.columns) if limited[j]}
+    return X.assign(**values), list(values)
+
+
+def swept_mechanism(mechanism: Given, column: str) -> "Given | None":
+    """The mechanism with which a column's slope is varied: what was told of the columns; None where it has no slope.
+
+    Examples
+    --------
+    >>> swept_mechanism("ignorable", "income"), swept_mechanism({("income", "rent"): "latent"}, "income")
+    ('auto', None)
+    """
+    told = isinstance(mechanism, Mapping) or isinstance(by_name(mechanism), Nested | Censored)
+    kept: Given = mechanism if told else "auto"
+    try:
+        with_slope(kept, {column: 0.0})
+    except InvalidInputError:
+        return None
+    return kept
 
 
 def column_key(column: str) -> str:

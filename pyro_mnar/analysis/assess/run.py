@@ -14,7 +14,7 @@ from pyro_mnar.analysis.assess import profile
 from pyro_mnar.analysis.assess.answers import answers
 from pyro_mnar.analysis.assess.assessment import Assessment
 from pyro_mnar.analysis.assess.budget import Budget, Effort, effort
-from pyro_mnar.analysis.assess.conclusion import conclude, named_quantity, numbers_of, varied_column
+from pyro_mnar.analysis.assess.conclusion import conclude, named_quantity, numbers_of, varied_column, with_numbers
 from pyro_mnar.analysis.assess.evidence import evidence
 from pyro_mnar.analysis.assess.steps import Steps, key_of
 from pyro_mnar.analysis.assess.summary import summarise
@@ -148,7 +148,9 @@ def assess(
         found = evidence(imputer)
         numbers = numbers_of(imputer)
         named = named_quantity(quantity, frame, found, numbers)
-        varied = varied_column(vary, named, found, numbers) if named is not None else None
+        _, limited = with_numbers(imputer, frame)
+        free = [name for name in numbers if name not in limited]
+        varied = varied_column(vary, named, found, free) if named is not None else None
         begin("checking the fit against simulated tables")
         some, notes = _some_rows(frame, seed)
         checks = steps.frame("checks", lambda: check(imputer, some, n_tables=spent.n_tables, random_state=seed))
