@@ -13,10 +13,11 @@ from sklearn.datasets import load_breast_cancer
 from pyro_mnar import MNARImputer
 from pyro_mnar.data.columns import Layout, Support, describe
 from pyro_mnar.data.transforms import Identity, Log
+from pyro_mnar.datasets import make_mixed_survey
 from pyro_mnar.estimators.start.cliff_scale import scale_of_cliff
 from pyro_mnar.estimators.start.evidence import find_evidence
 from pyro_mnar.estimators.start.lost_tail import cliff_tail
-from pyro_mnar.estimators.start.nested import start_nested
+from pyro_mnar.estimators.start.nested import Finding, start_nested
 from pyro_mnar.model.mechanisms import Nested
 
 N, P = 1000, 6
@@ -35,6 +36,13 @@ def directions(table: np.ndarray) -> list[int]:
     return [e.direction for e in find_evidence(table, range(P), UNKNOWN, seed=0)]
 
 
+def found_in(frame: pd.DataFrame) -> list[Finding]:
+    """What each column of a table shows, as the imputer keeps it; it is hardly trained."""
+    imputer = MNARImputer(max_iter=1, random_state=0).fit(frame)
+    assert imputer.findings_ is not None
+    return [imputer.findings_[start] for start in imputer._schema.starts().values()]
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_nothing_is_found_where_values_are_lost_completely_at_random(seed: int) -> None:
     x = correlated(seed)
@@ -50,6 +58,31 @@ def test_nothing_is_found_where_the_loss_depends_on_other_columns(seed: int) -> 
     for j in range(2, P):
         table[rng.random(N) < expit(2 * z[:, :2] @ rng.normal(size=2) - 0.8), j] = np.nan
     assert directions(table) == [0] * P
+
+
+def test_one_column_that_softly_hides_its_values_is_found_among_others_lost_at_random() -> None:
+    right = 0
+    for seed in range(8):
+        survey, _ = make_mixed_survey(500, random_state=seed)
+        findings = dict(zip(survey.columns, found_in(survey), strict=True))
+        right += (findings["income"].direction, findings["income"].kind) == (1, "soft")
+        assert all(found.kind == "none" for name, found in findings.items() if name != "income")
+    assert right >= 7
+
+
+def test_parts_say_which_side_is_missed_and_nothing_where_the_mask_is_another_columns() -> None:
+    x = correlated(1)
+    z, rng = (x - x.mean(0)) / x.std(0), np.random.default_rng(1)
+    itself = np.where((rng.random(N) < expit(3 * (z[:, 0] - 0.5)))[:, None] & (np.arange(P) == 0), np.nan, x)
+    found = find_evidence(itself, range(P), UNKNOWN)[0]
+    assert found.parts is not None and found.support is not None
+    assert found.parts.side > 0.5 and found.parts.rates[-1] > 3 * found.parts.rates[0]
+    assert sum(found.parts.n_cells) == pytest.approx(N, rel=1e-3) and np.all(np.diff(found.parts.middles) > 0)
+    another = np.where((rng.random(N) < expit(3 * (z[:, 1] - 0.5)))[:, None] & (np.arange(P) == 0), np.nan, x)
+    others = find_evidence(another, range(P), UNKNOWN)[0]
+    assert others.support is not None and others.support.parts < -4 < found.support.parts
+    at_random = np.where((rng.random(N) < 0.3)[:, None] & (np.arange(P) == 0), np.nan, x)
+    assert find_evidence(at_random, range(P), UNKNOWN)[0].parts is None
 
 
 @pytest.mark.parametrize("side", [1, -1])

@@ -12,11 +12,12 @@ import torch
 
 from pyro_mnar import MNARImputer, load, save
 from pyro_mnar.analysis.assess.evidence import evidence
+from pyro_mnar.analysis.assess.summary import _of_evidence, _to_ask
 from pyro_mnar.data.columns import ColumnInfo, Group, Layout, Levels
 from pyro_mnar.estimators.start import label_models
 from pyro_mnar.estimators.start.label_evidence import LabelEvidence, find_label_evidence
 from pyro_mnar.estimators.start.label_models import hidden_labels
-from pyro_mnar.estimators.start.nested import start_nested
+from pyro_mnar.estimators.start.nested import Finding, start_nested
 from pyro_mnar.estimators.start.rate_shape import shape_of_rates
 from pyro_mnar.model.mechanisms import Nested, SelfMasking
 from tests.support.estimators import small_imputer
@@ -225,6 +226,24 @@ def test_a_label_lost_at_random_is_said_to_be_free_of_it() -> None:
         line["evidence"] == "none" and "no evidence that its values are missing because of themselves" in line["words"]
     )
     assert evidence(imputer).set_index("column").loc["label", "verdict"] == "no sign of it"
+
+
+@pytest.mark.parametrize(("log_odds", "verdict"), [(0.4, "undecided"), (1.2, "hides itself")])
+def test_weak_odds_are_called_undecided_and_it_is_said_what_was_done(log_odds: float, verdict: str) -> None:
+    imputer = small_imputer().fit(people(300, 0, "nothing"))
+    imputer.findings_ = (Finding(0, "labels", log_odds, "its labels"),) * len(imputer.findings_)
+    told = evidence(imputer)
+    assert told[["column", "verdict", "imputed_so", "kind"]].to_numpy().tolist() == [["label", verdict, True, "labels"]]
+    said = _of_evidence(told)[0]
+    if verdict == "undecided":
+        assert said.startswith(
+            "Whether label hides its own values cannot be told from this table (the odds are about 1.5"
+        )
+        assert said.endswith("of it is missing, and it was imputed as if it did.")
+    else:
+        assert said.startswith("label hides some of its own values (the odds are about 3.3 to 1 for it, 77 %)")
+    nothing = pd.DataFrame({name: [] for name in ("column", "kind", "why", "other", "chance", "p_adjusted")})
+    assert _to_ask(nothing, nothing, told)[0].startswith("Can it be that of label ")
 
 
 def test_two_values_have_a_direction_and_what_is_told_is_kept() -> None:

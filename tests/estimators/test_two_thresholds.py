@@ -9,7 +9,8 @@ import pytest
 from pyro_mnar import MNARImputer
 from pyro_mnar.analysis.assess.evidence import evidence
 from pyro_mnar.analysis.assess.summary import _of_evidence, _to_ask
-from pyro_mnar.estimators.start.two_thresholds import find_two_thresholds
+from pyro_mnar.estimators.start.evidence import find_evidence
+from pyro_mnar.estimators.start.two_thresholds import TwoThresholds, find_two_thresholds
 
 
 def readings(n: int, seed: int, mask: str) -> pd.DataFrame:
@@ -31,6 +32,12 @@ def readings(n: int, seed: int, mask: str) -> pd.DataFrame:
     return frame
 
 
+def two_thresholds(x: np.ndarray) -> list[TwoThresholds]:
+    """Of all columns, on the scale of the table."""
+    parts = {j: one.parts for j, one in enumerate(find_evidence(x, range(8), np.zeros(8), seed=0))}
+    return list(find_two_thresholds(parts, {j: np.array(one.middles) for j, one in parts.items() if one}))
+
+
 @pytest.mark.parametrize(
     "mask",
     [
@@ -47,7 +54,7 @@ def test_both_ends_and_the_middle_are_told_from_everything_else(mask: str) -> No
     found = []
     for seed in range(6):
         x = readings(800, seed, mask).to_numpy()
-        found += list(find_two_thresholds(x, x, range(8), seed=0))
+        found += two_thresholds(x)
     assert len(found) == (6 if mask in ("both ends", "the middle") else 0)
     reach = (0.4, 1.2) if mask == "both ends" else (0.2, 0.9)
     for one in found:
@@ -58,9 +65,9 @@ def test_both_ends_and_the_middle_are_told_from_everything_else(mask: str) -> No
 def test_few_values_and_few_cells_are_not_judged() -> None:
     frame = readings(800, 0, "both ends")
     few = frame.assign(a=frame["a"].clip(-0.5, 0.5).round()).to_numpy()
-    assert list(find_two_thresholds(few, few, range(8), seed=0)) == []
+    assert two_thresholds(few) == []
     complete = frame.fillna(0.0).to_numpy()
-    assert list(find_two_thresholds(complete, complete, range(8), seed=0)) == []
+    assert two_thresholds(complete) == []
 
 
 def test_the_default_imputes_both_ends() -> None:

@@ -6,8 +6,9 @@ from scipy.special import expit
 
 from pyro_mnar.estimators import MNARImputer
 
-#: Log odds from which a column that is not believed to hide itself is called undecided rather than free of it.
-UNDECIDED = -2.0
+#: Log odds from which a column is said to hide itself (3 to 1), and from which it is called undecided rather than free
+#: of it.
+SURE, UNDECIDED = 1.1, -2.0
 HIDES, TOLD, OPEN, FREE, NOT_JUDGED = "hides itself", "told", "undecided", "no sign of it", "not judged"
 
 
@@ -22,11 +23,12 @@ def evidence(imputer: MNARImputer) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        column; missing_rate; verdict ("hides itself", "told", "undecided", "no sign of it", "not judged"); direction
-        ("high", "low" or ""); chance and log_odds that values hide themselves, by the rule behind ``mechanism="auto"``,
-        NaN where it was not asked; threshold (original units; half of the cells are missing there) and slope_per_sd of
-        the fitted mechanism, NaN where it has none; kind of what shows it ("cliff", "soft", "labels", "both ends",
-        "middle", else ""); words, the sentence of ``mechanism_report``.
+        column; missing_rate; verdict ("hides itself", "told", "undecided", "no sign of it", "not judged"); imputed_so,
+        whether its cells were imputed as missing because of their own values, which undecided ones are where that is
+        the likelier of both; direction ("high", "low" or ""); chance and log_odds that values hide themselves, by the
+        rule behind ``mechanism="auto"``, NaN where it was not asked; threshold (original units; half of the cells are
+        missing there) and slope_per_sd of the fitted mechanism, NaN where it has none; kind of what speaks for it
+        ("cliff", "soft", "labels", "both ends", "middle", else ""); words, the sentence of ``mechanism_report``.
     """
     report = imputer.mechanism_report()
     lines = []
@@ -41,23 +43,25 @@ def evidence(imputer: MNARImputer) -> pd.DataFrame:
         elif np.isinf(found.log_odds):
             verdict, odds = TOLD, np.inf
         elif found.kind != "none":
-            verdict, odds = HIDES, found.log_odds
+            verdict, odds = HIDES if found.log_odds >= SURE else OPEN, found.log_odds
         elif found.log_odds == 0:
             # What has too few cells, or too many labels, has no evidence either way.
             verdict, odds = NOT_JUDGED, np.nan
         else:
             verdict, odds = OPEN if found.log_odds > UNDECIDED else FREE, found.log_odds
+        spoken_for = found.kind if found is not None and verdict in (HIDES, OPEN) and found.kind != "none" else ""
         lines.append(
             {
                 "column": str(kind.name),
                 "missing_rate": rate,
                 "verdict": verdict,
+                "imputed_so": verdict == TOLD or spoken_for != "",
                 "direction": str(row.get("direction", "") or ""),
                 "chance": float(expit(odds)),
                 "log_odds": odds,
                 "threshold": float(row.get("threshold", np.nan)),
                 "slope_per_sd": float(row.get("slope_per_sd", np.nan)),
-                "kind": found.kind if verdict == HIDES and found is not None else "",
+                "kind": spoken_for,
                 "words": str(row["words"]),
             }
         )
@@ -65,6 +69,7 @@ def evidence(imputer: MNARImputer) -> pd.DataFrame:
         "column",
         "missing_rate",
         "verdict",
+        "imputed_so",
         "direction",
         "chance",
         "log_odds",
@@ -76,5 +81,6 @@ def evidence(imputer: MNARImputer) -> pd.DataFrame:
     order = {HIDES: 0, TOLD: 1, OPEN: 2, FREE: 3, NOT_JUDGED: 4}
     table = pd.DataFrame(lines, columns=columns)
     table["_order"] = table["verdict"].map(order)
-    table = table.sort_values(["_order", "missing_rate"], ascending=[True, False], ignore_index=True)
-    return table.drop(columns="_order")
+    table["_within"] = table["missing_rate"].where(table["verdict"] != OPEN, table["chance"])
+    table = table.sort_values(["_order", "_within"], ascending=[True, False], ignore_index=True)
+    return table.drop(columns=["_order", "_within"])

@@ -137,7 +137,8 @@ def _of_evidence(found: pd.DataFrame) -> list[str]:
         lines.append(
             f"Whether {row.column} hides its own values cannot be told "
             f"from this table (the odds are {odds(row.log_odds)}); "
-            f"{percent(row.missing_rate)} of it is missing, and it was imputed as if it did not."
+            f"{percent(row.missing_rate)} of it is missing, and it was imputed as if "
+            + ("it did." if row.imputed_so else "it did not.")
         )
     free = found.loc[found["verdict"] == FREE, "column"].tolist()
     if free:
@@ -222,7 +223,7 @@ def _assumed(found: pd.DataFrame, conclusion: Conclusion | None) -> list[str]:
         "observed ones: every mechanism that hides values has a "
         "counterpart that does not and fits the observed cells as well. What follows is an assumption, not a finding."
     ]
-    hiding = found.loc[found["verdict"].isin([HIDES, TOLD]), "column"].tolist()
+    hiding = found.loc[found["imputed_so"].astype(bool), "column"].tolist()
     if hiding:
         lines.append(
             f"How {listed(hiding)} {'goes' if len(hiding) == 1 else 'go'} "
@@ -278,7 +279,7 @@ def _of_signs(X: pd.DataFrame) -> list[str]:
 
 def _to_ask(profile: pd.DataFrame, masks: pd.DataFrame, found: pd.DataFrame) -> list[str]:
     lines = []
-    for row in lines_of(found[found["verdict"] == HIDES]):
+    for row in lines_of(found[found["kind"] != ""]):
         if row.kind in _WITHOUT_SIDE:
             lines.append(
                 f"Can it be that of {row.column} {_what_is_missing(row)}? If not, say so: in Python "
@@ -292,7 +293,7 @@ def _to_ask(profile: pd.DataFrame, masks: pd.DataFrame, found: pd.DataFrame) -> 
             f"--direction {row.column}={row.direction}, in Python "
             f"mechanism=Nested(direction={{{row.column!r}: {row.direction!r}}})."
         )
-    for row in lines_of(found[found["verdict"] == OPEN]):
+    for row in lines_of(found[(found["verdict"] == OPEN) & ~found["imputed_so"].astype(bool)]):
         lines.append(
             f"Would anyone keep back high, or low, values of {row.column}? "
             f"If so, say which: --direction {row.column}=high, in "

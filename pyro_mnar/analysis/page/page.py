@@ -128,7 +128,7 @@ def _columns(a: Findings) -> list[Column]:
         shape = a.histograms[name]
         curve = None
         if name in a.curves:
-            own = verdict in (HIDES, TOLD)
+            own = bool(line["imputed_so"])
             curve = pictures.curve_picture(f"{anchor}-c", name, a.curves[name], float(line["missing_rate"]), own)
         result.append(
             Column(

@@ -4,8 +4,9 @@ Two things are asked of a column. Does it end abruptly (a cliff)? And do the OTH
 lie beyond that end? A natural end (a percentage at 100) shows the first without the second. Loss that depends on other
 columns may show both, but then these explain the mask in another way than they explain the value. So the question that
 decides is: of all that the other columns know about the mask, how much is left when it has to go through the value
-that they predict (:mod:`~pyro_mnar.estimators.start.index_models`)? Where nearly all is left, a soft slope is found
-without any cliff.
+that they predict (:mod:`~pyro_mnar.estimators.start.index_models`), and does how often each part of its range goes
+missing explain the mask as well (:mod:`~pyro_mnar.estimators.start.parts`)? Where nearly all is left, and it does, a
+soft slope is found without any cliff.
 """
 
 from __future__ import annotations
@@ -28,13 +29,14 @@ from pyro_mnar.estimators.start.lost_tail import (
     lost_tail,
     normal_at_random,
 )
+from pyro_mnar.estimators.start.parts import Parts, look_at_parts
 from pyro_mnar.estimators.start.sample import Rows, can_be_judged, sample_of_rows, standardise
 
 BoolArray = NDArray[np.bool_]
 Kind = Literal["cliff", "soft", "none"]
 
 #: Log odds from which a cliff, and a soft slope, is believed.
-CLIFF_BELIEVED, SOFT_BELIEVED = 0.0, 0.3
+CLIFF_BELIEVED, SOFT_BELIEVED = 0.0, 0.4
 #: By so much a soft slope must be likelier than a cut to be taken for one.
 _RATHER_SOFT = 2.0
 #: Distinct values below which the end of a column is no evidence.
@@ -43,6 +45,8 @@ _LEAST_LEVELS = 8
 _LEAST_MASK = 20.0
 #: Skill of a prediction below which it says nothing.
 _LEAST_SKILL = 0.02
+#: What parts say that miss another side.
+_NO_PARTS = -3.0
 #: Share of the mask's evidence that must agree with a cut at the last value.
 _REFUTED = 0.4
 #: The same where complete columns explain at least so much of the mask; less is enough where that goes through the
@@ -50,8 +54,9 @@ _REFUTED = 0.4
 _CONFIRMED, _THROUGH, _ALL = 0.9, 0.7, 0.98
 #: Log odds that nothing outweighs.
 _CERTAIN = 10.0
-#: What verdicts on the other columns count, on the same side and on the other; and how far they may shift log odds.
-_QUORUM, _OTHER_SIDE, _SHIFTS = 1.5, 0.5, (-2.5, 2.5)
+#: What verdicts on the other columns count, on the same side and on the other; and how far they may shift the log odds
+#: of a cut and of a soft slope, down and up.
+_QUORUM, _OTHER_SIDE, _SHIFTS = 1.5, 0.5, (np.array([-2.5, -2.0]), np.array([2.5, 2.5]))
 #: Of the forests that predict a column: trees, and the share of the columns that each branch may choose from.
 _TREES, _FEATURES = 40, 0.4
 
@@ -75,6 +80,9 @@ class Support(NamedTuple):
         Share of it that remains where a cell is missing exactly beyond the last observed value; NaN without an end.
     complete : float
         Share of it that complete columns explain: near 1, the loss may as well be at random given these.
+    parts : float
+        Log odds that how often each part of its range goes missing explains the mask, over any other way, in units of
+        the square root of ``mask``; -3 where that misses another side, or nothing is known.
     """
 
     auc: float
@@ -84,6 +92,7 @@ class Support(NamedTuple):
     through: float
     hidden: float
     complete: float
+    parts: float
 
 
 class Evidence(NamedTuple):
@@ -101,6 +110,8 @@ class Evidence(NamedTuple):
         None for columns that were not judged.
     reason : str
         What speaks for it; for direction 0 what speaks against it, empty where there is nothing particular.
+    parts : Parts or None
+        How often each part of its range goes missing; None where that was not looked at.
     """
 
     direction: int
@@ -108,6 +119,7 @@ class Evidence(NamedTuple):
     strength: float
     support: Support | None
     reason: str
+    parts: Parts | None = None
 
 
 class _Scale(NamedTuple):
@@ -182,10 +194,14 @@ def find_evidence(table: FloatArray, numeric: Sequence[int], known: FloatArray, 
     rows = sample_of_rows(table, seed)
     judged = [j for j in numeric if can_be_judged(table[:, j], rows.holes[:, j])]
     shapes = {j: _shape(table[:, j]) for j in judged}
-    sides = {j: _sides(rows, j, shapes[j], seed) for j in judged}
+    ways = {j: [mask_evidence(v, rows.holes[:, j]) for v in rows.explanations([j])] for j in judged}
+    parts = {j: look_at_parts(rows, table[rows.chosen, j], j, max(0.0, *ways[j])) for j in judged}
+    sides = {j: _sides(rows, j, shapes[j], ways[j], parts[j], seed) for j in judged}
     sides = _with_others(sides, known)
     return [
-        _verdict(shapes[j], sides[j], int(known[j])) if j in sides else _not_judged(int(known[j]))
+        _verdict(shapes[j], sides[j], int(known[j]))._replace(parts=parts[j])
+        if j in sides
+        else _not_judged(int(known[j]))
         for j in range(table.shape[1])
     ]
 
@@ -225,14 +241,15 @@ def _shape(column: FloatArray) -> _Shape:
 # What the others say
 
 
-def _sides(rows: Rows, j: int, shape: _Shape, seed: int) -> dict[int, _Side]:
-    """Log odds for both sides of a column."""
+def _sides(
+    rows: Rows, j: int, shape: _Shape, ways: Sequence[float], parts: Parts | None, seed: int
+) -> dict[int, _Side]:
+    """Log odds for both sides of a column; ``ways`` is the evidence of each of the mask's explanations."""
     missing = rows.holes[:, j]
     u = rows.others([j])
     predicted, skill = _predict(u, rows.scores[:, j], missing, seed)
-    mask = mask_evidence(u, missing)
+    mask, _, by_complete = ways
     own = mask_evidence(standardise(predicted[:, None]), missing)
-    by_complete = mask_evidence(rows.complete, missing)
     any_way = max(mask, by_complete, _LEAST_MASK)
     result = {}
     for sign in (1, -1):
@@ -242,7 +259,16 @@ def _sides(rows: Rows, j: int, shape: _Shape, seed: int) -> dict[int, _Side]:
         if sign in shape.ends:
             found = (_hidden(u, sign * values, rows.chosen, missing) for values in shape.scales)
             hidden, density = max(found) / max(mask, _LEAST_MASK), end_density(sign * shape.scales[0])
-        support = Support(auc, float(test.pvalue), skill, mask, own / any_way, hidden, by_complete / max(any_way, own))
+        support = Support(
+            auc,
+            float(test.pvalue),
+            skill,
+            mask,
+            own / any_way,
+            hidden,
+            by_complete / max(any_way, own),
+            parts.log_odds / max(mask, _LEAST_MASK) ** 0.5 if parts and sign * parts.side > 0 else _NO_PARTS,
+        )
         result[sign] = _Side(_cliff_odds(support, shape.steep == sign, density), _soft_odds(support), support)
     return result
 
@@ -292,7 +318,7 @@ def _soft_odds(support: Support) -> float:
     """Log odds of a soft slope; weights likewise."""
     if support.auc <= 0.5:
         return -_CERTAIN
-    return float(6.5 * np.clip(support.through, 0, 1.5) - 1.8 * np.clip(support.complete, 0, 1) - 3.6)
+    return float(5.2 * np.clip(support.through, 0, 1.2) + 1.6 * np.clip(support.parts, _NO_PARTS, 1) - 0.7)
 
 
 # The table

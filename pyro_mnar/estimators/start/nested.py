@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from scipy.special import ndtri
 
-from pyro_mnar.data.columns import ColumnInfo, Layout, LostTail, Support, standardise_column, transformed
+from pyro_mnar.data.columns import ColumnInfo, Layout, LostTail, Support, standardise_column
 from pyro_mnar.data.kinds.fit import cut_by_shares, with_atoms
 from pyro_mnar.data.transforms import FloatArray, Identity, Tabulated, Transform, WithAtoms
 from pyro_mnar.estimators.start.cliff_scale import scale_of_cliff
@@ -102,6 +102,15 @@ def start_nested(
     for one in labels:
         for j in one.columns:
             findings[j] = _of_labels(one, findings[j])
+    # One slope goes some way with two thresholds, which say more.
+    one_sided = [j for j in layout.continuous if findings[j].kind in ("none", "soft") and j not in told]
+    parts = {j: evidence[j].parts for j in one_sided}
+    middles = {j: standardise_column(np.array(one.middles), j, columns) for j, one in parts.items() if one}
+    two_sided = list(find_two_thresholds(parts, middles))
+    for two in two_sided:
+        side = "at both ends" if two.ends else "in the middle"
+        reason = f"the other columns place its missing cells {side} of its range"
+        findings[two.column] = Finding(0, "both ends" if two.ends else "middle", two.log_odds, reason)
     p = len(columns.names)
     transforms: list[Transform] = list(columns.transforms or (Identity(),) * p)
     supports = list(columns.supports or (Support(),) * p)
@@ -145,12 +154,8 @@ def start_nested(
             levels[j] = levels[j]._replace(scores=scores, cuts=cuts)
             transforms[j] = Tabulated(levels[j].values, scores)
         _start_labels(mechanism, one, np.array(levels[j].scores if j in levels else (0.0, 1.0)))
-    unclear = [j for j in layout.continuous if findings[j].kind == "none" and j not in told]
-    standard = (transformed(table, transforms) - center) / scale
-    for two in find_two_thresholds(table, standard, unclear, seed):
-        j, side = two.column, "at both ends" if two.ends else "in the middle"
-        reason = f"the other columns place its missing cells {side} of its range"
-        findings[j] = Finding(0, "both ends" if two.ends else "middle", two.log_odds, reason)
+    for two in two_sided:
+        j = two.column
         if two.ends:
             support = columns.supports[j] if columns.supports else Support()
             supports[j] = within_reach(support, table[:, j], REACH_SOFT)

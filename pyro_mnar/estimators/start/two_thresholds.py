@@ -1,23 +1,16 @@
-"""Whether a numeric column misses both ends, or its middle, from what the other columns say of parts of its range.
+"""Whether a numeric column misses both ends, or its middle, by how often each part of its range goes missing."""
 
-The observed values are cut into parts that are about equally full, and these are looked at as labels that may hide
-themselves (:mod:`~pyro_mnar.estimators.start.label_models`): no shape of the column or of its mechanism is assumed.
-"""
-
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from pyro_mnar.data.columns import FloatArray
-from pyro_mnar.estimators.start.label_evidence import log_odds_of_labels, otherwise_explained
+from pyro_mnar.estimators.start.parts import Parts
 from pyro_mnar.estimators.start.rate_shape import shape_of_rates
-from pyro_mnar.estimators.start.sample import can_be_judged, sample_of_rows
 
-#: Parts of the range, and how many there must be at least.
-_PARTS, _LEAST_PARTS = 6, 4
-#: Nats that the other columns must know of the mask for it to be looked at.
-_LEAST_MASK = 2.0
+#: Parts that there must be at least.
+_LEAST_PARTS = 4
 #: How much more often both ends must go missing than any part between them; or the part between them that misses most,
 #: and one beside it, than either end.
 _RATHER = 2.0
@@ -47,55 +40,35 @@ class TwoThresholds(NamedTuple):
 
 
 def find_two_thresholds(
-    table: FloatArray, standard: FloatArray, judged: Sequence[int], seed: int
+    parts: Mapping[int, Parts | None], middles: Mapping[int, FloatArray]
 ) -> Iterator[TwoThresholds]:
     """Look at some numeric columns.
 
     Parameters
     ----------
-    table : ndarray
-        The model's columns in original units, shape (n, p), NaN = missing.
-    standard : ndarray
-        The same on the model's scale.
-    judged : sequence of int
-        Columns to look at.
-    seed : int
-        Of the sample of rows.
+    parts : mapping of int to Parts or None
+        The parts of each, by the column's position.
+    middles : mapping of int to ndarray
+        The middle of each part on the model's scale, likewise.
 
     Examples
     --------
-    >>> rng = np.random.default_rng(0)
-    >>> x = rng.normal(size=(800, 4)) @ rng.normal(size=(4, 8)) / 2 + 0.2 * rng.normal(size=(800, 8))
-    >>> x /= x.std(0)
-    >>> x[(np.abs(x[:, 0]) > 0.8) & (rng.random(800) < 0.9), 0] = np.nan
-    >>> found = list(find_two_thresholds(x, x, range(8), seed=0))
-    >>> [(one.column, one.ends) for one in found], found[0].low < -0.5, found[0].high > 0.5
+    >>> values = (-1.4, -0.8, -0.3, 0.3, 0.8, 1.4)
+    >>> ends = Parts(5.0, values, (0.8, 0.1, 0.1, 0.1, 0.1, 0.8), (250, 90, 90, 90, 90, 250))
+    >>> found = list(find_two_thresholds({0: ends}, {0: np.array(values)}))
+    >>> [(one.column, one.ends) for one in found], found[0].low < -0.8, found[0].high > 0.8
     ([(0, True)], True, True)
     """
-    rows = sample_of_rows(table, seed)
-    for j in judged:
-        missing = rows.holes[:, j]
-        if not can_be_judged(table[:, j], missing):
+    for j, one in parts.items():
+        if one is None or len(one.rates) < _LEAST_PARTS or one.log_odds < 0:
             continue
-        otherwise = otherwise_explained(rows, [j])
-        if otherwise < _LEAST_MASK:
-            continue
-        values = standard[rows.chosen, j]
-        seen = values[~missing]
-        edges = np.unique(np.quantile(seen, np.arange(1, _PARTS) / _PARTS))
-        parts, label = np.unique(np.searchsorted(edges, seen), return_inverse=True)
-        if len(parts) < _LEAST_PARTS:
-            continue
-        labels = np.full(len(values), -1)
-        labels[~missing] = label
-        log_odds, found = log_odds_of_labels(rows, [j], labels, len(parts), otherwise)
-        ends, inside = found.rates[[0, -1]], found.rates[1:-1]
+        rates = np.array(one.rates)
+        ends, inside = rates[[0, -1]], rates[1:-1]
         most = int(inside.argmax())
         beside = np.delete(inside, most)[max(most - 1, 0) : most + 1].max()
         rather_ends, rather_middle = ends.min() >= _RATHER * inside.max(), beside >= _RATHER * ends.max()
-        if log_odds < 0 or not (rather_ends or rather_middle):
+        if not (rather_ends or rather_middle):
             continue
-        middles = np.array([np.median(seen[label == part]) for part in range(len(parts))])
-        shape = shape_of_rates(middles, found.rates, found.shares * len(values))
+        shape = shape_of_rates(middles[j], rates, np.array(one.n_cells))
         if not np.isnan(shape.high) and shape.two_sided == rather_ends:
-            yield TwoThresholds(j, log_odds, *shape)
+            yield TwoThresholds(j, one.log_odds, *shape)
