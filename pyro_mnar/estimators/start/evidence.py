@@ -45,8 +45,8 @@ _LEAST_LEVELS = 8
 _LEAST_MASK = 20.0
 #: Skill of a prediction below which it says nothing.
 _LEAST_SKILL = 0.02
-#: What parts say that miss another side.
-_NO_PARTS = -3.0
+#: What parts say that miss another side, and those that cannot be looked at.
+_OTHER_PARTS, _NO_PARTS = -3.0, -0.5
 #: Share of the mask's evidence that must agree with a cut at the last value.
 _REFUTED = 0.4
 #: The same where complete columns explain at least so much of the mask; less is enough where that goes through the
@@ -82,7 +82,7 @@ class Support(NamedTuple):
         Share of it that complete columns explain: near 1, the loss may as well be at random given these.
     parts : float
         Log odds that how often each part of its range goes missing explains the mask, over any other way, in units of
-        the square root of ``mask``; -3 where that misses another side, or nothing is known.
+        the square root of ``mask``; -3 where that misses another side, -0.5 where it was not looked at.
     """
 
     auc: float
@@ -267,10 +267,17 @@ def _sides(
             own / any_way,
             hidden,
             by_complete / max(any_way, own),
-            parts.log_odds / max(mask, _LEAST_MASK) ** 0.5 if parts and sign * parts.side > 0 else _NO_PARTS,
+            _of_parts(parts, sign, mask),
         )
         result[sign] = _Side(_cliff_odds(support, shape.steep == sign, density), _soft_odds(support), support)
     return result
+
+
+def _of_parts(parts: Parts | None, sign: int, mask: float) -> float:
+    """What the parts of a column's range say for one side; much is known of some masks, and none of it exactly so."""
+    if parts is None:
+        return _NO_PARTS
+    return float(parts.log_odds / np.sqrt(max(mask, _LEAST_MASK))) if sign * parts.side > 0 else _OTHER_PARTS
 
 
 def _hidden(u: FloatArray, values: FloatArray, chosen: NDArray[np.int64], missing: BoolArray) -> float:
@@ -318,7 +325,7 @@ def _soft_odds(support: Support) -> float:
     """Log odds of a soft slope; weights likewise."""
     if support.auc <= 0.5:
         return -_CERTAIN
-    return float(5.2 * np.clip(support.through, 0, 1.2) + 1.6 * np.clip(support.parts, _NO_PARTS, 1) - 0.7)
+    return float(5.2 * np.clip(support.through, 0, 1.2) + 1.6 * np.clip(support.parts, _OTHER_PARTS, 1) - 0.7)
 
 
 # The table
