@@ -244,6 +244,10 @@ def test_weak_odds_are_called_undecided_and_it_is_said_what_was_done(log_odds: f
         assert said.startswith("label hides some of its own values (the odds are about 3.3 to 1 for it, 77 %)")
     nothing = pd.DataFrame({name: [] for name in ("column", "kind", "why", "other", "chance", "p_adjusted")})
     assert _to_ask(nothing, nothing, told)[0].startswith("Can it be that of label ")
+    # Labels without an order have no high end to ask for.
+    profile = pd.DataFrame({"column": ["label"], "kind": ["nominal"], "why": ["labels"]})
+    unlikely = told.assign(verdict="undecided", imputed_so=False, kind="")
+    assert _to_ask(profile, nothing, unlikely)[0] == "Would anyone keep back some values of label rather than others?"
 
 
 def test_two_values_have_a_direction_and_what_is_told_is_kept() -> None:
