@@ -38,6 +38,10 @@ def holds(value: Any, hint: Any) -> bool:
     (True, False, False)
     """
     origin, args = get_origin(hint), get_args(hint)
+    alias = getattr(origin if args else hint, "__value__", None)
+    if alias is not None:
+        # A `type` statement: numpy 2.5 writes NDArray as one.
+        return holds(value, alias[args] if args else alias)
     if hint is Any:
         return True
     if hint is float:

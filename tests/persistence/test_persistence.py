@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -16,12 +16,14 @@ import pytest
 import torch
 from pyro_mnar.kinds import Bounded, Count, OneHot, Ordinal
 from torch import nn
+from typing_extensions import TypeAliasType
 
 from pyro_mnar import MNARImputer
 from pyro_mnar.errors import FileFormatError
 from pyro_mnar.model.mechanisms import Fixed, Ignorable, Linear, Mechanism, Nonlinear, SelfMasking
 from pyro_mnar.persistence import load, save
 from pyro_mnar.persistence.files import MANIFEST, VERSION
+from pyro_mnar.persistence.typed import holds
 from pyro_mnar.persistence.upgrade import upgraded
 from tests.support.estimators import MAKERS, small_images, small_imputer, table
 from tests.support.folders import FRAME, TARGET, same, sign
@@ -245,6 +247,15 @@ def test_what_only_an_older_version_has_is_named() -> None:
         upgraded({**manifest, "parameters": {"decoder": "conv", "likelihood": "truncated"}})
     unscaled = upgraded({**manifest, "parameters": {"start": "unscaled"}})["parameters"]
     assert unscaled["training"]["fields"] == {"start": "neutral"}
+
+
+def test_arrays_are_known_by_an_alias_of_their_type() -> None:
+    """On Python 3.12 numpy 2.5 writes ``NDArray`` as a ``type`` statement."""
+    scalar = TypeVar("scalar", bound=np.generic)
+    alias = TypeAliasType("alias", np.ndarray[Any, np.dtype[scalar]], type_params=(scalar,))[np.float64]
+    assert holds(np.zeros(2), alias) and holds(None, alias | None)
+    assert not holds(np.zeros(2, dtype=int), alias) and not holds([0.0], alias)
+    assert holds(1.0, TypeAliasType("number", float)) and not holds("1", TypeAliasType("number", float))
 
 
 def test_many_columns_of_many_labels_are_saved_and_loaded(tmp_path: Path) -> None:
