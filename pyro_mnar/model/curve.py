@@ -53,6 +53,13 @@ class Curve(NamedTuple):
         flat, gap, ends = (None if v is None else v[columns] for v in self[3:])
         return Curve(slope, intercept, self.link, flat, gap, ends)
 
+    def where(self, chosen: Tensor, other: "Curve") -> "Curve":
+        """The curve itself if ``chosen``, a bool that no processor has to wait for, and ``other`` if not."""
+        numbers = zip((*self[:2], *self[3:]), (*other[:2], *other[3:]), strict=True)
+        slope, intercept, *rest = (None if a is None or b is None else torch.where(chosen, a, b) for a, b in numbers)
+        assert slope is not None and intercept is not None
+        return Curve(slope, intercept, self.link, *rest)
+
     def of_cells(self, cells: Tensor, n_features: int) -> "Curve":
         """The curve of the cells at these positions of the flattened rows, shape (m,)."""
         column = cells % n_features

@@ -40,6 +40,7 @@ class PerColumn(Mechanism):
     """
 
     owner: Tensor
+    has_site: Tensor
 
     def __init__(self, given: Mapping[str | tuple[str, ...], Mechanism]) -> None:
         super().__init__()
@@ -91,8 +92,11 @@ class PerColumn(Mechanism):
             owner[own] = place
             if isinstance(name, tuple):
                 self.groups.append(own)
-        # Not saved: it follows from the names.
+        # Not saved: it follows from the names. What the processor asks of it in every step it keeps.
         self.register_buffer("owner", owner, persistent=False)
+        has_site = torch.tensor([not isinstance(part, Ignorable) for part in parts])
+        self.register_buffer("has_site", has_site, persistent=False)
+        self.owners = set(owner.tolist())
 
     def check_links(self) -> None:
         """See that all curves are of one link."""
@@ -116,8 +120,7 @@ class PerColumn(Mechanism):
 
     def masked(self) -> Tensor:
         """See :class:`Mechanism`."""
-        has_site = torch.tensor([not isinstance(part, Ignorable) for part in self.mechanisms], device=self.owner.device)
-        return has_site[self.owner]
+        return self.has_site[self.owner]
 
     def freedom(self) -> Tensor | None:
         """See :class:`Mechanism`."""
@@ -169,7 +172,7 @@ class PerColumn(Mechanism):
         """The curve of each column from its part's; None where a part has none."""
         curves = {}
         for place, (part, found) in enumerate(zip(self.mechanisms, given, strict=True)):
-            if isinstance(part, Ignorable) or not bool((self.owner == place).any()):
+            if isinstance(part, Ignorable) or place not in self.owners:
                 continue
             if found is None:
                 return None

@@ -22,44 +22,7 @@ from pyro_mnar.analysis.comparison import compare
 from pyro_mnar.errors import DataWarning, InvalidInputError
 from pyro_mnar.model.mechanisms import SelfMasking
 from tests.support.estimators import SMALL, small_classifier, small_imputer, small_regressor
-
-CITIES = ["Lima", "Oslo", "Rome"]
-
-
-def people(n: int = 600, seed: int = 0) -> pd.DataFrame:
-    """A complete table of a new user: related columns of many kinds."""
-    generator = np.random.default_rng(seed)
-    z = generator.normal(size=n)
-
-    def noisy(share: float = 0.6) -> np.ndarray:
-        return np.sqrt(1 - share**2) * z + share * generator.normal(size=n)
-
-    answers = np.clip(np.rint(3 + 1.2 * noisy()), 1, 5).astype(int)
-    return pd.DataFrame(
-        {
-            "percent": 100 / (1 + np.exp(-1 - 2 * noisy())),
-            "spend": np.where(noisy() < 0.25, 0.0, np.exp(3 + noisy())),
-            "satisfaction": answers,
-            "share": 0.02 * np.exp(0.8 * noisy()),
-            "constant": 7,
-            "code": np.where(noisy() > 0, 2, 1),
-            "children": generator.poisson(np.exp(0.5 * z)),
-            "income": np.exp(10 + 0.6 * noisy()),
-            "city": np.array(CITIES)[np.clip(np.rint(1 + noisy()), 0, 2).astype(int)],
-            "education": pd.Categorical.from_codes(
-                np.clip(np.rint(1 + noisy()), 0, 2).astype(int), ["low", "middle", "high"], ordered=True
-            ),
-            "member": noisy() > 0.3,
-            "since": pd.Timestamp("2020-01-01") + pd.to_timedelta(np.rint(500 + 100 * noisy()), "D"),
-        }
-    )
-
-
-def holed(complete: pd.DataFrame, share: float = 0.2, seed: int = 1) -> pd.DataFrame:
-    """The table with cells missing completely at random, in types that know missing cells."""
-    lost = np.random.default_rng(seed).random(complete.shape) < share
-    nullable = {"satisfaction": "Int64", "constant": "Int64", "code": "Int64", "children": "Int64", "member": "boolean"}
-    return complete.astype(nullable).mask(lost)
+from tests.support.people import CITIES, holed, people
 
 
 def assert_possible(completed: pd.DataFrame, given: pd.DataFrame) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
+import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +12,15 @@ import numpy as np
 import pytest
 import torch
 
+import pyro_mnar
 from pyro_mnar import load, save
 from pyro_mnar.inference.importance import ImportanceBound
-from pyro_mnar.model.mechanisms import SelfMasking
-from tests.estimators.test_mixed_tables import holed, people
+from pyro_mnar.inference.training import Run
+from pyro_mnar.model.batch import Batch
+from pyro_mnar.model.mechanisms import Censored, SelfMasking
 from tests.support.estimators import small_classifier, small_images, small_imputer, small_regressor, table
 from tests.support.pairs import small_batch, small_joint
+from tests.support.people import holed, people
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is here")
 X = table(200)
@@ -51,6 +57,63 @@ def test_the_bound_is_that_of_the_processor() -> None:
         joint.to("cuda").generator = torch.Generator("cuda").manual_seed(0)
         there = bound.row_bounds(joint.model, joint.guide, batch.to("cuda", torch.float64))
     np.testing.assert_allclose(there.cpu().mean(), here.mean(), atol=0.02)
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Where in the package the third step of a fit waits for the GPU, by CUDA's own account."""
+    step, found = Run.one_step, Counter[str]()
+
+    def note(message: Any, *_: Any, **__: Any) -> None:
+        if "called a synchronizing CUDA operation" in str(message):
+            ours = [frame for frame in traceback.extract_stack() if PACKAGE in Path(frame.filename).parents]
+            found[f"{Path(ours[-1].filename).name} {ours[-1].name}"] += 1
+
+    def counted(run: Run, batch: Batch) -> None:
+        if (run.history.n_iter, run.step) != (0, 2):
+            return step(run, batch)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.showwarning = note
+            torch.cuda.set_sync_debug_mode("warn")
+            try:
+                return step(run, batch)
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+
+    monkeypatch.setattr(Run, "one_step", counted)
+    return found
+
+
+PACKAGE = Path(pyro_mnar.__file__).parent
+ONCE = {"training.py all_finite": 1}
+MECHANISMS: list[Any] = ["auto", "ignorable", "latent", "linear", "nonlinear", "self-masking"]
+LINKS: list[Any] = [SelfMasking(link="logistic"), SelfMasking(shape="two-sided")]
+LIMITS = {"income": Censored(lower=15_000.0), "satisfaction": Censored(upper=3.0), "default": "auto"}
+
+
+@pytest.mark.parametrize("mechanism", [*MECHANISMS, *LINKS], ids=str)
+def test_a_step_waits_once_for_the_gpu(mechanism: Any, waits: Counter[str]) -> None:
+    small_imputer(mechanism=mechanism, device="cuda", batch_size=32).fit(X)
+    assert waits == ONCE
+
+
+@pytest.mark.parametrize("mechanism", [*MECHANISMS, LIMITS, {"income": "self-masking", "default": "latent"}], ids=str)
+def test_so_in_tables_of_every_kind(mechanism: Any, waits: Counter[str]) -> None:
+    small_imputer(mechanism=mechanism, device="cuda", batch_size=32).fit(holed(people(300)))
+    assert waits == ONCE
+
+
+@pytest.mark.parametrize("mechanism", ["ignorable", "linear"])
+def test_so_with_a_target(mechanism: str, waits: Counter[str]) -> None:
+    small_regressor(mechanism=mechanism, device="cuda", batch_size=32).fit(X, np.arange(200.0))
+    assert waits == ONCE
+
+
+def test_drawn_cells_that_are_tilted_are_looked_up(waits: Counter[str]) -> None:
+    """With a target they are drawn given their mask: which columns, and which cells, is asked each time."""
+    small_regressor(mechanism="self-masking", device="cuda", batch_size=32).fit(X, np.arange(200.0))
+    assert waits == {**ONCE, "gaussian.py missing_given_mask": 1, "gaussian.py rsample": 1}
 
 
 @pytest.mark.parametrize("mechanism", ["auto", "linear", "self-masking"])

@@ -1,7 +1,7 @@
 """What every likelihood p(x | z) offers, and the mask term of cells that are independent given z."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypeAlias
 
 import torch
 from pyro.distributions import Bernoulli, TorchDistribution
@@ -13,6 +13,9 @@ from pyro_mnar.model.curve import Curve, take
 
 #: Share of 1 within which a limit is at a level or an atom: it passes through single precision.
 SAME_PLACE = 1e-5
+
+#: Places of cells in the flattened rows, shape (m,), and which of them count, bool, shape (m,); None: all.
+Cells: TypeAlias = tuple[Tensor, Tensor | None]
 
 
 class MaskedRows(NamedTuple):
@@ -40,9 +43,9 @@ class MaskedRows(NamedTuple):
         """These columns of the rows."""
         at = (self.x[..., columns], self.observed[..., columns], self.active[columns])
         curve = self.curve.at(columns)
-        if one_cell and curve.flat is not None and bool(curve.flat.all()):
+        if one_cell and curve.flat is not None:
             # One cell whose category does not matter: all its columns go missing by the curve of the first.
-            curve = self.curve.at(columns[:1].expand(len(columns)))
+            curve = self.curve.at(columns[:1].expand(len(columns))).where(curve.flat.all(), curve)
         return MaskedRows(curve, *at, one_cell)
 
 
@@ -164,7 +167,7 @@ class MaskTerm(TorchDistribution, ABC):
         return self.observed.expand(torch.Size(sample_shape) + self.batch_shape + self.event_shape)
 
 
-def places(mask: Tensor) -> tuple[Tensor, Tensor | None]:
+def places(mask: Tensor) -> Cells:
     """Places of the true cells in the flattened mask, and which of the places count; None: all.
 
     On a GPU these are all places: it computes them in the time in which the processor would wait for the number of

@@ -20,7 +20,7 @@ from torch.nn.functional import logsigmoid, softplus
 
 from pyro_mnar.data.columns import Levels
 from pyro_mnar.model.curve import Curve
-from pyro_mnar.model.likelihoods.base import SAME_PLACE, CellRows, Likelihood, MaskedRows
+from pyro_mnar.model.likelihoods.base import SAME_PLACE, CellRows, Cells, Likelihood, MaskedRows, places
 from pyro_mnar.numerics.distributions import WithChoices
 from pyro_mnar.numerics.random_streams import uniform
 
@@ -80,8 +80,8 @@ class LevelCells(WithChoices):
         K.
     table : LevelTable
         Of the q columns.
-    cells : Tensor
-        Which cells of the flattened rows, shape (m,); the others are no part of the density.
+    cells : Cells
+        Which cells of the flattened rows, shape (m,), as :func:`places` gives them; others are no part of the density.
     n_rows : int
         n.
     """
@@ -89,9 +89,10 @@ class LevelCells(WithChoices):
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.real_vector
 
-    def __init__(self, draws: torch.Size, table: LevelTable, cells: Tensor, n_rows: int) -> None:
+    def __init__(self, draws: torch.Size, table: LevelTable, cells: Cells, n_rows: int) -> None:
         q = len(table.scores)
-        self.cells, self.table, self.row = cells, table.at(cells % q), cells // q
+        self.cells, self.counted = cells
+        self.table, self.row = table.at(self.cells % q), self.cells // q
         super().__init__(torch.Size([*draws, n_rows]), torch.Size([q]), validate_args=False)
 
     @abstractmethod
@@ -101,6 +102,7 @@ class LevelCells(WithChoices):
     def log_prob(self, value: Tensor) -> Tensor:
         """Log probability of the cells, shape (K, n), in nats."""
         held = self.log_held(self.table.level_of(value.flatten(-2).index_select(-1, self.cells)))
+        held = held if self.counted is None else torch.where(self.counted, held, 0.0)
         return held.new_zeros((*held.shape[:-1], self.batch_shape[-1])).index_add(-1, self.row, held)
 
     def choice_log_prob(self, value: Tensor) -> Tensor:
@@ -109,7 +111,7 @@ class LevelCells(WithChoices):
 
 
 class LevelChoice(LevelCells):
-    """Cells of which any level may be drawn; cells that are not named are 0 in draws and mean.
+    """Cells of which any level may be drawn; draws and mean of cells that are not named mean nothing.
 
     Parameters
     ----------
@@ -125,7 +127,7 @@ class LevelChoice(LevelCells):
         self,
         log_probability: Tensor,
         table: LevelTable,
-        cells: Tensor,
+        cells: Cells,
         n_rows: int,
         generator: torch.Generator | None = None,
     ) -> None:
@@ -167,7 +169,7 @@ class HeldLevels(LevelCells):
         As for :class:`LevelCells`.
     """
 
-    def __init__(self, loc: Tensor, scale: Tensor, table: LevelTable, cells: Tensor, n_rows: int) -> None:
+    def __init__(self, loc: Tensor, scale: Tensor, table: LevelTable, cells: Cells, n_rows: int) -> None:
         self.loc, self.scale = loc, scale
         super().__init__(loc.shape[:-1], table, cells, n_rows)
 
@@ -251,27 +253,28 @@ class LevelRows(CellRows, WithChoices):
 
     def missing_given_mask(self, masked: MaskedRows, generator: torch.Generator | None = None) -> LevelChoice:
         """See :class:`RowDistribution`."""
-        cells = self._cells(~masked.observed)
+        missing = self._cells(~masked.observed)
+        cells = missing[0]
         log_p, column = self._log_probability_of(cells), cells % self.event_shape[0]
         own = masked.active if masked.curve.flat is None else masked.active & ~masked.curve.flat
-        tilted = own[column].nonzero()[:, 0]
+        tilted, counted = places(own[column])
         if len(tilted):
             curve = masked.curve.of_cells(cells[tilted], self.event_shape[0])
             tilt = curve.log_missing_at(self.table.scores[column[tilted]])
+            tilt = tilt if counted is None else torch.where(counted.unsqueeze(-1), tilt, 0.0)
             log_p = log_p.index_copy(-2, tilted, (log_p.index_select(-2, tilted) + tilt).log_softmax(-1))
-        return LevelChoice(log_p, self.table, cells, self.batch_shape[-1], generator)
+        return LevelChoice(log_p, self.table, missing, self.batch_shape[-1], generator)
 
-    def _cells(self, chosen: Tensor | None = None) -> Tensor:
+    def _cells(self, chosen: Tensor | None = None) -> Cells:
         """Positions in the flattened rows: of the chosen cells, (n, q), or of all."""
-        shape = (self.batch_shape[-1], self.event_shape[0])
-        chosen = torch.ones(shape, dtype=torch.bool, device=self.loc.device) if chosen is None else chosen.expand(shape)
-        return chosen.reshape(-1).nonzero()[:, 0]
+        n, q = self.batch_shape[-1], self.event_shape[0]
+        return (torch.arange(n * q, device=self.loc.device), None) if chosen is None else places(chosen.expand(n, q))
 
-    def _held(self, cells: Tensor) -> HeldLevels:
-        return HeldLevels(*self._logistics(cells), self.table, cells, self.batch_shape[-1])
+    def _held(self, cells: Cells) -> HeldLevels:
+        return HeldLevels(*self._logistics(cells[0]), self.table, cells, self.batch_shape[-1])
 
-    def _choice(self, cells: Tensor, generator: torch.Generator | None) -> LevelChoice:
-        return LevelChoice(self._log_probability_of(cells), self.table, cells, self.batch_shape[-1], generator)
+    def _choice(self, cells: Cells, generator: torch.Generator | None) -> LevelChoice:
+        return LevelChoice(self._log_probability_of(cells[0]), self.table, cells, self.batch_shape[-1], generator)
 
     def _log_probability_of(self, cells: Tensor) -> Tensor:
         """Log probability of the levels of some cells, shape (K, m, C)."""

@@ -16,7 +16,10 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from pyro_mnar.errors import UnsupportedModelError
-from pyro_mnar.model.likelihoods.base import CellRows, RowDistribution
+from pyro_mnar.model.likelihoods.atoms import AtomRows
+from pyro_mnar.model.likelihoods.base import CellRows, RowDistribution, places
+from pyro_mnar.model.likelihoods.gaussian import GaussianRows
+from pyro_mnar.model.likelihoods.levels import LevelRows
 from pyro_mnar.model.likelihoods.mixed import Blocks, MixedRows
 from pyro_mnar.numerics.distributions import WithChoices
 from pyro_mnar.numerics.random_streams import uniform
@@ -135,17 +138,25 @@ def log_within(rows: RowDistribution, limits: Tensor, censored: Tensor) -> Tenso
     Raises
     ------
     UnsupportedModelError
-        A censored cell of a kind of which intervals have no probability.
+        A censored cell of a kind of which intervals have no probability; on a GPU NaN may say so instead.
     """
     total = torch.zeros((), dtype=limits.dtype, device=limits.device).expand(rows.batch_shape)
     if isinstance(rows, MixedRows):
         for block in rows.blocks:
             inside = censored[..., block.columns]
-            if bool(inside.any()):
+            cells, counted = places(inside)
+            if counted is None and len(cells) == 0:
+                continue
+            if counted is None or isinstance(block.rows, (GaussianRows, LevelRows, AtomRows)):
                 total = total + log_within(block.rows, limits[..., block.columns, :], inside)
+            else:
+                # Nobody waits to hear from a GPU whether there is such a cell: the bound itself would tell.
+                total = total.masked_fill(inside.any(), torch.nan)
         return total
-    cells, low, high = _cells(limits, censored)
+    cells, counted = places(censored)
+    low, high = _ends(limits, cells)
     log_p = _of_cells(rows).log_within(cells, low, high)
+    log_p = log_p if counted is None else torch.where(counted, log_p, 0.0)
     return total.index_add(-1, cells // rows.event_shape[0], log_p.expand((*rows.batch_shape[:-1], len(cells))))
 
 
@@ -179,5 +190,10 @@ def _of_cells(rows: RowDistribution) -> CellRows:
 def _cells(limits: Tensor, censored: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Positions of the censored cells in the flattened rows, and their limits, shape (m,) each."""
     cells = censored.reshape(-1).nonzero()[:, 0]
+    return cells, *_ends(limits, cells)
+
+
+def _ends(limits: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
+    """The limits of cells at these positions of the flattened rows, shape (m,) each."""
     low, high = limits.reshape(-1, 2).index_select(0, cells).unbind(-1)
-    return cells, low, high
+    return low, high
