@@ -14,7 +14,7 @@ from pyro_mnar.data.columns import ColumnInfo, FloatArray, original, possible
 from pyro_mnar.data.rows import Rows, between_limits
 from pyro_mnar.errors import UnsupportedModelError
 from pyro_mnar.inference.posterior.averages import average, average_original, nonlinear, of_draws
-from pyro_mnar.inference.posterior.draws import BYTE_BUDGET, Values, WeightedDraws, code_carries_weight
+from pyro_mnar.inference.posterior.draws import BYTE_BUDGET, GPU_BYTE_BUDGET, Values, WeightedDraws, code_carries_weight
 from pyro_mnar.inference.posterior.imputations import codes_by_weight, imputed_by_known_weights, imputed_by_weight
 from pyro_mnar.inference.posterior.refine import FOR_MEANS, Refinement, checked
 from pyro_mnar.inference.posterior.reliability import MIN_ESS, diagnose, warn_of
@@ -52,8 +52,8 @@ class Posterior:
         K.
     seed : int
         Of the noise.
-    byte_budget : int
-        Memory for one chunk, bytes; halved up to six times where it runs out.
+    byte_budget : int or None
+        Memory for one chunk, bytes; halved up to six times where it runs out. None is 64 MB, on a GPU 1 GB.
     show : bool or None
         Whether long answers show how far they have come; see :func:`pyro_mnar.inference.progress.progress`.
     single : bool
@@ -85,7 +85,7 @@ class Posterior:
         limits: FloatArray | None = None,
         n_draws: int = 1000,
         seed: int = 0,
-        byte_budget: int = BYTE_BUDGET,
+        byte_budget: int | None = None,
         show: bool | None = None,
         single: bool = False,
         independent: bool = False,
@@ -94,6 +94,10 @@ class Posterior:
         n_draws = whole_number("n_draws", n_draws)
         self.columns = columns
         self._rows = None if table is None else Rows(table, limits)
+        # What is kept lies beside the processor, whatever computes.
+        self._kept_bytes = BYTE_BUDGET if byte_budget is None else byte_budget
+        if byte_budget is None:
+            byte_budget = BYTE_BUDGET if batch.x.device.type == "cpu" else GPU_BYTE_BUDGET
         self._sampler = Sampler(joint, batch, n_draws, seed, byte_budget, show, single, independent, first_row)
         # Found row by row: how far the weights can be trusted, and the means, which cost as much again.
         self._known, self._averaged = np.zeros((2, batch.n_rows), dtype=bool)
@@ -392,7 +396,7 @@ class Posterior:
         """A place for all log weights, which keeps those that are known; None where they would not fit in memory."""
         n_draws = int(self.n_draws.max())
         before = self._log_weights
-        if 8 * n_draws * self.n_rows > self._sampler.byte_budget or (before is None and self._known.any()):
+        if 8 * n_draws * self.n_rows > self._kept_bytes or (before is None and self._known.any()):
             self._log_weights = None
         elif before is None or len(before) < n_draws:
             self._log_weights = torch.full((n_draws, self.n_rows), -math.inf, dtype=torch.float64)

@@ -18,7 +18,8 @@ from pyro_mnar.numerics.random_streams import BlockNoise, uniform
 #: draw beside it, a draw, or nothing (codes and weights only).
 Values = Literal["mean", "mean and draw", "draw", "none"]
 
-BYTE_BUDGET = 64 * 2**20
+#: Memory for one chunk, bytes: what stays near a core, and what keeps a GPU busy.
+BYTE_BUDGET, GPU_BYTE_BUDGET = 64 * 2**20, 2**30
 _HALVINGS = 6
 Result = TypeVar("Result")
 
