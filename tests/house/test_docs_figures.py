@@ -126,6 +126,22 @@ def test_what_a_billion_rows_cost() -> None:
     assert table("docs/how-to/billion-rows.md", "billion") == expected
 
 
+def test_the_tables_of_a_gpu() -> None:
+    recorded = pd.read_csv(RESULTS / "speed" / "gpu.csv")
+    rates = recorded[recorded["unit"] == "rows per second"].pivot(index="measure", columns="device", values="value")
+    sides = ["NVIDIA H200", *(f"{threads} of the processor beside it" for threads in ("1 thread", "16 threads"))]
+    expected = [[measure, *(f"{rates.loc[measure, side]:,.0f}" for side in sides)] for measure in rates.dropna().index]
+    assert sorted(table("docs/how-to/billion-rows.md", "gpu")) == sorted(expected)
+    figures = ("fit_seconds", "transform_seconds")
+    assert table("docs/how-to/billion-rows.md", "gpu_large") == [
+        [
+            *(row.table, row.device, str(row.processes), *(f"{getattr(row, figure):.3g}" for figure in figures)),
+            *("" if pd.isna(value) else f"{value:.0f}" for value in (row.peak_megabytes, row.gpu_megabytes)),
+        ]
+        for row in pd.read_csv(RESULTS / "speed" / "gpu_large.csv").itertuples()
+    ]
+
+
 def test_the_table_of_what_is_verified() -> None:
     recorded = pd.read_csv(RESULTS / "validation" / "summary.csv", keep_default_na=False)
     shown = re.findall(r"^\| (.*?) \| (.*?) \| (.*?) ?\|$", text("docs/verified.md"), re.MULTILINE)

@@ -4,7 +4,7 @@ Twenty columns of four common factors: the first loses its high values softly (i
 cell in ten at random, and the others are complete. The file is made chunk by chunk; fit and completion run in a process
 of their own with one thread. Its memory and the processor's seconds, and those of every process that it starts, are
 looked at four times a second: what else the machine does lengthens the seconds, and those of the processor say what a
-quiet machine would take.
+quiet machine would take. With ``--device cuda`` the model is trained and asked on a GPU, and the record is another.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from scipy.special import expit
 
 from pyro_mnar.data.columns import FloatArray
@@ -37,10 +38,12 @@ from pyro_mnar import MNARImputer
 from pyro_mnar.mechanisms import Nested
 from pyro_mnar.studies.environment import limit_threads
 warnings.simplefilter("ignore")
-given, out, n_draws, n_jobs = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+given, out, n_draws, n_jobs, device = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
 limit_threads(1)
 start, used = time.perf_counter(), time.process_time()
-imputer = MNARImputer(Nested(direction={"x0": "high"}), n_draws_posterior=n_draws, random_state=0).fit(given)
+imputer = MNARImputer(
+    Nested(direction={"x0": "high"}), n_draws_posterior=n_draws, random_state=0, device=device
+).fit(given)
 fitted, used = time.perf_counter(), time.process_time() - used
 imputer.transform(given, out=out, n_jobs=n_jobs)
 print(json.dumps({"fit": fitted - start, "transform": time.perf_counter() - fitted, "used": used}))
@@ -76,22 +79,31 @@ def make_file(path: Path, n_rows: int) -> tuple[FloatArray, FloatArray]:
     return first
 
 
-def run(path: Path, out: Path, n_draws: int, n_jobs: int) -> dict[str, float]:
-    """Seconds of fit and completion, of the processors too, and the most memory of any one process, MB."""
-    command = [sys.executable, "-c", _SIDE, str(path), str(out), str(n_draws), str(n_jobs)]
-    peaks, processors = dict[int, float](), dict[int, float]()
+def run(path: Path, out: Path, n_draws: int, n_jobs: int, device: str = "cpu") -> dict[str, float]:
+    """Seconds of fit and completion, of the processors too, and the most memory of a process, and of a GPU, MB."""
+    command = [sys.executable, "-c", _SIDE, str(path), str(out), str(n_draws), str(n_jobs), device]
+    peaks, processors, before, held = dict[int, float](), dict[int, float](), gpu_memory(device), 0.0
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         while process.poll() is None:
             for pid in family(process.pid):
                 peaks[pid] = max(peaks.get(pid, 0.0), peak_memory(pid))
                 processors[pid] = max(processors.get(pid, 0.0), processor_seconds(pid))
+            held = max(held, gpu_memory(device) - before)
             time.sleep(0.25)
         assert process.stdout is not None
         told = process.stdout.read()
     if process.returncode:
         raise SystemExit(process.returncode)
     found: dict[str, float] = json.loads(told)
-    return {**found, "processor": sum(processors.values()), "peak": max(peaks.values())}
+    return {**found, "processor": sum(processors.values()), "peak": max(peaks.values()), "gpu": held}
+
+
+def gpu_memory(device: str) -> float:
+    """What is in use of a GPU's memory, by whomever, MB; 0 on a processor."""
+    if device == "cpu":
+        return 0.0
+    free, total = torch.cuda.mem_get_info()
+    return (total - free) / 1e6
 
 
 def family(pid: int) -> list[int]:
@@ -125,13 +137,13 @@ def processor_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / 100.0
 
 
-def measure(n_rows: int, n_draws: int, n_jobs: int) -> dict[str, object]:
-    """One line of the record."""
+def measure(n_rows: int, n_draws: int, n_jobs: int, device: str = "cpu") -> dict[str, object]:
+    """One line of the record, which of a GPU tells its name, the memory in use there, and nothing that was asked."""
     pq = needed("pyarrow.parquet")
     with tempfile.TemporaryDirectory() as folder:
         given, out = Path(folder) / "given.parquet", Path(folder) / "out.parquet"
         complete, holed = make_file(given, n_rows)
-        found = run(given, out, n_draws, n_jobs)
+        found = run(given, out, n_draws, n_jobs, device)
         done = pq.ParquetFile(out)
         assert done.metadata.num_rows == n_rows
         imputed = next(done.iter_batches(JUDGED)).to_pandas().to_numpy()
@@ -143,7 +155,7 @@ def measure(n_rows: int, n_draws: int, n_jobs: int) -> dict[str, object]:
     million = found["fit"] + found["transform"] * more
     quiet = found["used"] + (found["processor"] - found["used"]) * more / n_jobs
     met = quiet <= 60 * MINUTES and found["peak"] <= MEGABYTES
-    return {
+    record = {
         "table": f"{n_rows} x {N_COLUMNS}",
         "n_draws": n_draws,
         "processes": n_jobs,
@@ -153,6 +165,11 @@ def measure(n_rows: int, n_draws: int, n_jobs: int) -> dict[str, object]:
         "seconds": seconds,
         "peak_megabytes": found["peak"],
         "rmse": float(np.sqrt((wrong**2).mean())),
+    }
+    if device != "cpu":
+        return {**record, "gpu_megabytes": found["gpu"], "device": torch.cuda.get_device_name()}
+    return {
+        **record,
         "minutes_of_1000000_rows": million / 60,
         "processor_minutes": quiet / 60,
         "which_is": "measured" if n_rows == 10**6 else "extrapolated in rows",
@@ -167,11 +184,12 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--draws", type=int, default=1000, help="draws per row")
     parser.add_argument("--jobs", type=int, default=2, help="processes that complete blocks of rows")
-    parser.add_argument("--out", type=Path, default=Path("results/speed"), help="folder of large.csv")
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda")
+    parser.add_argument("--out", type=Path, default=Path("results/speed"), help="folder of large.csv, or gpu_large.csv")
     options = parser.parse_args()
-    line = measure(options.rows, options.draws, options.jobs)
+    line = measure(options.rows, options.draws, options.jobs, options.device)
     line |= {name.replace("-", "_"): value for name, value in versions().items()}
-    frame, path = pd.DataFrame([line]), options.out / "large.csv"
+    frame, path = pd.DataFrame([line]), options.out / ("large.csv" if options.device == "cpu" else "gpu_large.csv")
     if path.exists():
         before, keys = pd.read_csv(path), ["table", "n_draws", "processes"]
         same = (before[keys] == frame[keys].iloc[0]).all(axis=1)
