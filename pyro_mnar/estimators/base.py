@@ -27,7 +27,7 @@ from pyro_mnar.data.transforms import Identity, Log, Transform
 from pyro_mnar.errors import DataWarning, InvalidInputError
 from pyro_mnar.estimators.explained import Explained
 from pyro_mnar.estimators.masks import check_blocks, check_order, student_columns, with_blocks
-from pyro_mnar.estimators.parameters import check_parameters, check_size, checked_device, drawn_seed
+from pyro_mnar.estimators.parameters import check_parameters, check_size, checked_device, code_size, drawn_seed
 from pyro_mnar.estimators.settings import TrainingSettings
 from pyro_mnar.estimators.start.begin import Described, begin, chosen_scales
 from pyro_mnar.estimators.start.censored_scale import with_censored_scales
@@ -369,7 +369,7 @@ class JointEstimator(Explained, BaseEstimator):
 
     def _build(self, columns: ColumnInfo, active: torch.Tensor) -> Joint:
         p, training = len(columns.names), self.training_used
-        latent_dim = max(1, p - 1) if self.latent_dim is None else self.latent_dim
+        latent_dim = code_size(self.latent_dim, p, len(self._schema.starts()))
         mechanism = set_up(mechanisms.by_name(self.mechanism), columns)
         mechanism.setup_code(latent_dim)
         check_order(mechanism.parents, columns.names, mechanism.blocks)

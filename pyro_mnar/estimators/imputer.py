@@ -68,7 +68,8 @@ class MNARImputer(Imputer):
         "residual" is a tanh network ("mlp") with a linear map beside it, which goes on where values were lost and the
         network alone would bend to a constant. "linear" with one noise scale is probabilistic PCA.
     latent_dim : int or None
-        Dimension L of z; None takes one less than the number of columns.
+        Dimension L of z; None takes one less than the number of columns, of which one of labels counts as one for
+        each label as long as no more than 16 dimensions come of it.
     hidden_units : sequence of int
         Widths of encoder and decoder.
     max_iter : int or None

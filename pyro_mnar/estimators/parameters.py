@@ -26,6 +26,10 @@ class InvalidParameterError(InvalidInputError, SklearnParameterError):
     """A constructor parameter of an estimator that breaks its rule (scikit-learn's error of that name too)."""
 
 
+#: Dimensions of z up to which each label of a column counts as a column.
+MOST_FOR_LABELS = 16
+
+
 def short_signature(cls: AnyClass) -> AnyClass:
     """Leave the types out of the signatures that ``help`` shows: they stand beside each parameter in the text."""
     for base in cls.__mro__:
@@ -73,6 +77,22 @@ def _check_constraints(owner: Any) -> None:
         validate_parameter_constraints(owner._parameter_constraints, parameters, caller_name=name)
     except SklearnParameterError as error:
         raise InvalidParameterError(one_line(error)) from error
+
+
+def code_size(latent_dim: int | None, p: int, n_columns: int) -> int:
+    """Dimension of z: what was asked for, or one less than the model's p columns.
+
+    A column of labels is a column of the model for each label, which are one thing to know of a row all the same:
+    beyond 16 dimensions those of the table are counted.
+
+    Examples
+    --------
+    >>> code_size(None, 10, 10), code_size(None, 15, 10), code_size(None, 68, 15), code_size(None, 68, 40)
+    (9, 14, 16, 39)
+    """
+    if latent_dim is not None:
+        return latent_dim
+    return max(1, min(p - 1, max(n_columns - 1, MOST_FOR_LABELS)))
 
 
 def check_size(estimator: Any, shape: tuple[int, ...]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pyro_mnar.errors import FileFormatError
+from pyro_mnar.estimators.parameters import MOST_FOR_LABELS
 from pyro_mnar.estimators.settings import TrainingSettings
 
 #: Parameters of an imputer of tables that one of images does not have.
@@ -14,7 +15,8 @@ def upgraded(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """A manifest as this version writes it.
 
     Format 1 had the settings of training among the estimator's parameters, images in ``MNARImputer``, and lists of
-    columns in ``categorical`` and ``binary`` where ``types`` is now.
+    columns in ``categorical`` and ``binary`` where ``types`` is now. Its code had a dimension less than the model
+    columns, however many.
 
     Parameters
     ----------
@@ -37,6 +39,9 @@ def upgraded(manifest: Mapping[str, Any]) -> dict[str, Any]:
         images = found["parameters"].get("decoder") == "conv"
         found["class"] = "MNARImageImputer" if images else found["class"]
         found["parameters"] = _parameters(found["parameters"], images)
+        p = len(found["columns"]) if isinstance(found.get("columns"), list) else 0
+        if found["parameters"].get("latent_dim") is None and p - 1 > MOST_FOR_LABELS:
+            found["parameters"]["latent_dim"] = p - 1
     return found
 
 

@@ -9,11 +9,13 @@ import pytest
 from pyro_mnar.mechanisms import Censored, Nested
 
 import pyro_mnar
-from pyro_mnar import Assessment, MNARImputer, assess
+from pyro_mnar import Assessment, MNARImputer, assess, sensitivity
+from pyro_mnar.analysis.assess import run, summary
 from pyro_mnar.analysis.assess.answers import answers
 from pyro_mnar.analysis.assess.conclusion import Named, named_quantity, numbers_of, swept_mechanism, varied_column
 from pyro_mnar.datasets.household import make_household_survey
 from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.inference.posterior.refine import Refinement
 from tests.support.assessments import SMALL, short_fits
 
 SURVEY, COMPLETE = make_household_survey(240)
@@ -267,3 +269,39 @@ def test_a_quantity_rests_on_nothing_where_no_number_is_missing() -> None:
     assert c is not None and (c.column, len(c.sweep), c.delta.index.tolist()) == ("", 0, [0.0])
     assert (c.estimate, c.observed_only) == pytest.approx((table["b"].mean(), table["b"].mean()))
     assert np.isnan(c.tipping) and c.low < c.estimate < c.high
+
+
+@pytest.mark.filterwarnings("ignore::pyro_mnar.errors.UnreliableWeightsWarning")
+def test_where_many_rows_are_uneven_the_worst_are_refined_and_the_others_counted() -> None:
+    imputer = MNARImputer("ignorable", max_iter=2, n_draws_posterior=100, random_state=0).fit(SURVEY)
+    plain, effort = answers(imputer, SURVEY, 100, 2, most_refined=0).rows, Refinement(10, 10, 5, 0.1, (50,), 150, 1)
+    found = answers(imputer, SURVEY, 100, 2, most_refined=4, refinement=effort).rows
+    again = answers(imputer, SURVEY, 100, 2, most_refined=4, refinement=effort).rows
+    # Of 100 draws that are not all the same no 100 are effective.
+    holed = SURVEY.isna().any(axis=1)
+    assert (~plain["reliable"] == holed).all() and not plain["refined"].any()
+    assert set(found.index[found["refined"]]) == set(plain.loc[holed, "effective_draws"].nsmallest(4).index)
+    pd.testing.assert_frame_equal(found, again)
+    others = ~found["refined"]
+    pd.testing.assert_frame_equal(found[others], plain[others])
+    left = int((~found["reliable"] & others).sum())
+    said = summary._of_checks(pd.DataFrame({"flagged": []}, dtype=bool), found)[-1]
+    assert left == holed.sum() - 4 and f"For {left} of them the budget did not reach" in said
+    assert (
+        "budget did not reach"
+        not in summary._of_checks(pd.DataFrame({"flagged": []}, dtype=bool), found.assign(refined=True))[-1]
+    )
+
+
+def test_what_is_done_on_fewer_rows_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (run, sensitivity):
+        monkeypatch.setattr(module, "MOST_ROWS_OF_BOUND", 60)
+    with short_fits(SMALL._replace(most_rows=90, slopes=(0.0,))):
+        found = assess(SURVEY, "income")
+    page = found.to_html(tmp_path / "page.html").read_text(encoding="utf-8")
+    for line in (
+        "the checks and comparisons are made on 90 of the 240 rows, drawn at random",
+        "the bounds of fits under other assumptions are means over 60 of the 240 rows, drawn at random",
+    ):
+        assert line in found.notes and line in page
+    assert len(found.tables[0]) == len(found.rows) == 240

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 
-from pyro_mnar import MNARImputer
+from pyro_mnar import MNARImputer, sensitivity
 from pyro_mnar.analysis.pooling import pool
 from pyro_mnar.analysis.sensitivity import delta_adjustment, sweep, tipping_point
 from pyro_mnar.errors import InvalidInputError
@@ -219,3 +219,21 @@ def test_limits_in_texts_stay_limits_while_another_column_is_varied() -> None:
     assert (found["estimate"] <= 0.5).all() and below.sum() > 20
     with pytest.raises(InvalidInputError, match="column 'crp' is censored: its limits say why"):
         sweep(told, holed, highest_below, "crp", (0.0,), n_imputations=2)
+
+
+def test_bounds_of_a_large_table_are_means_over_some_of_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, holed = survey(0, 120)
+    model, asked = small_imputer(), []
+    score = MNARImputer.score
+
+    def noted(self: MNARImputer, X: pd.DataFrame, y: object = None) -> float:
+        asked.append((list(X.index), score(self, X)))
+        return asked[-1][1]
+
+    monkeypatch.setattr(MNARImputer, "score", noted)
+    for most in (120, 50):
+        asked.clear()
+        monkeypatch.setattr(sensitivity, "MOST_ROWS_OF_BOUND", most)
+        found = sweep(model, holed, mean_income, "income", (0.0, 1.0), n_imputations=2)
+        assert len(asked) == 4 and all(rows == asked[0][0] and len(set(rows)) == most for rows, _ in asked)
+        np.testing.assert_allclose(found["bound"], np.reshape([bound for _, bound in asked], (2, 2)).mean(1))

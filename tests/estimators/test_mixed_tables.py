@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import warnings
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -17,7 +18,7 @@ from pyro_mnar.kinds import Bounded, Count, Nominal, Ordinal, Semicontinuous
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 
-from pyro_mnar import MNARClassifier, MNARImputer, MNARRegressor
+from pyro_mnar import MNARClassifier, MNARImputer, MNARRegressor, load, save
 from pyro_mnar.analysis.comparison import compare
 from pyro_mnar.errors import DataWarning, InvalidInputError
 from pyro_mnar.model.mechanisms import SelfMasking
@@ -348,3 +349,18 @@ def test_a_comparison_says_once_what_all_models_read() -> None:
     told = [str(warning.message) for warning in caught if issubclass(warning.category, DataWarning)]
     assert len(told) == 2 and "holds 'd' in row 3" in told[0] and "['town'] have missing values now" in told[1]
     assert {warning.filename for warning in caught} == {__file__}
+
+
+def test_labels_of_a_column_count_as_columns_up_to_16_dimensions_of_the_code(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    numbers = pd.DataFrame(rng.normal(size=(120, 3)), columns=list("abc"))
+    for n_labels, expected in ((4, 6), (30, 16)):
+        table = numbers.assign(place=[f"place {k:02d}" for k in np.arange(120) % n_labels])
+        table.loc[:9, "a"] = np.nan
+        imputer = small_imputer(mechanism="ignorable").fit(table)
+        assert imputer.joint_.latent_dim == expected and len(imputer.columns_.names) == 3 + n_labels
+        save(imputer, tmp_path / str(n_labels))
+        pd.testing.assert_frame_equal(load(tmp_path / str(n_labels)).transform(table), imputer.transform(table))
+    wide = pd.DataFrame(rng.normal(size=(60, 20))).rename(columns=str)
+    wide.iloc[:9, 0] = np.nan
+    assert small_imputer(mechanism="ignorable").fit(wide).joint_.latent_dim == 19

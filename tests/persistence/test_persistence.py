@@ -245,6 +245,13 @@ def test_what_only_an_older_version_has_is_named() -> None:
     manifest = {"version": 1, "class": "MNARImputer"}
     with pytest.raises(FileFormatError, match=r"likelihood='truncated', which only version 0\.1"):
         upgraded({**manifest, "parameters": {"decoder": "conv", "likelihood": "truncated"}})
+    # Codes had as many dimensions as there are labels, and a file has its weights.
+    for names, size in ((18, 17), (17, None)):
+        of_labels = upgraded({**manifest, "columns": ["x"] * names, "parameters": {"latent_dim": None}})
+        assert of_labels["parameters"]["latent_dim"] == size
+    assert (
+        upgraded({**manifest, "columns": ["x"] * 40, "parameters": {"latent_dim": 3}})["parameters"]["latent_dim"] == 3
+    )
     unscaled = upgraded({**manifest, "parameters": {"start": "unscaled"}})["parameters"]
     assert unscaled["training"]["fields"] == {"start": "neutral"}
 

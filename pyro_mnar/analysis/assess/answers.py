@@ -1,5 +1,6 @@
 """What the fitted model puts into the holes, cell by cell, and how far it can be trusted, row by row."""
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +9,10 @@ import pandas as pd
 from pyro_mnar.analysis.curves import missing_probability
 from pyro_mnar.data.columns import FloatArray
 from pyro_mnar.data.raw import BoolArray
+from pyro_mnar.errors import UnreliableWeightsWarning
 from pyro_mnar.estimators import MNARImputer
+from pyro_mnar.inference.posterior import Posterior
+from pyro_mnar.inference.posterior.refine import Refinement
 
 #: Draws of each missing cell behind intervals and bands, and bytes that they may take.
 DRAWS, _MOST_BYTES = 100, 5e8
@@ -29,7 +33,14 @@ class Answers(NamedTuple):
     curves: dict[str, pd.DataFrame]
 
 
-def answers(imputer: MNARImputer, X: pd.DataFrame, n_draws: int, n_tables: int) -> Answers:
+def answers(
+    imputer: MNARImputer,
+    X: pd.DataFrame,
+    n_draws: int,
+    n_tables: int,
+    most_refined: int | None = None,
+    refinement: Refinement | None = None,
+) -> Answers:
     """Impute a table, and keep the draws' shapes.
 
     Parameters
@@ -42,22 +53,32 @@ def answers(imputer: MNARImputer, X: pd.DataFrame, n_draws: int, n_tables: int) 
         Importance draws per row; rows whose weights are uneven get a proposal of their own.
     n_tables : int
         Completed tables to keep.
+    most_refined : int or None
+        So many of them at most, those with the fewest effective draws; None: all.
+    refinement : Refinement or None
+        What is spent on each.
     """
     everywhere = imputer.table(X)
     # Cells that are only known to lie within limits are drawn too; those of columns without a model have a row here.
     holed = np.asarray(X.isna().to_numpy().any(axis=1) | np.isnan(everywhere).any(axis=1))
     some = X[holed]
-    posterior = imputer.posterior(some, n_draws, refine=False)
-    posterior.refine(rows=~posterior.reliable)
+    read = imputer._check(some, reset=False)
+    # With noise of each row's own, the weights of the means serve the draws too.
+    posterior = imputer._posterior(read, n_draws, single=True, independent=True)
+    with warnings.catch_warnings():
+        # Of rows that are refined afterwards.
+        warnings.simplefilter("ignore", UnreliableWeightsWarning)
+        posterior.mean()
+    chosen = uneven(posterior, most_refined)
+    posterior.refine(chosen, refinement)
+    mean = posterior.mean()
     size = 8.0 * len(some) * len(imputer.columns_.names)
     n_kept = int(np.clip(_MOST_BYTES / size, n_tables, DRAWS))
     draws = posterior.sample(n_kept)
     ends = np.quantile(draws, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2], axis=0)
-    completed, low, middle, high = imputer.completed_tables(
-        X, _in_place(everywhere, holed, np.stack([posterior.mean(), *ends]))
-    )
+    completed, low, middle, high = imputer.completed_tables(X, _in_place(everywhere, holed, np.stack([mean, *ends])))
     tables = imputer.completed_tables(X, _in_place(everywhere, holed, draws[:n_tables]))
-    schema, read = imputer._schema, imputer._check(some, reset=False)
+    schema = imputer._schema
     values = np.stack([schema.contract(imputer._tidied(read, draw)) for draw in draws])
     known = schema.contract(everywhere)
     cells, histograms, curves = [], {}, {}
@@ -86,13 +107,22 @@ def answers(imputer: MNARImputer, X: pd.DataFrame, n_draws: int, n_tables: int) 
         if not labels and _has_own_slope(imputer, start):
             curves[str(name)] = curve(imputer, X, start, np.concatenate([seen[~np.isnan(seen)], drawn.ravel()]))
     rows = pd.DataFrame({"missing": X.isna().sum(axis=1).to_numpy()}, index=X.index)
-    rows = rows.assign(effective_draws=np.nan, pareto_k=np.nan, reliable=True)
+    rows = rows.assign(effective_draws=np.nan, pareto_k=np.nan, reliable=True, refined=False)
     found_of_rows = {"effective_draws": posterior.ess, "pareto_k": posterior.pareto_k, "reliable": posterior.reliable}
-    for name, of_rows in found_of_rows.items():
+    for name, of_rows in (found_of_rows | {"refined": chosen}).items():
         rows.loc[holed, name] = of_rows
     columns = ["row", "column", "value", "low", "median", "high", "chance"]
     found = pd.concat(cells, ignore_index=True)[columns] if cells else pd.DataFrame(columns=columns)
     return Answers(completed, tables, found, rows, histograms, curves)
+
+
+def uneven(posterior: Posterior, most: int | None) -> BoolArray:
+    """The rows that are not reliable, bool, shape (n,): of more than ``most`` those with the fewest effective draws."""
+    bad = ~posterior.reliable
+    worst = np.argsort(np.where(bad, posterior.ess, np.inf), kind="stable")[:most]
+    chosen = np.zeros_like(bad)
+    chosen[worst] = True
+    return np.asarray(chosen & bad)
 
 
 def _in_place(everywhere: FloatArray, holed: BoolArray, draws: FloatArray) -> FloatArray:

@@ -47,7 +47,8 @@ class Assessment(Findings):
         One line per missing cell: row, column, value, and low, median, high of its 90 % interval; for labels the chance
         of the likeliest.
     rows : DataFrame
-        One line per row: missing cells, effective_draws, pareto_k and reliable; of rows without holes nothing is drawn.
+        One line per row: missing cells, effective_draws, pareto_k, reliable, and refined, whether it was given a
+        proposal of its own; of rows without holes nothing is drawn.
     histograms, curves : dict of DataFrame
         By column: cells per bin, observed and imputed; and the learned chance to be missing over the values.
     conclusion : Conclusion or None

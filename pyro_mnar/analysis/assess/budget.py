@@ -4,6 +4,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from pyro_mnar.data.foreign import shown
 from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.inference.posterior.refine import Refinement
 
 Budget = Literal["quick", "standard", "thorough"]
 
@@ -28,6 +29,12 @@ class Effort(NamedTuple):
         Settings of these fits.
     compared_fits : int
         Fits of each mechanism that are compared on rows that were held out; 0: none is.
+    most_rows : int
+        Rows on which a fit is checked and mechanisms are compared.
+    most_refined : int
+        Rows with uneven weights that are given a proposal of their own.
+    refinement : Refinement
+        What is spent on each of them.
     """
 
     n_draws: int
@@ -37,14 +44,28 @@ class Effort(NamedTuple):
     refits: int
     refit: dict[str, Any]
     compared_fits: int
+    most_rows: int = 5000
+    most_refined: int = 5000
+    refinement: Refinement = Refinement()
 
 
 EFFORTS: dict[str, Effort] = {
     "quick": Effort(
-        300, 100, 20, (0.0, 2.0, 4.0), 2, {"decoder": "linear", "max_iter": 25, "n_draws_posterior": 90}, 0
+        n_draws=300,
+        n_tables=100,
+        n_imputations=20,
+        slopes=(0.0, 2.0, 4.0),
+        refits=2,
+        refit={"decoder": "linear", "max_iter": 25, "n_draws_posterior": 90},
+        compared_fits=0,
+        most_rows=2000,
+        most_refined=1500,
+        refinement=Refinement(steps=40, rounds=(300, 300), n_draws=1000, n_inner=8),
     ),
     "standard": Effort(1000, 300, 20, (0.0, 0.5, 1.0, 2.0, 4.0), 5, {"decoder": "linear", "n_draws_posterior": 200}, 2),
-    "thorough": Effort(2000, 500, 50, (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0), 20, {"n_draws_posterior": 500}, 3),
+    "thorough": Effort(
+        2000, 500, 50, (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0), 20, {"n_draws_posterior": 500}, 3, most_refined=10**9
+    ),
 }
 
 

@@ -20,6 +20,7 @@ from pyro_mnar.analysis.assess.steps import Steps, key_of
 from pyro_mnar.analysis.assess.summary import summarise
 from pyro_mnar.analysis.checks import check
 from pyro_mnar.analysis.comparison import compare
+from pyro_mnar.analysis.sensitivity import MOST_ROWS_OF_BOUND
 from pyro_mnar.data.arguments import finite_number, instance_only, path_only, truth_value, whole_number
 from pyro_mnar.data.kinds.declared import Types
 from pyro_mnar.data.kinds.notes import notes_on
@@ -29,8 +30,6 @@ from pyro_mnar.estimators import MNARImputer
 from pyro_mnar.inference.progress import progress
 from pyro_mnar.model.mechanisms import Mechanism
 
-#: Rows on which a fit is checked and mechanisms are compared.
-_MOST_ROWS = 5000
 #: Shares of the time that is left when a step begins, roughly.
 _STEPS = {
     "fitting the model": 0.0,
@@ -152,10 +151,10 @@ def assess(
         free = [name for name in numbers if name not in limited]
         varied = varied_column(vary, named, found, free) if named is not None else None
         begin("checking the fit against simulated tables")
-        some, notes = _some_rows(frame, seed)
+        some, notes = _some_rows(frame, spent.most_rows, seed)
         checks = steps.frame("checks", lambda: check(imputer, some, n_tables=spent.n_tables, random_state=seed))
         begin("imputing the missing cells")
-        filled = answers(imputer, frame, spent.n_draws, spent.n_imputations)
+        filled = answers(imputer, frame, spent.n_draws, spent.n_imputations, spent.most_refined, spent.refinement)
         compared = pd.DataFrame()
         if spent.compared_fits:
             begin("comparing mechanisms on held-out rows")
@@ -163,6 +162,11 @@ def assess(
         conclusion = None
         if named is not None:
             begin("trying other assumptions")
+            if varied is not None and len(frame) > MOST_ROWS_OF_BOUND:
+                notes.append(
+                    f"the bounds of fits under other assumptions are means over {MOST_ROWS_OF_BOUND:,} of the "
+                    f"{len(frame):,} rows, drawn at random"
+                )
             conclusion = conclude(
                 named,
                 varied,
@@ -242,13 +246,11 @@ def _owners(imputer: MNARImputer) -> dict[str, str]:
     }
 
 
-def _some_rows(X: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, list[str]]:
-    if len(X) <= _MOST_ROWS:
+def _some_rows(X: pd.DataFrame, most: int, seed: int) -> tuple[pd.DataFrame, list[str]]:
+    if len(X) <= most:
         return X, []
-    chosen = np.sort(np.random.default_rng(seed).choice(len(X), _MOST_ROWS, replace=False))
-    return X.iloc[chosen], [
-        f"the checks and comparisons are made on {_MOST_ROWS:,} of the {len(X):,} rows, drawn at random"
-    ]
+    chosen = np.sort(np.random.default_rng(seed).choice(len(X), most, replace=False))
+    return X.iloc[chosen], [f"the checks and comparisons are made on {most:,} of the {len(X):,} rows, drawn at random"]
 
 
 def _compared(imputer: MNARImputer, X: pd.DataFrame, spent: Effort, seed: int) -> pd.DataFrame:

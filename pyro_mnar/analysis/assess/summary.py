@@ -204,7 +204,14 @@ def _of_checks(checks: pd.DataFrame, rows: pd.DataFrame) -> list[str]:
             *lines,
             "The imputations of all rows can be trusted as far as the model can be (their weights are even).",
         ]
-    return [*lines, f"{bad} of {len(rows):,} rows have imputations that cannot be trusted; they are listed."]
+    told = f"{bad:,} of {len(rows):,} rows have imputations that cannot be trusted; they are listed."
+    left = int((~rows["reliable"] & ~rows["refined"]).sum())
+    if left:
+        told += (
+            f" For {left:,} of them the budget did not reach: a larger one (--budget standard, in Python "
+            "budget='standard') spends more draws on such rows."
+        )
+    return [*lines, told]
 
 
 def _of_answer(conclusion: Conclusion | None) -> list[str]:
