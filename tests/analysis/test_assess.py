@@ -277,16 +277,23 @@ def test_where_many_rows_are_uneven_the_worst_are_refined_and_the_others_counted
     plain, effort = answers(imputer, SURVEY, 100, 2, most_refined=0).rows, Refinement(10, 10, 5, 0.1, (50,), 150, 1)
     found = answers(imputer, SURVEY, 100, 2, most_refined=4, refinement=effort).rows
     again = answers(imputer, SURVEY, 100, 2, most_refined=4, refinement=effort).rows
-    # Of 100 draws that are not all the same no 100 are effective.
+    # Of 100 draws that are not all the same no 100 are effective: where 44 are, three times as many are drawn.
     holed = SURVEY.isna().any(axis=1)
-    assert (~plain["reliable"] == holed).all() and not plain["refined"].any()
-    assert set(found.index[found["refined"]]) == set(plain.loc[holed, "effective_draws"].nsmallest(4).index)
+    read = imputer._check(SURVEY[holed], reset=False)
+    first = pd.Series(imputer._posterior(read, 100, single=True, independent=True).ess, SURVEY.index[holed])
+    same, more = first[first < 43.3].index, first[first > 43.4].index
+    assert len(same) > 4 and len(more) > 4
+    np.testing.assert_allclose(plain.loc[same, "effective_draws"], first[same], rtol=1e-4)
+    assert (plain.loc[more, "effective_draws"] > 1.2 * first[more]).mean() > 0.9 and plain.loc[more, "reliable"].any()
+    bad = ~plain["reliable"]
+    assert not plain["refined"].any() and bad.sum() > 4
+    assert set(found.index[found["refined"]]) == set(plain.loc[bad, "effective_draws"].nsmallest(4).index)
     pd.testing.assert_frame_equal(found, again)
     others = ~found["refined"]
     pd.testing.assert_frame_equal(found[others], plain[others])
     left = int((~found["reliable"] & others).sum())
     said = summary._of_checks(pd.DataFrame({"flagged": []}, dtype=bool), found)[-1]
-    assert left == holed.sum() - 4 and f"For {left} of them the budget did not reach" in said
+    assert left == bad.sum() - 4 and f"For {left} of them the budget did not reach" in said
     assert (
         "budget did not reach"
         not in summary._of_checks(pd.DataFrame({"flagged": []}, dtype=bool), found.assign(refined=True))[-1]

@@ -13,6 +13,7 @@ from pyro_mnar.errors import UnreliableWeightsWarning
 from pyro_mnar.estimators import MNARImputer
 from pyro_mnar.inference.posterior import Posterior
 from pyro_mnar.inference.posterior.refine import Refinement
+from pyro_mnar.inference.posterior.reliability import MIN_ESS
 
 #: Draws of each missing cell behind intervals and bands, and bytes that they may take.
 DRAWS, _MOST_BYTES = 100, 5e8
@@ -20,6 +21,8 @@ LEVEL = 0.9
 #: Rows from which the other values of a curve are taken.
 _CURVE_ROWS = 200
 _BINS = 30
+#: Effective draws that more draws are to promise: some more than a row needs to be reliable.
+_PROMISE = 1.3 * MIN_ESS
 
 
 class Answers(NamedTuple):
@@ -50,7 +53,8 @@ def answers(
     X : DataFrame
         Shape (n, p).
     n_draws : int
-        Importance draws per row; rows whose weights are uneven get a proposal of their own.
+        Importance draws per row; up to three times as many where that promises to be enough. Other rows with uneven
+        weights get a proposal of their own.
     n_tables : int
         Completed tables to keep.
     most_refined : int or None
@@ -69,6 +73,7 @@ def answers(
         # Of rows that are refined afterwards.
         warnings.simplefilter("ignore", UnreliableWeightsWarning)
         posterior.mean()
+        with_more_draws(posterior, n_draws).mean()
     chosen = uneven(posterior, most_refined)
     posterior.refine(chosen, refinement)
     mean = posterior.mean()
@@ -114,6 +119,14 @@ def answers(
     columns = ["row", "column", "value", "low", "median", "high", "chance"]
     found = pd.concat(cells, ignore_index=True)[columns] if cells else pd.DataFrame(columns=columns)
     return Answers(completed, tables, found, rows, histograms, curves)
+
+
+def with_more_draws(posterior: Posterior, n_draws: int) -> Posterior:
+    """Give rows that are not reliable two or three times ``n_draws``, where these promise to be enough."""
+    bad, wanted = ~posterior.reliable, np.ceil(_PROMISE / np.maximum(posterior.ess, 1e-9))
+    for times in (2, 3):
+        posterior.more_draws(times * n_draws, bad & (np.maximum(wanted, 2) == times))
+    return posterior
 
 
 def uneven(posterior: Posterior, most: int | None) -> BoolArray:

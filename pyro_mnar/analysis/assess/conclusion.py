@@ -24,6 +24,8 @@ _NUMBERS = ("continuous", "bounded", "semicontinuous", "count", "discrete", "ord
 _SHIFTS = np.linspace(-1.0, 1.0, 9)
 #: Slopes beyond which a column whose direction is not known is not pushed.
 _MOST_TO_BOTH_SIDES = 2.0
+#: Steps of a fit under another assumption where the budget counts passes.
+_REFIT_STEPS = 300
 #: Probability of the quantity's intervals.
 _LEVEL = 0.95
 
@@ -190,8 +192,8 @@ def conclude(
         kept = steps if quantity.can_be_kept else Steps(None, "")
         refit = effort.refit
         if "max_iter" in refit:
-            # Passes for a table of a thousand rows or so: of a large one as many as a fit of its own takes.
-            enough = passes(MNARImputer._steps, len(X), TrainingSettings().batch_size)
+            # Passes for a table of a thousand rows or so, and no more steps for a larger one.
+            enough = passes(_REFIT_STEPS, len(X), TrainingSettings().batch_size)
             refit = {**refit, "max_iter": min(refit["max_iter"], enough)}
         model = MNARImputer(
             mechanism,
