@@ -272,7 +272,7 @@ class JointEstimator(Explained, BaseEstimator):
         check_process()
         self._seed = drawn_seed(self.random_state)
         table = rows.values
-        check_size(self, table.shape)
+        check_size(self, table.shape, len(self._schema.starts()))
         described = self._describe(table, self._schema.describe_beside(rows.beside))
         if rows.limits is not None:
             described = described._replace(columns=with_censored_scales(rows, described.layout, described.columns))

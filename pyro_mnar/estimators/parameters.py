@@ -95,7 +95,7 @@ def code_size(latent_dim: int | None, p: int, n_columns: int) -> int:
     return max(1, min(p - 1, max(n_columns - 1, MOST_FOR_LABELS)))
 
 
-def check_size(estimator: Any, shape: tuple[int, ...]) -> None:
+def check_size(estimator: Any, shape: tuple[int, ...], n_columns: int) -> None:
     """See that the model and a step of its training can be held, before a long fit finds out.
 
     Parameters
@@ -104,6 +104,8 @@ def check_size(estimator: Any, shape: tuple[int, ...]) -> None:
         Its parameters have been checked.
     shape : tuple of int
         Rows and columns of the model's table.
+    n_columns : int
+        Columns of the user's that these stand for.
 
     Raises
     ------
@@ -113,7 +115,7 @@ def check_size(estimator: Any, shape: tuple[int, ...]) -> None:
     n_rows, p = float(shape[0]), float(shape[1])
     training = estimator.training_used
     decoder = estimator.get_params(deep=False).get("decoder")
-    latent = float(estimator.latent_dim or max(1.0, p - 1))
+    latent = float(code_size(estimator.latent_dim, shape[1], n_columns))
     widths = [float(width) for width in estimator.hidden_units]
     if decoder is None:  # images
         weights = 2 * latent * widths[-1]

@@ -71,8 +71,9 @@ def assess(
         table to a number, or to (number, squared standard error). None takes the mean of the column of numbers that
         most needs it.
     budget : {"quick", "standard", "thorough"}
-        How much to spend: up to a minute for a thousand rows, some minutes, or an hour. "quick" tries three assumptions
-        with two fits each and compares no mechanisms.
+        How much to spend: up to a minute for a thousand rows (two for twenty thousand), some minutes, or an hour.
+        "quick" tries three assumptions with two fits each and compares no mechanisms; of large tables it checks 2,000
+        rows and refines 1,500. What was done on fewer rows is in ``notes`` and the summary.
     mechanism, types
         As for :class:`~pyro_mnar.MNARImputer`: what is known of why cells are missing, and of what columns are.
     vary : str or None
