@@ -7,11 +7,9 @@ import io
 import re
 import subprocess
 import sys
-import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,7 @@ import pytest
 from pyro_mnar.datasets.extra import needed
 from pyro_mnar.datasets.files import SourceFile, download, local_or_downloaded
 from pyro_mnar.errors import ChecksumError, DatasetError, DownloadError
+from tests.support.server import Handler, Server, serving
 
 CONTENT = b"a,b\n1,2\n" * 5_000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -31,7 +30,7 @@ def _zipped(name: str, content: bytes) -> bytes:
     return buffer.getvalue()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     """Serve the content whole, slowly, altered, cut short, or not at all, as the address says."""
 
     def do_GET(self) -> None:
@@ -64,41 +63,30 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             time.sleep(0.5)
         # Before the last bytes: with them the client goes on, and may look at once.
-        self.server.seen.append(self.path)  # type: ignore[attr-defined]
+        self.server.seen.append(self.path)
         self.wfile.write(body[half:])
 
-    def log_message(self, *args: object) -> None:
-        """Keep the test's output clean."""
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    with serving(_Handler, monkeypatch) as server:
+        yield server
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadingHTTPServer]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    httpd.seen = []  # type: ignore[attr-defined]
-    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield httpd
-    httpd.shutdown()
-    thread.join()
-    httpd.server_close()
-
-
-@pytest.fixture
-def source(server: ThreadingHTTPServer) -> Callable[..., SourceFile]:
+def source(server: Server) -> Callable[..., SourceFile]:
     def make(*kinds: str) -> SourceFile:
-        base = f"http://127.0.0.1:{server.server_address[1]}"
-        addresses = (f"{base}/{k}/tiny.zip" if k.endswith("zip") else f"{base}/{k}/tiny.csv" for k in kinds)
+        addresses = (f"{server.address}/{k}/tiny.{'zip' if k.endswith('zip') else 'csv'}" for k in kinds)
         return SourceFile("tiny.csv", SHA256, tuple(addresses))
 
     return make
 
 
-def test_a_download_is_kept(source: Callable[..., SourceFile], server: ThreadingHTTPServer, tmp_path: Path) -> None:
+def test_a_download_is_kept(source: Callable[..., SourceFile], server: Server, tmp_path: Path) -> None:
     for _ in range(2):
         path = download(source("whole"), tmp_path / "new" / "cache")
         assert path.read_bytes() == CONTENT
-    assert server.seen == ["/whole/tiny.csv"]  # type: ignore[attr-defined]
+    assert server.seen == ["/whole/tiny.csv"]
     assert [p.name for p in path.parent.iterdir()] == ["tiny.csv"]
 
 
@@ -135,7 +123,7 @@ def test_no_content_says_what_to_do(source: Callable[..., SourceFile], kind: str
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nobody_answers(source: Callable[..., SourceFile], server: ThreadingHTTPServer, tmp_path: Path) -> None:
+def test_nobody_answers(source: Callable[..., SourceFile], server: Server, tmp_path: Path) -> None:
     unreachable = source("whole")
     server.shutdown()
     server.server_close()
@@ -150,7 +138,7 @@ def test_an_unusable_cache_says_what_to_do(source: Callable[..., SourceFile], tm
         download(source("whole"), in_the_way / "cache")
 
 
-def test_two_processes_at_once(source: Callable[..., SourceFile], server: ThreadingHTTPServer, tmp_path: Path) -> None:
+def test_two_processes_at_once(source: Callable[..., SourceFile], server: Server, tmp_path: Path) -> None:
     program = (
         "from pathlib import Path\n"
         "from pyro_mnar.datasets.files import SourceFile, download\n"

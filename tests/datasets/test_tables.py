@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
-import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +19,7 @@ from pyro_mnar.datasets.files import SourceFile
 from pyro_mnar.datasets.originals import ORIGINALS
 from pyro_mnar.datasets.tables import TABLES, sample_rows
 from pyro_mnar.errors import ChecksumError, DatasetError, DownloadError, InvalidInputError
+from tests.support.server import Handler, Server, serving
 
 BIKE = (
     "Date,Rented Bike Count,Hour,Temperature(°C),Humidity(%),Wind speed (m/s),Visibility (10m),"
@@ -153,31 +152,21 @@ def test_the_fifth_sheet_of_power_is_taken(tmp_path: Path) -> None:
     assert table.columns[0] == "temperature_c" and table.columns[-1] == "energy_output_mw"
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     """Serve the few rows of cmc."""
 
     def do_GET(self) -> None:
-        self.server.seen.append(self.path)  # type: ignore[attr-defined]
+        self.server.seen.append(self.path)
         self.send_response(200)
         self.send_header("Content-Length", str(len(CMC)))
         self.end_headers()
         self.wfile.write(CMC.encode())
 
-    def log_message(self, *args: object) -> None:
-        """Keep the test's output clean."""
-
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadingHTTPServer]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    httpd.seen = []  # type: ignore[attr-defined]
-    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield httpd
-    httpd.shutdown()
-    thread.join()
-    httpd.server_close()
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    with serving(_Handler, monkeypatch) as server:
+        yield server
 
 
 def _sum(text: str) -> str:
@@ -212,25 +201,25 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "pyro_mnar"
 
 
-def test_an_original_is_downloaded_once(small: Small, server: ThreadingHTTPServer, cache: Path) -> None:
-    name = small(f"http://127.0.0.1:{server.server_address[1]}/cmc.data")
+def test_an_original_is_downloaded_once(small: Small, server: Server, cache: Path) -> None:
+    name = small(f"{server.address}/cmc.data")
     for _ in range(2):
         table = load_table(name)
         assert table["wife_age"].tolist() == [24, 45] and table.shape == (2, 10)
-    assert server.seen == ["/cmc.data"]  # type: ignore[attr-defined]
+    assert server.seen == ["/cmc.data"]
     assert (cache / "cmc.data").read_text() == CMC
 
 
 @pytest.mark.usefixtures("cache")
-def test_what_comes_out_of_an_original_is_checked(small: Small, server: ThreadingHTTPServer) -> None:
-    name = small(f"http://127.0.0.1:{server.server_address[1]}/cmc.data", written="another table")
+def test_what_comes_out_of_an_original_is_checked(small: Small, server: Server) -> None:
+    name = small(f"{server.address}/cmc.data", written="another table")
     with pytest.raises(ChecksumError, match=r"cmc.data holds a table of shape \(2, 10\) with sha256"):
         load_table(name)
 
 
 @pytest.mark.usefixtures("cache")
-def test_without_a_network_the_error_says_what_to_do(small: Small, server: ThreadingHTTPServer) -> None:
-    name = small(f"http://127.0.0.1:{server.server_address[1]}/cmc.data")
+def test_without_a_network_the_error_says_what_to_do(small: Small, server: Server) -> None:
+    name = small(f"{server.address}/cmc.data")
     server.shutdown()
     server.server_close()
     with pytest.raises(DownloadError, match=r"fetch http.*cmc.data by other means and name its folder in PYRO_MNAR"):
