@@ -113,7 +113,7 @@ def test_a_quantity_is_a_mean_a_share_a_function_or_found(assessment: Assessment
     # What has no holes, or no numbers, rests on the column that is likeliest to hide itself.
     assert asked("age") == ("mean of age", COMPLETE["age"].mean(), "income")
     assert asked("region=West") == ("share of region=West", (COMPLETE["region"] == "West").mean(), "income")
-    assert asked(lambda table: table["rent"].median()) == ("your quantity", COMPLETE["rent"].median(), "income")
+    assert asked(lambda table: table["rent"].median()) == ("quantity", COMPLETE["rent"].median(), "income")
     assert asked(None) == ("mean of income", COMPLETE["income"].mean(), "income")
     for quantity, message in ((3, "quantity is 3; give a column"), ("region", "without a mean; give region=LEVEL")):
         with pytest.raises(InvalidInputError, match=message):

@@ -98,7 +98,7 @@ def named_quantity(
     """
     if callable(quantity):
         return Named(
-            str(getattr(quantity, "__name__", "quantity")).replace("<lambda>", "your quantity"), quantity, None, False
+            str(getattr(quantity, "__name__", "quantity")).replace("<lambda>", "quantity"), quantity, None, False
         )
     if quantity is None:
         holed = [name for name in found["column"] if name in numbers]

@@ -99,7 +99,8 @@ def _of_holes(X: pd.DataFrame, profile: pd.DataFrame) -> list[str]:
     holed = profile[profile["missing"] > 0]
     passed = profile.loc[profile["kind"] == "identifier", "column"].tolist()
     text = (
-        f"The table has {len(X):,} rows and {len(profile)} columns; {len(holed)} columns have holes, "
+        f"The table has {len(X):,} rows and {len(profile)} columns; "
+        f"{len(holed)} {'column has' if len(holed) == 1 else 'columns have'} holes, "
         f"{profile['missing'].sum():,} cells in all ({percent(profile['missing'].sum() / X.size)})."
     )
     if passed:
