@@ -14,7 +14,8 @@ from tests.support.assessments import SMALL, short_fits
 
 
 def test_assess_writes_a_page_and_the_completed_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment, "limit_threads", lambda n: None)
+    threads: list[int] = []
+    monkeypatch.setattr(environment, "limit_threads", threads.append)
     survey, _ = make_household_survey(100)
     data, out = tmp_path / "survey.csv", tmp_path / "out"
     survey.to_csv(data, index=False)
@@ -22,6 +23,7 @@ def test_assess_writes_a_page_and_the_completed_table(tmp_path: Path, monkeypatc
     with short_fits(SMALL._replace(slopes=(0.0,))):
         result = CliRunner().invoke(app, command)
         assert result.exit_code == 0, result.stderr
+        assert threads == [1]
         said = [line.rstrip() for line in result.stdout.splitlines()]
         assert {"What was found", "What rests on assumption", "What to ask who knows the data"} <= set(said)
         assert said[-1].startswith("The page:")
