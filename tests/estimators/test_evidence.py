@@ -85,6 +85,16 @@ def test_parts_say_which_side_is_missed_and_nothing_where_the_mask_is_another_co
     assert find_evidence(at_random, range(P), UNKNOWN)[0].parts is None
 
 
+def test_parts_are_not_looked_at_in_wide_tables_whose_columns_are_judged_all_the_same() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 5)) @ rng.normal(size=(5, 80)) + 0.5 * rng.normal(size=(200, 80))
+    lost = (x > np.quantile(x, 0.6, axis=0)) & (np.arange(80) < 40)
+    # A third of them is judged here; all are predictors.
+    found = find_evidence(np.where(lost, np.nan, x), range(0, 60, 3), np.zeros(80))
+    assert [found[j].kind for j in range(0, 60, 3)] == ["cliff"] * 14 + ["none"] * 6
+    assert all(one.parts is None for one in found)
+
+
 @pytest.mark.parametrize("side", [1, -1])
 def test_cliffs_are_found_on_their_side_and_no_other_column_is_accused(side: int) -> None:
     x = correlated(0)

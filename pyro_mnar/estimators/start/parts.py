@@ -14,8 +14,9 @@ from pyro_mnar.estimators.start.sample import Rows
 
 #: Parts of the range, and how many there must be at least.
 _PARTS, _LEAST_PARTS = 6, 3
-#: Nats that the other columns must know of the mask for it to be looked at.
-_LEAST_MASK = 2.0
+#: Nats that the other columns must know of the mask for it to be looked at, and how many of them and of their masks
+#: there may be: the regression has a coefficient of each for every part, and takes their number to the third power.
+_LEAST_MASK, _MOST_OTHERS = 2.0, 100
 
 
 class Parts(NamedTuple):
@@ -62,7 +63,8 @@ def look_at_parts(rows: Rows, values: FloatArray, column: int, otherwise: float)
     Returns
     -------
     Parts or None
-        None where the mask has nothing to do with the other columns, or the column has few different values.
+        None where the mask has nothing to do with the other columns, where these and their masks are more than 100, or
+        where the column has few different values.
 
     Examples
     --------
@@ -75,7 +77,7 @@ def look_at_parts(rows: Rows, values: FloatArray, column: int, otherwise: float)
     >>> found.rates[0] < 0.2 < 0.6 < found.rates[-1], found.side > 0
     (True, True)
     """
-    if otherwise < _LEAST_MASK:
+    if otherwise < _LEAST_MASK or rows.others([column]).shape[1] > _MOST_OTHERS:
         return None
     missing = np.isnan(values)
     seen = values[~missing]
