@@ -194,7 +194,7 @@ def find_evidence(table: FloatArray, numeric: Sequence[int], known: FloatArray, 
     rows = sample_of_rows(table, seed)
     judged = [j for j in numeric if can_be_judged(table[:, j], rows.holes[:, j])]
     shapes = {j: _shape(table[:, j]) for j in judged}
-    ways = {j: [mask_evidence(v, rows.holes[:, j]) for v in rows.explanations([j])] for j in judged}
+    ways = {j: [mask_evidence(v, rows.holes[:, j]) for v in (rows.others([j]), rows.complete)] for j in judged}
     parts = {j: look_at_parts(rows, table[rows.chosen, j], j, max(0.0, *ways[j])) for j in judged}
     sides = {j: _sides(rows, j, shapes[j], ways[j], parts[j], seed) for j in judged}
     sides = _with_others(sides, known)
@@ -244,11 +244,11 @@ def _shape(column: FloatArray) -> _Shape:
 def _sides(
     rows: Rows, j: int, shape: _Shape, ways: Sequence[float], parts: Parts | None, seed: int
 ) -> dict[int, _Side]:
-    """Log odds for both sides of a column; ``ways`` is the evidence of each of the mask's explanations."""
+    """Log odds for both sides of a column; ``ways``: evidence that its mask depends on the others, on complete ones."""
     missing = rows.holes[:, j]
     u = rows.others([j])
     predicted, skill = _predict(u, rows.scores[:, j], missing, seed)
-    mask, _, by_complete = ways
+    mask, by_complete = ways
     own = mask_evidence(standardise(predicted[:, None]), missing)
     any_way = max(mask, by_complete, _LEAST_MASK)
     result = {}

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pyro_mnar.data.columns import FloatArray
+from pyro_mnar.estimators.start.index_models import mask_evidence
 from pyro_mnar.estimators.start.label_evidence import log_odds_of_labels
 from pyro_mnar.estimators.start.sample import Rows
 
@@ -58,7 +59,7 @@ def look_at_parts(rows: Rows, values: FloatArray, column: int, otherwise: float)
     column : int
         Its position.
     otherwise : float
-        Evidence, nats, that the mask depends on the other columns directly; at least 0.
+        Evidence, nats, that the mask depends on the other columns, or the complete ones, linearly; at least 0.
 
     Returns
     -------
@@ -77,9 +78,13 @@ def look_at_parts(rows: Rows, values: FloatArray, column: int, otherwise: float)
     >>> found.rates[0] < 0.2 < 0.6 < found.rates[-1], found.side > 0
     (True, True)
     """
-    if otherwise < _LEAST_MASK or rows.others([column]).shape[1] > _MOST_OTHERS:
+    others, with_squares, _ = rows.explanations([column])
+    if others.shape[1] > _MOST_OTHERS:
         return None
     missing = np.isnan(values)
+    otherwise = max(otherwise, mask_evidence(with_squares, missing))
+    if otherwise < _LEAST_MASK:
+        return None
     seen = values[~missing]
     edges = np.unique(np.quantile(seen, np.arange(1, _PARTS) / _PARTS))
     parts, label = np.unique(np.searchsorted(edges, seen), return_inverse=True)
