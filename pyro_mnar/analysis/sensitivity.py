@@ -356,16 +356,22 @@ def _refitted(
         # Slopes are per standard deviation of the observed values; another start has another unit for each slope.
         model.set_params(training__start="neutral")
     generator = np.random.default_rng(seed)
-    completed, bounds, some = [], [], frame
-    if len(frame) > MOST_ROWS_OF_BOUND:
-        # The same for all slopes, whose bounds are compared.
-        some = frame.iloc[np.sort(np.random.default_rng(0).choice(len(frame), MOST_ROWS_OF_BOUND, replace=False))]
+    completed, bounds = [], []
+    # The same for all slopes, whose bounds are compared.
+    some = some_rows(frame, MOST_ROWS_OF_BOUND, 0)
     for index in range(m):
         rows = generator.integers(len(frame), size=len(frame))
         model = clone(model).set_params(random_state=_seed(seed, index)).take_kinds_from(frame)
         completed += model.fit(frame.iloc[rows]).multiple_impute(frame, 1)
         bounds.append(model.score(some))
     return completed, float(np.mean(bounds))
+
+
+def some_rows(X: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
+    """A table, or so many rows of a longer one, drawn at random and in their order."""
+    if len(X) <= most:
+        return X
+    return X.iloc[np.sort(np.random.default_rng(seed).choice(len(X), most, replace=False))]
 
 
 def pooled_over(completed: Sequence[pd.DataFrame], quantity: Quantity, level: float, seed: int) -> dict[str, float]:

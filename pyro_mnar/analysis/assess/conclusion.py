@@ -160,6 +160,7 @@ def conclude(
     quantity: Named,
     column: str | None,
     X: pd.DataFrame,
+    seen: pd.DataFrame,
     tables: list[pd.DataFrame],
     found: pd.DataFrame,
     effort: Effort,
@@ -169,8 +170,7 @@ def conclude(
     steps: Steps,
     report: Callable[[float], None],
 ) -> Conclusion:
-    """Pool the quantity, and vary what it rests on."""
-    seen, _ = with_numbers(imputer, X)
+    """Pool the quantity, and vary what it rests on; ``seen`` is the table as :func:`with_numbers` gives it."""
     spread = float(seen[column].astype(float).std()) if column is not None else 0.0
     deltas = [round_to(step * spread, spread / 20) for step in _SHIFTS] if spread > 0 else [0.0]
     if column is None:

@@ -79,7 +79,7 @@ def evidence(imputer: MNARImputer) -> pd.DataFrame:
         "words",
     ]
     order = {HIDES: 0, TOLD: 1, OPEN: 2, FREE: 3, NOT_JUDGED: 4}
-    table = pd.DataFrame(lines, columns=columns)
+    table = pd.DataFrame(lines, columns=columns).astype({"imputed_so": bool})
     table["_order"] = table["verdict"].map(order)
     table["_within"] = table["missing_rate"].where(table["verdict"] != OPEN, table["chance"])
     table = table.sort_values(["_order", "_within"], ascending=[True, False], ignore_index=True)

@@ -20,7 +20,7 @@ from pyro_mnar.analysis.assess.steps import Steps, key_of
 from pyro_mnar.analysis.assess.summary import summarise
 from pyro_mnar.analysis.checks import check
 from pyro_mnar.analysis.comparison import compare
-from pyro_mnar.analysis.sensitivity import MOST_ROWS_OF_BOUND
+from pyro_mnar.analysis.sensitivity import MOST_ROWS_OF_BOUND, some_rows
 from pyro_mnar.data.arguments import finite_number, instance_only, path_only, truth_value, whole_number
 from pyro_mnar.data.kinds.declared import Types
 from pyro_mnar.data.kinds.notes import notes_on
@@ -148,11 +148,15 @@ def assess(
         found = evidence(imputer)
         numbers = numbers_of(imputer)
         named = named_quantity(quantity, frame, found, numbers)
-        _, limited = with_numbers(imputer, frame)
+        seen, limited = with_numbers(imputer, frame)
         free = [name for name in numbers if name not in limited]
         varied = varied_column(vary, named, found, free) if named is not None else None
         begin("checking the fit against simulated tables")
-        some, notes = _some_rows(frame, spent.most_rows, seed)
+        some, notes = some_rows(frame, spent.most_rows, seed), []
+        if len(some) < len(frame):
+            notes.append(
+                f"the checks and comparisons are made on {len(some):,} of the {len(frame):,} rows, drawn at random"
+            )
         checks = steps.frame("checks", lambda: check(imputer, some, n_tables=spent.n_tables, random_state=seed))
         begin("imputing the missing cells")
         filled = answers(imputer, frame, spent.n_draws, spent.n_imputations, spent.most_refined, spent.refinement)
@@ -172,6 +176,7 @@ def assess(
                 named,
                 varied,
                 frame,
+                seen,
                 filled.tables,
                 found,
                 spent,
@@ -245,13 +250,6 @@ def _owners(imputer: MNARImputer) -> dict[str, str]:
         for j, start in imputer._schema.starts().items()
         for k in range(columns[j].width)
     }
-
-
-def _some_rows(X: pd.DataFrame, most: int, seed: int) -> tuple[pd.DataFrame, list[str]]:
-    if len(X) <= most:
-        return X, []
-    chosen = np.sort(np.random.default_rng(seed).choice(len(X), most, replace=False))
-    return X.iloc[chosen], [f"the checks and comparisons are made on {most:,} of the {len(X):,} rows, drawn at random"]
 
 
 def _compared(imputer: MNARImputer, X: pd.DataFrame, spent: Effort, seed: int) -> pd.DataFrame:

@@ -231,7 +231,7 @@ def _assumed(found: pd.DataFrame, conclusion: Conclusion | None) -> list[str]:
         "observed ones: every mechanism that hides values has a "
         "counterpart that does not and fits the observed cells as well. What follows is an assumption, not a finding."
     ]
-    hiding = found.loc[found["imputed_so"].astype(bool) & (found["kind"] != "labels"), "column"].tolist()
+    hiding = found.loc[found["imputed_so"] & (found["kind"] != "labels"), "column"].tolist()
     if hiding:
         lines.append(
             f"How {listed(hiding)} {'goes' if len(hiding) == 1 else 'go'} "
@@ -302,7 +302,7 @@ def _to_ask(profile: pd.DataFrame, masks: pd.DataFrame, found: pd.DataFrame) -> 
             f"mechanism=Nested(direction={{{row.column!r}: {row.direction!r}}})."
         )
     kinds = profile.set_index("column")["kind"].to_dict()
-    for row in lines_of(found[(found["verdict"] == OPEN) & ~found["imputed_so"].astype(bool)]):
+    for row in lines_of(found[(found["verdict"] == OPEN) & ~found["imputed_so"]]):
         if kinds.get(row.column) == "nominal":
             lines.append(f"Would anyone keep back some values of {row.column} rather than others?")
             continue
