@@ -27,7 +27,9 @@ _RATE_SPREAD = 2.0
 _ABOVE, _BELOW = 1.5, 0.5
 #: Nats by which the first search may fall short for others to follow.
 _FAR = 20.0
-_LEAST_EIGENVALUE = 1e-3
+#: Share of the log posterior that a step of a search has to gain for another one: at its end, and from each start.
+_EXACT, _ROUGH = 1e-9, 1e-5
+_LEAST_EIGENVALUE, _LEAST_CHANCE = 1e-3, 1e-300
 
 
 class HiddenLabels(NamedTuple):
@@ -106,45 +108,55 @@ def hidden_labels(u: FloatArray, label: NDArray[np.int64], n_labels: int, needed
     constant = len(label) * (rate * np.log(rate) + (1 - rate) * np.log(1 - rate)) - 0.5 * np.log(len(label))
     without = -of_apart + _volume(seen, apart.reshape(-1, n_labels), None) + constant
 
-    def found_from(start: FloatArray) -> tuple[float, FloatArray]:
-        place, value = _best(rows, np.append(apart, start), rates=True)
-        return -value + _volume(rows, *rows.split(place)) - without, place
+    def evidence_at(place: FloatArray, value: float) -> float:
+        return -value + _volume(rows, *rows.split(place)) - without
 
-    evidence, place = found_from(np.full(n_labels, rows.center))
-    if evidence > needed - _FAR:
+    place, value = _best(rows, np.append(apart, np.full(n_labels, rows.center)), rates=True, least_gain=_ROUGH)
+    if evidence_at(place, value) > needed - _FAR:
         hiding = np.where(np.eye(n_labels, dtype=bool), rows.center + _ABOVE, rows.center - _BELOW)
-        evidence, place = max([(evidence, place), *map(found_from, hiding)], key=lambda one: one[0])
+        others = (_best(rows, np.append(apart, start), rates=True, least_gain=_ROUGH) for start in hiding)
+        place, value = min([(place, value), *others], key=lambda one: one[1])
+    place, value = _best(rows, place, rates=True)
+    evidence = evidence_at(place, value)
     coefficients, logits = rows.split(place)
     log_p = log_softmax(rows.design @ coefficients, axis=1)
     shares = np.where(rows.missing[:, None], softmax(log_p + log_expit(logits), axis=1), np.eye(n_labels)[label])
-    return HiddenLabels(float(evidence), expit(logits), shares.mean(axis=0))
+    return HiddenLabels(evidence, expit(logits), shares.mean(axis=0))
 
 
-def _best(rows: _Rows, start: FloatArray, rates: bool) -> tuple[FloatArray, float]:
+def _best(rows: _Rows, start: FloatArray, rates: bool, least_gain: float = _EXACT) -> tuple[FloatArray, float]:
     """Where minus the log posterior is least, and its value; with rates also of the mask."""
-    design, label, missing, n_labels = rows.design, rows.label, rows.missing, rows.n_labels
-    of_label = np.eye(n_labels)[label[~missing]]
-    counts, precision = of_label.sum(axis=0), rows.precision
+    n_labels, n_missing, precision = rows.n_labels, int(rows.missing.sum()), rows.precision
+    # Labels by rows, the missing ones first: copies of parts would cost as much as the sums themselves.
+    order = np.argsort(~rows.missing, kind="stable")
+    design, across = rows.design[order], np.ascontiguousarray(rows.design[order].T)
+    seen = (rows.label[order][n_missing:], np.arange(n_missing, len(order)))
+    counts = np.bincount(seen[0], minlength=n_labels)
 
     def minus(q: FloatArray) -> tuple[float, FloatArray]:
         coefficients, logits = rows.split(q) if rates else (q.reshape(-1, n_labels), None)
-        log_p = log_softmax(design @ coefficients, axis=1)
-        p = np.exp(log_p)
-        value = -float((log_p[~missing] * of_label).sum()) + 0.5 * float((precision * coefficients**2).sum())
-        slope = p.copy()
-        slope[~missing] -= of_label
-        if logits is None:
-            return value, (design.T @ slope + precision * coefficients).ravel()
-        off = logits - rows.center
-        log_hidden = log_p[missing] + log_expit(logits)
-        among = softmax(log_hidden, axis=1)
-        slope[missing] -= among
-        value -= float(counts @ log_expit(-logits)) + float(np.logaddexp.reduce(log_hidden, axis=1).sum())
-        value += 0.5 * float(off @ off) / _RATE_SPREAD**2
-        of_rates = counts * expit(logits) - among.sum(axis=0) * expit(-logits) + off / _RATE_SPREAD**2
-        return value, np.append((design.T @ slope + precision * coefficients).ravel(), of_rates)
+        value = 0.5 * float((precision * coefficients**2).sum())
+        slope = coefficients.T @ across
+        slope -= slope.max(axis=0)
+        value -= float(slope[seen].sum())
+        np.exp(slope, out=slope)
+        total = slope.sum(axis=0)
+        slope /= total
+        value += float(np.log(total[n_missing:]).sum())
+        slope[seen] -= 1.0
+        of_rates = np.empty(0)
+        if logits is not None:
+            hidden = slope[:, :n_missing] * expit(logits)[:, None]
+            lost = np.maximum(hidden.sum(axis=0), _LEAST_CHANCE)
+            hidden /= lost
+            slope[:, :n_missing] -= hidden
+            off = logits - rows.center
+            value -= float(counts @ log_expit(-logits)) + float(np.log(lost).sum())
+            value += 0.5 * float(off @ off) / _RATE_SPREAD**2
+            of_rates = counts * expit(logits) - hidden.sum(axis=1) * expit(-logits) + off / _RATE_SPREAD**2
+        return value, np.append(((slope @ design).T + precision * coefficients).ravel(), of_rates)
 
-    found = minimize(minus, start, jac=True, method="L-BFGS-B", options={"maxiter": 300})
+    found = minimize(minus, start, jac=True, method="L-BFGS-B", options={"maxiter": 300, "ftol": least_gain})
     return found.x, float(found.fun)
 
 
