@@ -108,20 +108,20 @@ def hidden_labels(u: FloatArray, label: NDArray[np.int64], n_labels: int, needed
     constant = len(label) * (rate * np.log(rate) + (1 - rate) * np.log(1 - rate)) - 0.5 * np.log(len(label))
     without = -of_apart + _volume(seen, apart.reshape(-1, n_labels), None) + constant
 
-    def evidence_at(place: FloatArray, value: float) -> float:
-        return -value + _volume(rows, *rows.split(place)) - without
+    def found_from(start: FloatArray, least_gain: float) -> tuple[float, FloatArray]:
+        place, value = _best(rows, start, rates=True, least_gain=least_gain)
+        return -value + _volume(rows, *rows.split(place)) - without, place
 
-    place, value = _best(rows, np.append(apart, np.full(n_labels, rows.center)), rates=True, least_gain=_ROUGH)
-    if evidence_at(place, value) > needed - _FAR:
+    evidence, place = found_from(np.append(apart, np.full(n_labels, rows.center)), _ROUGH)
+    if evidence > needed - _FAR:
         hiding = np.where(np.eye(n_labels, dtype=bool), rows.center + _ABOVE, rows.center - _BELOW)
-        others = (_best(rows, np.append(apart, start), rates=True, least_gain=_ROUGH) for start in hiding)
-        place, value = min([(place, value), *others], key=lambda one: one[1])
-    place, value = _best(rows, place, rates=True)
-    evidence = evidence_at(place, value)
+        others = (found_from(np.append(apart, start), _ROUGH) for start in hiding)
+        _, place = max([(evidence, place), *others], key=lambda one: one[0])
+    evidence, place = found_from(place, _EXACT)
     coefficients, logits = rows.split(place)
     log_p = log_softmax(rows.design @ coefficients, axis=1)
     shares = np.where(rows.missing[:, None], softmax(log_p + log_expit(logits), axis=1), np.eye(n_labels)[label])
-    return HiddenLabels(evidence, expit(logits), shares.mean(axis=0))
+    return HiddenLabels(float(evidence), expit(logits), shares.mean(axis=0))
 
 
 def _best(rows: _Rows, start: FloatArray, rates: bool, least_gain: float = _EXACT) -> tuple[FloatArray, float]:
@@ -169,10 +169,13 @@ def _volume(rows: _Rows, coefficients: FloatArray, logits: FloatArray | None) ->
     hidden = rows.design[missing]
     among = softmax(np.log(p[missing] + 1e-300) + log_expit(logits), axis=1) if logits is not None else p[missing]
     for c in range(n_labels):
-        for e in range(n_labels):
+        for e in range(c, n_labels):
             weight = p[:, c] * ((c == e) - p[:, e])
             weight[missing] -= among[:, c] * ((c == e) - among[:, e])
-            by_label[:, c, :, e] += (rows.design * weight[:, None]).T @ rows.design
+            block = (rows.design * weight[:, None]).T @ rows.design
+            by_label[:, c, :, e] += block
+            if e > c:
+                by_label[:, e, :, c] += block
     prior = float(np.log(rows.precision).sum())
     if logits is None:
         return 0.5 * (prior - _log_determinant(hessian))
@@ -192,4 +195,7 @@ def _volume(rows: _Rows, coefficients: FloatArray, logits: FloatArray | None) ->
 
 def _log_determinant(hessian: FloatArray) -> float:
     """Of a matrix that rounding, or a search that ended early, may have left with eigenvalues below 0."""
-    return float(np.log(np.maximum(np.linalg.eigvalsh(hessian), _LEAST_EIGENVALUE)).sum())
+    try:
+        return 2 * float(np.log(np.diag(np.linalg.cholesky(hessian))).sum())
+    except np.linalg.LinAlgError:
+        return float(np.log(np.maximum(np.linalg.eigvalsh(hessian), _LEAST_EIGENVALUE)).sum())
