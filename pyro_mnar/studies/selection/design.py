@@ -12,7 +12,7 @@ METHODS = ("likelihood", "normal", "student-t held", "student-t")
 #: Parameters of the sets; about half of the outcomes are hidden.
 TRUTH = (1.0, 0.8, 0.0, float(np.arctanh(0.8)), -0.5, 0.5, 1.0)
 SETS = 200
-PASSES = {"likelihood": 0, "normal": 300, "student-t held": 400, "student-t": 400}
+PASSES = {"likelihood": 0, "normal": 200, "student-t held": 400, "student-t": 400}
 _QUICK_SETS, _QUICK_ROWS, _QUICK_PASSES = 2, 200, 5
 
 
