@@ -16,7 +16,7 @@ from pyro_mnar.studies.field.masks import MASKS, lose, standardised
 from pyro_mnar.studies.field.methods import BASELINES, MICE_DRAWS, baseline, has_miceforest
 from pyro_mnar.studies.field.report import SCORES, cells, frame, summary, write_tables
 from pyro_mnar.studies.field.row import run_row
-from pyro_mnar.studies.field.scores import draw_scores, point_scores
+from pyro_mnar.studies.field.scores import covers_where_told, draw_scores, point_scores
 from pyro_mnar.studies.field.study import reproduce_field
 from pyro_mnar.studies.field.tables import NAMES, complete_table
 from pyro_mnar.studies.study import Record, row_settings
@@ -122,6 +122,22 @@ def test_scores_of_known_draws() -> None:
     assert moved["mean_cover95"] == moved["mean_cover_cells"] == 0.0 and moved["crps"] > 0.6
     without = draw_scores(complete, None, observed, 0.8)
     assert without["crps"] == 0.8 and without["cover90"] is None
+
+
+def test_cover_is_told_apart_in_columns_that_keep_too_few_values_to_judge() -> None:
+    """Of three levels the uppermost is lost whole: no draw can be right there, and every one is in the other column."""
+    rng = np.random.default_rng(0)
+    complete = np.column_stack([rng.normal(size=400), rng.integers(3, size=400)]).astype(float)
+    observed = np.column_stack([complete[:, 0] < 1.0, complete[:, 1] < 2.0])
+    draws = np.repeat(np.where(observed, complete, [0.0, 1.0])[None], 99, axis=0)
+    draws[:, ~observed[:, 0], 0] = np.linspace(0.0, 9.0, 99)[:, None]
+    scores = covers_where_told(complete, draws, observed)
+    n_lost = (~observed).sum(0)
+    assert scores["cover90_many"] == 1.0 and draw_scores(complete, draws, observed, None)["cover90"] < 0.6
+    assert scores["missing_few"] == n_lost[1] / n_lost.sum()
+    assert covers_where_told(complete, None, observed)["cover90_many"] is None
+    of_few = covers_where_told(complete[:, 1:], draws[:, :, 1:], observed[:, 1:])
+    assert of_few["missing_few"] == 1.0 and of_few["mean_cover95_many"] is None
 
 
 def test_negative_values_are_impossible_where_there_are_none() -> None:

@@ -5,6 +5,8 @@ The observed values by themselves lack an end. What a normal on the scale of g s
     sum_observed [log N(g(x); m, s^2) + log g'(x)] + sum_censored log [Phi((g(u) - m) / s) - Phi((g(l) - m) / s)],
 
 tells the scales apart, and m and s are those of the whole column (Tobit; for g = log the log-normal of censored data).
+A scale is asked how values go on beyond the limits, of which those at the other end know least and would decide most:
+of the tenth that lies furthest from the limits only that counts, as if it were censored too.
 """
 
 from typing import NamedTuple
@@ -22,6 +24,8 @@ from pyro_mnar.estimators.start.nested import REACH_SPREAD
 _HALF_LOG_TAU = 0.5 * float(np.log(2 * np.pi))
 #: Cells from which a scale is found, drawn at random where there are more.
 _MOST_CELLS = 2000
+#: Share of the cells, those furthest from the limits, that count as censored too; of few values a quarter at most.
+_FAR = 0.1
 
 
 class CensoredScale(NamedTuple):
@@ -63,17 +67,17 @@ def with_censored_scales(rows: Rows, layout: Layout, columns: ColumnInfo) -> Col
             continue
         values = rows.values[:, j]
         seen, limits = values[~np.isnan(values)], possible_limits(rows.limits[censored[:, j], j], columns, j)
-        found = censored_scale(seen, limits, transforms[j])
-        center[j], scale[j], transforms[j] = found.center, found.scale, found.transform
         above, below = np.isfinite(rows.limits[censored[:, j], j]).any(0)
         sides = [sign for sign, known in ((-1, below), (1, above)) if known]
-        tails += [LostTail(j, None, sign, REACH_SPREAD[sign]) for sign in sides]
+        found = censored_scale(seen, limits, transforms[j], -sides[0] if len(sides) == 1 else 0)
+        center[j], scale[j], transforms[j] = found.center, found.scale, found.transform
+        tails += [LostTail(j, None, sign, REACH_SPREAD) for sign in sides]
     rates = tuple(censored.mean(0).tolist())
     described = columns._replace(center=center, scale=scale, transforms=tuple(transforms))
     return described._replace(tails=tuple(tails), within_limits=rates)
 
 
-def censored_scale(seen: FloatArray, limits: FloatArray, found: Transform | None = None) -> CensoredScale:
+def censored_scale(seen: FloatArray, limits: FloatArray, found: Transform | None = None, far: int = 0) -> CensoredScale:
     """The identity, the logarithm or a power transform under which a normal explains all cells best.
 
     Parameters
@@ -84,6 +88,9 @@ def censored_scale(seen: FloatArray, limits: FloatArray, found: Transform | None
         Of the censored cells, shape (m, 2).
     found : Transform or None
         What the observed values alone say; a logit between known bounds is kept.
+    far : int
+        +1 where all limits are at the lower end, so that the largest values lie furthest from them, -1 where all are at
+        the upper one, else 0.
 
     Examples
     --------
@@ -96,6 +103,8 @@ def censored_scale(seen: FloatArray, limits: FloatArray, found: Transform | None
     rng = np.random.default_rng(0)
     share = min(1.0, _MOST_CELLS / (len(seen) + len(limits)))
     y, ends = (part[rng.random(len(part)) < share] if share < 1 else part for part in (seen, limits))
+    if far:
+        y, ends = _without_far(y, ends, far)
     if isinstance(found, Logit):
         return tobit(y, ends, found)
     plain = tobit(y, ends, Identity())
@@ -116,7 +125,16 @@ def censored_scale(seen: FloatArray, limits: FloatArray, found: Transform | None
         simpler = LEAST_GAIN if isinstance(candidate.transform, Log) else 0.0
         if candidate.explained > least - simpler:
             best, least = candidate, candidate.explained
-    return best._replace(transform=_reaching(best))
+    return best._replace(transform=_reaching(best, seen))
+
+
+def _without_far(y: FloatArray, ends: FloatArray, far: int) -> tuple[FloatArray, FloatArray]:
+    """Values and limits, the values at the far end as limits: at the quantile beyond which they lie."""
+    n_far = min(int(_FAR * (len(y) + len(ends))), len(y) // 4)
+    cut = far * float(np.sort(far * y)[-1 - n_far])
+    beyond = far * (y - cut) > 0
+    last = np.tile(np.sort([cut, far * np.inf]), (int(beyond.sum()), 1))
+    return y[~beyond], np.concatenate([ends, last])
 
 
 def tobit(seen: FloatArray, limits: FloatArray, g: Transform) -> CensoredScale:
@@ -159,13 +177,15 @@ def _log_interval(low: FloatArray, high: FloatArray) -> FloatArray:
         return np.asarray(above + np.log(np.maximum(gap, 1e-300)))
 
 
-def _reaching(found: CensoredScale) -> Transform:
-    """The transform with the reach on the way back that the whole column has."""
+def _reaching(found: CensoredScale, seen: FloatArray) -> Transform:
+    """The transform with the reach on the way back that the whole column has, and what was observed of it."""
     g, reach = found.transform, REACH * found.scale
+    observed = g.forward(np.array([seen.min(), seen.max()])) if isinstance(g, Log | YeoJohnson) else np.zeros(2)
+    lowest, highest = min(found.center - reach, observed[0]), max(found.center + reach, observed[1])
     if isinstance(g, Log):
-        return Log(found.center - reach, min(found.center + reach, 340.0))
+        return Log(lowest, min(highest, 340.0))
     if not isinstance(g, YeoJohnson):
         return g
     top = 0.999 * (-1 / g.power) if g.power < 0 else np.inf
     bottom = -0.999 / (g.power - 2) if g.power > 2 else -np.inf
-    return YeoJohnson(g.power, g.middle, g.unit, max(found.center - reach, bottom), min(found.center + reach, top))
+    return YeoJohnson(g.power, g.middle, g.unit, max(lowest, bottom), min(highest, top))

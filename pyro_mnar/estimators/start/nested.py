@@ -31,9 +31,9 @@ SOFT_SLOPE = 1.0
 QUORUM, MAJORITY = 0.6, 0.75
 #: Shares of the observed range beyond its ends to which imputed values may lie: without evidence, and softly missing.
 REACH_AT_RANDOM, REACH_SOFT = 0.1, 0.5
-#: Standard deviation of the logarithm of how far lost values reach beyond a cut, over how far a normal says they do,
-#: above and below: of some 500 cuts in the columns of eleven tables, less what other columns know of it.
-REACH_SPREAD = {1: 0.4, -1: 0.3}
+#: Standard deviation of the logarithm of how far lost values reach beyond a cut or a limit, over how far a normal says
+#: they do: of some 500 cuts in the columns of eleven tables, less what other columns know of it.
+REACH_SPREAD = 0.4
 #: The same for a softly missing column: beyond this quantile of what was observed, few values say how it goes on.
 SOFT_END, SOFT_SPREAD = 0.8, 0.3
 
@@ -129,7 +129,7 @@ def start_nested(
             transforms[j], tail = _cut(table[:, j], found.direction > 0, transforms[j])
             center[j], scale[j], slope[j] = tail.center, tail.scale, tail.slope
             threshold[j] = (tail.threshold - tail.center) / tail.scale
-            tails.append(LostTail(j, float(threshold[j]), found.direction, REACH_SPREAD[found.direction]))
+            tails.append(LostTail(j, float(threshold[j]), found.direction, REACH_SPREAD))
             continue
         if j in layout.continuous or j in ordered:
             supports[j] = within_reach(

@@ -26,6 +26,9 @@ SCORES = (
     "width90",
     "mean_cover95",
     "mean_cover_cells",
+    "cover90_many",
+    "mean_cover95_many",
+    "missing_few",
     "impossible",
     "impossible_draws",
     "seconds",
@@ -78,7 +81,8 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
         [
             {
                 **{name: record.spec[name] for name in (*CELL, "seed")},
-                **{name: record.result[name] for name in SCORES},
+                # Rows from before a score was thought of lack it.
+                **{name: record.result.get(name) for name in SCORES},
                 "missing": record.result["missing"],
             }
             for record in records
@@ -118,6 +122,17 @@ def markdown(lines: pd.DataFrame) -> str:
     for title, name, digits in (
         ("Mean cover of 90 % intervals of the missing cells.", "cover90", 2),
         ("Mean cover of the pooled 95 % intervals of column means.", "mean_cover95", 2),
+        (
+            "Mean cover of 90 % intervals in columns that keep at least eight different values (rows that have it).",
+            "cover90_many",
+            2,
+        ),
+        ("The same of column means.", "mean_cover95_many", 2),
+        (
+            "Share of the missing cells in the other columns: of most of them no value like the lost ones is left.",
+            "missing_few",
+            2,
+        ),
         ("Mean CRPS, in standard deviations; a method without draws has its mean absolute error.", "crps", 3),
         ("Mean absolute bias of the column means, in standard deviations.", "bias", 3),
         ("Mean seconds of one core for fitting and completing.", "seconds", 1),

@@ -9,7 +9,7 @@ from typing import Any
 from pyro_mnar.studies.field.design import FieldRow
 from pyro_mnar.studies.field.masks import SEED_MASK, lose
 from pyro_mnar.studies.field.methods import BASELINES, Directions, baseline, joint_model
-from pyro_mnar.studies.field.scores import draw_scores, point_scores
+from pyro_mnar.studies.field.scores import covers_where_told, draw_scores, point_scores
 from pyro_mnar.studies.field.tables import complete_table
 
 
@@ -29,6 +29,7 @@ def run_row(spec: FieldRow, data_home: Path | None) -> Mapping[str, Any]:
     return {
         **scores,
         **draw_scores(complete, imputed.draws, ~lost.cells, scores["mae"]),
+        **covers_where_told(complete, imputed.draws, ~lost.cells),
         "missing": float(lost.cells.mean()),
         "seconds": imputed.seconds,
         "draw_seconds": imputed.draw_seconds,

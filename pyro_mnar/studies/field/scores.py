@@ -12,6 +12,8 @@ from pyro_mnar.studies.field.masks import BoolArray
 #: Completed tables that are pooled.
 POOLED = 20
 LEVEL = 0.90
+#: Different observed values of a column from which its end can tell anything.
+MANY = 8
 #: Fewest draws of which the ends of a 90 % interval can be had.
 FEWEST_DRAWS = 19
 
@@ -82,6 +84,26 @@ def draw_scores(complete: FloatArray, draws: FloatArray | None, observed: BoolAr
         scores["width90"] = float(np.mean(high - low))
     covers = _mean_covers(complete, draws[:POOLED], observed)
     return {**scores, **covers, "impossible_draws": _impossible(complete, draws, observed)}
+
+
+def covers_where_told(complete: FloatArray, draws: FloatArray | None, observed: BoolArray) -> Scores:
+    """Cover as above, in columns of which at least eight different values were observed.
+
+    Of a column of a few levels that loses the upper ones no value like those is left, and nobody can impute them.
+
+    Returns
+    -------
+    dict
+        ``cover90_many``, ``mean_cover95_many`` (None without draws), and ``missing_few``, the share of the missing
+        cells that lies in the other columns.
+    """
+    values = np.where(observed, complete, np.nan)
+    many = np.array([len(np.unique(column[~np.isnan(column)])) >= MANY for column in values.T])
+    few = float((~observed)[:, ~many].sum() / max((~observed).sum(), 1))
+    if draws is None or not (~observed)[:, many].any():
+        return {"cover90_many": None, "mean_cover95_many": None, "missing_few": few}
+    found = draw_scores(complete[:, many], draws[:, :, many], observed[:, many], None)
+    return {"cover90_many": found["cover90"], "mean_cover95_many": found["mean_cover95"], "missing_few": few}
 
 
 def unit(complete: FloatArray) -> FloatArray:

@@ -64,10 +64,9 @@ def fill(method: str, table: pd.DataFrame, column: str, limit: FloatArray, seed:
         return _lognormal(values[~hidden], limit[hidden], seed)
     frame = table.assign(limit=limit)
     imputer = MNARImputer({column: Censored(upper="limit"), "default": "ignorable"}, random_state=seed).fit(frame)
-    place = list(imputer.columns_.names).index(column)
-    posterior = imputer.posterior(frame)
-    draws = posterior.sample(DRAWS)[:, :, place]
-    return Filled(posterior.mean()[hidden, place], draws[:, hidden])
+    point = imputer.transform(frame)[column].to_numpy()
+    draws = np.stack([completed[column].to_numpy() for completed in imputer.multiple_impute(frame, DRAWS)])
+    return Filled(point[hidden], draws[:, hidden])
 
 
 def order_statistics(seen: FloatArray, limit: FloatArray) -> FloatArray:
