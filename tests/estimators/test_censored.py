@@ -14,7 +14,9 @@ from sklearn.base import clone
 
 from pyro_mnar import MNARImputer, MNARRegressor, TrainingSettings, load, ppc, save, sensitivity
 from pyro_mnar import comparison as comparing
+from pyro_mnar.data.transforms import Identity
 from pyro_mnar.errors import DataWarning, InvalidInputError, InvalidTypeError
+from pyro_mnar.estimators.start.censored_scale import censored_scale
 
 #: Too few draws for a row to be judged, so that none is refined.
 QUICK: dict[str, Any] = {
@@ -256,3 +258,20 @@ def test_two_sided_masking_is_fitted_reported_saved_and_completed(tmp_path: Path
         sensitivity.sweep(
             imputer.set_params(mechanism=SelfMasking(shape="middle")), frame, lambda t: t["dose"].mean(), "dose"
         )
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_the_scale_of_a_column_with_limits_is_that_of_its_values_near_them(side: int) -> None:
+    """A twentieth lies far away at the other end, which says nothing about how the column goes on beyond its limits."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(10.0, 2.0, size=2000)
+    x[rng.random(2000) < 0.05] = 40.0 + rng.exponential(20.0)
+    x, limit = side * x, side * 8.0
+    hidden = side * x < 8.0
+    ends = np.tile(np.sort([limit, -side * np.inf]), (hidden.sum(), 1))
+    near, all_alike = (censored_scale(x[~hidden], ends, far=far) for far in (side, 0))
+    assert isinstance(near.transform, Identity)
+    assert near.center == pytest.approx(side * 10.0, abs=0.3) and near.scale == pytest.approx(2.0, abs=0.3)
+    assert not isinstance(all_alike.transform, Identity) or all_alike.scale > 4.0
+    few = censored_scale(x[~hidden][:3], ends[:1], far=side)
+    assert np.isfinite([few.center, few.scale]).all()
