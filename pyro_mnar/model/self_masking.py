@@ -72,8 +72,10 @@ class SelfMasking(OnObserved):
     a probit in y with the intercept linear in what is observed: ``depends_on`` the covariates v,
     ``mechanism_features`` the exclusion variables w, the slope -r / (d sqrt(1 - r^2)), and back
     r = -a d / sqrt(1 + a^2 d^2) from a slope a. The decoder is linear, and columns stay on their own scale
-    (``decoder="linear", log_columns=None``). With ``errors="student-t"`` it is the selection-t model, with the same
-    mapping, which stays unbiased under heavy tails.
+    (``decoder="linear", log_columns=None``). Its covariates tell the code sharply, so that few draws leave the bound
+    loose: take 50, and large steps over all rows (``TrainingSettings(batch_size=n, n_draws=50, learning_rate=0.2,
+    mechanism_learning_rate=0.2, start="neutral")``). With ``errors="student-t"`` it is the selection-t model, with the
+    same mapping, which stays unbiased under heavy tails.
 
     References
     ----------
