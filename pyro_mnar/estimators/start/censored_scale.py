@@ -103,7 +103,7 @@ def censored_scale(seen: FloatArray, limits: FloatArray, found: Transform | None
     rng = np.random.default_rng(0)
     share = min(1.0, _MOST_CELLS / (len(seen) + len(limits)))
     y, ends = (part[rng.random(len(part)) < share] if share < 1 else part for part in (seen, limits))
-    if far:
+    if far and len(y):
         y, ends = _without_far(y, ends, far)
     if isinstance(found, Logit):
         return tobit(y, ends, found)
