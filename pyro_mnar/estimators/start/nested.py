@@ -27,8 +27,9 @@ from pyro_mnar.model.mechanisms import Nested
 
 #: Probits per standard deviation at which a slope without a cliff starts.
 SOFT_SLOPE = 1.0
-#: Share of the incomplete columns that must be cut, and of those that must agree on the side, for the others to follow.
-QUORUM, MAJORITY = 0.6, 0.75
+#: Columns, and share of the incomplete ones, that must be cut, and of those that must agree on the side, for the others
+#: to follow: two of three say little of the third.
+FEWEST, QUORUM, MAJORITY = 3, 0.6, 0.75
 #: Shares of the observed range beyond its ends to which imputed values may lie: without evidence, and softly missing.
 REACH_AT_RANDOM, REACH_SOFT = 0.1, 0.5
 #: Standard deviation of the logarithm of how far lost values reach beyond a cut or a limit, over how far a normal says
@@ -229,7 +230,7 @@ def _with_quorum(findings: list[Finding], table: FloatArray, continuous: Sequenc
     cut = [j for j in incomplete if findings[j].kind == "cliff"]
     side = int(np.sign(sum(findings[j].direction for j in cut)))
     agree = sum(findings[j].direction == side for j in cut)
-    if len(cut) < max(2, QUORUM * len(incomplete)) or agree < MAJORITY * len(cut):
+    if len(cut) < max(FEWEST, QUORUM * len(incomplete)) or agree < MAJORITY * len(cut):
         return findings
     word = "high" if side > 0 else "low"
     reason = f"{len(cut)} of the {len(incomplete)} incomplete columns end abruptly, and their missing values are {word}"
