@@ -14,6 +14,7 @@ from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.settings import with_training
 from pyro_mnar.estimators.start.log_scale import find_log_columns, likely_directions
 from pyro_mnar.estimators.start.lost_tail import CLEAR_SLOPE, CLIFF, LostTail, lost_tail
+from pyro_mnar.estimators.start.nested import Finding, _with_quorum
 from pyro_mnar.model.mechanisms import Ignorable, Linear, SelfMasking
 
 Floats = np.ndarray
@@ -237,3 +238,14 @@ def test_a_slope_that_was_given_keeps_its_unit() -> None:
     imputer = MNARImputer(mechanism, max_iter=1, n_draws_posterior=10, random_state=0).fit(table)
     assert imputer.columns_.scale[0] == pytest.approx(np.nanstd(table[:, 0]))
     assert imputer.mechanism_report()["slope_per_sd"][0] == pytest.approx(2.0, rel=1e-3)
+
+
+@pytest.mark.parametrize("n_cut", [2, 3])
+def test_others_follow_three_cut_columns_and_not_two(n_cut: int) -> None:
+    """Two of three made a column that was lost at random follow."""
+    x = np.random.default_rng(0).normal(size=(200, n_cut + 1))
+    x[::3] = np.nan
+    cut, open_ = Finding(-1, "cliff", 2.0, ""), Finding(0, "none", -3.0, "")
+    found = _with_quorum([cut] * n_cut + [open_], x, range(n_cut + 1))
+    assert (found[-1].direction, found[-1].kind) == ((-1, "cliff") if n_cut == 3 else (0, "none"))
+    assert found[:n_cut] == [cut] * n_cut
