@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 import pyro_mnar
 from pyro_mnar.inference.importance import ImportanceBound
+from pyro_mnar.studies.bench import imputers
 from pyro_mnar.studies.bench.handwritten import handwritten_loss, handwritten_step
+from pyro_mnar.studies.bench.imputers import at_equal_error, monte_carlo_error
 from pyro_mnar.studies.bench.measures import Figure, growth
 from pyro_mnar.studies.bench.sides import batches, made, package_step, pair, stepper
 from pyro_mnar.studies.bench.timing import alternate
@@ -84,3 +89,37 @@ def test_the_table_loses_high_values_and_no_row_whole() -> None:
     lost = np.isnan(holed)
     assert 0.2 < lost.mean() < 0.4 and not lost.all(1).any()
     assert (complete[lost].mean() > complete[~lost].mean() + 0.5) and np.array_equal(holed[~lost], complete[~lost])
+
+
+def test_the_monte_carlo_error_is_that_of_the_missing_cells_in_standard_deviations() -> None:
+    data = made(400, 4)
+
+    def answer(seed: int) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.randn(data.truth.shape, generator=generator) * 0.3 * data.unit
+        return data.truth + torch.where(data.batch.observed, 100 * noise, noise)
+
+    assert monte_carlo_error(answer, data, 30) == pytest.approx(0.3, rel=0.05)
+
+
+def test_draws_are_those_that_reach_the_error_of_the_other_side() -> None:
+    pytest.importorskip("notmiwae_pytorch")
+    (figure,) = at_equal_error(made(200, 4), steps=30, n_rows=40, repeats=4, turns=1)
+    ours, theirs = re.search(r"error ([\d.]+) with \d+ draws, theirs ([\d.]+)", figure.setting).groups()  # type: ignore[union-attr]
+    assert 0 < float(ours) <= float(theirs)
+    assert figure.ratio == pytest.approx(figure.ours / figure.theirs)
+
+
+def test_a_fit_is_timed_that_errs_as_little_as_the_other_imputer(monkeypatch: pytest.MonkeyPatch) -> None:
+    table, _ = factor_table(150, 11)
+    monkeypatch.setattr(imputers, "wine_white", lambda home: SimpleNamespace(data=pd.DataFrame(table)))
+    monkeypatch.setattr(imputers, "PASSES", (1, 40, 80))
+    monkeypatch.setattr(imputers, "has_miceforest", lambda: False)
+    figures = imputers.time_to_imputers(None, turns=1)
+    assert [figure.measure for figure in figures] == ["time to the error of mice", "time to the error of forest"]
+    for figure in figures:
+        if math.isfinite(figure.ratio):
+            target, ours = re.search(r"RMSE ([\d.]+), ours ([\d.]+)", figure.setting).groups()  # type: ignore[union-attr]
+            assert float(ours) <= float(target)
+        assert figure.theirs > 0
+    assert any(math.isfinite(figure.ratio) for figure in figures)

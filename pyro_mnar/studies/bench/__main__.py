@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from pyro_mnar.studies.bench.imputers import at_equal_error, time_to_imputers
 from pyro_mnar.studies.bench.measures import TURNS, Figure, against_handwritten, against_peer, growth, time_to_error
 from pyro_mnar.studies.bench.memory import imputation
 from pyro_mnar.studies.bench.sides import wine
@@ -30,6 +31,8 @@ def main() -> None:
         lambda: against_peer(data, turns),
         lambda: growth(3 if options.quick else 100),
         lambda: imputation(data, options.data_home, 64 if options.quick else 256, 1 if options.quick else 7),
+        lambda: at_equal_error(data, *((100, 64, 4, 1) if options.quick else (2000, 256, 20, 5))),
+        lambda: time_to_imputers(options.data_home, *((1, 200) if options.quick else (5, None))),
         lambda: time_to_error(data, 100 if options.quick else 4000),
     ):
         rows = part()

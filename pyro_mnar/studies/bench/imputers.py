@@ -1,0 +1,151 @@
+"""Beside other imputers: rows per second at one Monte Carlo error, and seconds to their own error at random."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from pyro_mnar import MNARImputer
+from pyro_mnar.data.columns import FloatArray
+from pyro_mnar.errors import UnreliableWeightsWarning
+from pyro_mnar.inference.posterior import Posterior
+from pyro_mnar.model.joint import Joint
+from pyro_mnar.studies.bench.measures import Figure, first_rows, impute_with_peer
+from pyro_mnar.studies.bench.sides import Table, batches, package_step, peer_model, peer_step, with_start
+from pyro_mnar.studies.bench.timing import alternate
+from pyro_mnar.studies.field.masks import lose
+from pyro_mnar.studies.field.methods import baseline, has_miceforest
+from pyro_mnar.studies.field.scores import point_scores
+from pyro_mnar.studies.sources.uci import wine_white
+
+#: Draws of the other side, and those among which ours are looked for.
+PEER_DRAWS, OUR_DRAWS = 1000, (10, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1000, 2000)
+#: Passes over the table among which the fewest that reach another imputer's error are looked for.
+PASSES = (1, 2, 3, 4, 6, 8, 10, 12, 15, 18, 25, 35, 50)
+#: What is asked: seconds, in those of each.
+ASKED = {"mice": "<= 3", "forest": "<= 1", "miceforest": ""}
+
+Answer = Callable[[int], torch.Tensor]
+
+
+def at_equal_error(data: Table, steps: int, n_rows: int, repeats: int, turns: int) -> list[Figure]:
+    """Rows imputed per second, with so many draws that answers differ from one seed to the next as the peer's do.
+
+    Both models are trained for so many steps, told that high values go missing. The Monte Carlo error is the root mean
+    square over missing cells of the standard deviation over seeds, in standard deviations of the complete columns;
+    the package's draws are in single precision, as those of ``transform`` are.
+    """
+    ours, joint, model = _trained(data, steps)
+    rows, given = first_rows(ours, n_rows), first_rows(data, n_rows)
+
+    def package(n_draws: int) -> Answer:
+        return lambda seed: _completed(joint, rows, n_draws, seed)
+
+    def peer(seed: int) -> torch.Tensor:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            parts = [
+                impute_with_peer(model, given.batch.rows(slice(i, i + 64)), PEER_DRAWS) for i in range(0, n_rows, 64)
+            ]
+        return torch.cat(parts)
+
+    target = monte_carlo_error(peer, given, repeats)
+    for n_draws in OUR_DRAWS:
+        reached = monte_carlo_error(package(n_draws), rows, repeats)
+        if reached <= target:
+            break
+    timing = alternate(lambda: _call(package(n_draws)), lambda: _call(peer), turns, warm_up=1)
+    where = f"{n_rows} rows; error {reached:.4f} with {n_draws} draws, theirs {target:.4f} with {PEER_DRAWS}"
+    rates = (n_rows / timing.ours, n_rows / timing.theirs)
+    measure = "imputation rate at equal Monte Carlo error / notmiwae-pytorch"
+    return [Figure(measure, where, *rates, "rows per second", 1 / timing.ratio, ">= 2")]
+
+
+def monte_carlo_error(answer: Answer, data: Table, repeats: int) -> float:
+    """By how much answers differ from one seed to the next, in standard deviations of the complete columns."""
+    answers = torch.stack([answer(seed) for seed in range(repeats)])
+    spread = (answers.var(0) / data.unit**2)[~data.batch.observed]
+    return float(spread.mean().sqrt())
+
+
+def time_to_imputers(data_home: Path | None, turns: int, n_rows: int | None = None) -> list[Figure]:
+    """Seconds of a fit and completion that err as little as MICE, a forest and miceforest, white wine lost at random.
+
+    The ignorable model is fitted with more and more passes until its RMSE is that of the other imputer; then this fit
+    and the other imputer are timed by turns.
+    """
+    complete = wine_white(data_home).data.iloc[:n_rows]
+    lost = lose(complete.to_numpy(), "white", "mar", 0).cells
+    holed = complete.mask(lost)
+
+    def rmse(imputed: FloatArray) -> float:
+        return float(point_scores(complete.to_numpy(), imputed, ~lost)["rmse"] or math.nan)
+
+    methods = [name for name in ASKED if name != "miceforest" or has_miceforest()]
+    targets = {name: rmse(baseline(name, holed, 0).point) for name in methods}
+    errors = dict[int, float]()
+    for passes in PASSES:
+        errors[passes] = rmse(_with_passes(holed, passes))
+        if errors[passes] <= min(targets.values()):
+            break
+    figures = []
+    for name, target in targets.items():
+        passes = next((n for n, error in errors.items() if error <= target), 0)
+        where = f"white wine, MAR, {len(holed)} rows: RMSE {target:.3f}"
+        if passes:
+            where += f", ours {errors[passes]:.3f} after {passes} passes"
+        seconds = _by_turns(holed, name, passes, turns)
+        ratio = statistics.median(a / b for a, b in zip(*seconds, strict=True)) if passes else math.inf
+        medians = [statistics.median(side) for side in seconds]
+        figures.append(Figure(f"time to the error of {name}", where, *medians, "seconds", ratio, ASKED[name]))
+    return figures
+
+
+def _by_turns(holed: pd.DataFrame, name: str, passes: int, turns: int) -> tuple[list[float], list[float]]:
+    """The processor's seconds of our fit of so many passes (none where it is 0), and of the other without its draws."""
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for _ in range(turns):
+        start = time.process_time()
+        if passes:
+            _with_passes(holed, passes)
+        seconds[0].append(time.process_time() - start if passes else math.inf)
+        seconds[1].append(baseline(name, holed, 0).seconds)
+    return seconds
+
+
+def _with_passes(holed: pd.DataFrame, passes: int) -> FloatArray:
+    completed = MNARImputer("ignorable", max_iter=passes, random_state=0).fit_transform(holed)
+    return np.asarray(completed, dtype=float)
+
+
+def _trained(data: Table, steps: int) -> tuple[Table, Joint, torch.nn.Module]:
+    """Both models after so many steps of 128 rows, and the table on the package's scale."""
+    model = peer_model(data, known=True)
+    ours, joint = with_start(data, "high")
+    for step, table in ((package_step(joint), ours), (peer_step(model), data)):
+        stream = batches(table.batch, 128)
+        for _ in range(steps):
+            step(next(stream))
+    joint.generator = None
+    model.eval()
+    return ours, joint, model
+
+
+def _completed(joint: Joint, data: Table, n_draws: int, seed: int) -> torch.Tensor:
+    with warnings.catch_warnings():
+        # Few draws may have uneven weights: their error is what is measured.
+        warnings.simplefilter("ignore", UnreliableWeightsWarning)
+        posterior = Posterior(joint, data.batch, data.columns, n_draws=n_draws, seed=seed, single=True)
+        return torch.as_tensor(posterior.mean())
+
+
+def _call(answer: Answer) -> None:
+    answer(0)
