@@ -330,6 +330,27 @@ def test_block_noise_is_uniform_and_addressed() -> None:
     assert normal((10, 5, 2), like, BlockNoise(4, shared=True)).shape == (10, 1, 2)
 
 
+def test_codes_of_all_rows_are_quasi_random_however_they_are_cut() -> None:
+    like = torch.zeros((), dtype=torch.float64)
+
+    def codes(seed: int, first: int, count: int) -> torch.Tensor:
+        return normal((count, 1, 5), like, BlockNoise(seed, shared=True).window([0], first))[:, 0]
+
+    whole = codes(0, 0, 500)
+    assert torch.equal(codes(0, 130, 70), whole[130:200]) and not torch.equal(codes(1, 0, 500), whole)
+    # What was drawn afresh is another sequence.
+    assert not torch.isclose(codes(0, 2**32, 500), whole).any()
+    several = torch.stack([codes(seed, 0, 500) for seed in range(40)])
+    # The mean of a smooth function: far nearer than random draws, whose error is 1 / sqrt(500), and unbiased.
+    errors = several.sum(-1).div(5**0.5).mean(-1)
+    assert float(errors.std()) < 0.3 / 500**0.5 and abs(float(errors.mean())) < 3 * float(errors.std()) / 40**0.5
+    assert abs(float(several.var()) - 1) < 0.01
+    # Sites after the codes, and noise of each row's own, are random.
+    noise = BlockNoise(0, shared=True).window([0], 0)
+    normal((500, 1, 5), like, noise)
+    assert not torch.isclose(normal((500, 1, 5), like, noise)[:, 0], whole).any()
+
+
 def test_estimators_posterior_score_and_imputations() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(80, 1)) + 0.5 * rng.normal(size=(80, 3))
