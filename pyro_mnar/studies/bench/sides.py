@@ -22,7 +22,7 @@ from pyro_mnar.model.likelihoods import GaussianLikelihood
 from pyro_mnar.model.mechanisms import Direction, SelfMasking
 from pyro_mnar.model.networks import mlp
 from pyro_mnar.numerics.links import Link
-from pyro_mnar.studies.sources.uci import wine_white
+from pyro_mnar.studies.sources import load
 
 N_DRAWS = 20
 HIDDEN = (128, 128)
@@ -51,7 +51,7 @@ class Table(NamedTuple):
 
 def wine(data_home: Path | None) -> Table:
     """White wine, whose first five features lose every value above their mean (Ipsen et al. 2021, section 4.2)."""
-    complete = wine_white(data_home).data.to_numpy(np.float64)
+    complete = load("wine_white", data_home).data.to_numpy()
     return table(complete, self_mask(complete, columns="first-half", random_state=0))
 
 

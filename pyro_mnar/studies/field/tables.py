@@ -8,11 +8,17 @@ import numpy as np
 import pandas as pd
 
 from pyro_mnar.datasets.tables import load_table, sample_rows
-from pyro_mnar.studies import sources
+from pyro_mnar.studies.sources import load
 
 #: By the study's name: the loader's.
-_PUBLISHED = {"banknote": "banknote", "concrete": "concrete", "red": "wine_red", "white": "wine_white"}
-NAMES = (*_PUBLISHED, "breast", "airfoil", "power", "california", "bike", "health", "cmc")
+_PUBLISHED = {
+    "banknote": "banknote",
+    "concrete": "concrete",
+    "red": "wine_red",
+    "white": "wine_white",
+    "breast": "breast_cancer",
+}
+NAMES = (*_PUBLISHED, "airfoil", "power", "california", "bike", "health", "cmc")
 #: Most rows of a table that are used, the same for all seeds: hundreds of cells times ten methods must be affordable.
 MOST_ROWS = 1_000
 
@@ -43,10 +49,8 @@ def complete_table(
     >>> complete_table("breast", None).shape
     (569, 30)
     """
-    if name == "breast":
-        table = sources.breast_cancer().data
-    elif name in _PUBLISHED:
-        source = sources.load(_PUBLISHED[name], data_home)
+    if name in _PUBLISHED:
+        source = load(_PUBLISHED[name], data_home)
         table = source.with_target() if name == "concrete" and not inputs_only else source.data
     else:
         table = load_table(name, data_home=data_home).select_dtypes("number")

@@ -11,7 +11,7 @@ from scipy.special import expit
 from sklearn.model_selection import train_test_split
 
 from pyro_mnar.data.kinds.declared import Kind, OneHot
-from pyro_mnar.studies.sources import uci as datasets
+from pyro_mnar.studies.sources import load
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -73,12 +73,8 @@ def make_task(name: str, seed: int, data_home: Path | None = None, covertype_pat
     data_home, covertype_path : path or None
         See :mod:`pyro_mnar.datasets`; ``covertype_path`` is a file in Covertype's format, such as a sample.
     """
-    if name == "covertype":
-        dataset = datasets.covertype(data_home, path=covertype_path)
-    else:
-        dataset = datasets.load(name, data_home)
-    assert dataset.target is not None
-    X, y = dataset.data.astype(np.float64), dataset.target.to_numpy(np.int64)
+    dataset = load(name, data_home, covertype_path)
+    X, y = dataset.data, dataset.target.to_numpy(np.int64)
     generator = np.random.default_rng(seed)
     if name == "covertype" and len(X) > N_COVERTYPE:
         rows = generator.choice(len(X), N_COVERTYPE, replace=False)

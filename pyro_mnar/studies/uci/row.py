@@ -22,7 +22,7 @@ from pyro_mnar.estimators.start.begin import Described
 from pyro_mnar.estimators.start.plan import passes
 from pyro_mnar.inference.importance import log_weights, paired_traces
 from pyro_mnar.model.mechanisms import SelfMasking
-from pyro_mnar.studies import sources as datasets
+from pyro_mnar.studies.sources import load
 from pyro_mnar.studies.uci.design import POSTERIOR_DRAWS, UCIRow
 
 BINS = 40
@@ -59,9 +59,9 @@ def masked_table(dataset: str, data_home: Path | None = None, rows: int | None =
     >>> masked.complete.shape, round(float(1 - masked.observed.mean()), 3)
     ((569, 30), 0.199)
     """
-    source = datasets.load(dataset, data_home)
+    source = load(dataset, data_home)
     table = source.with_target() if dataset == "concrete" else source.data
-    table = table.astype(np.float64).iloc[:rows].reset_index(drop=True)
+    table = table.iloc[:rows].reset_index(drop=True)
     holed = self_mask(table, columns="first-half", threshold="mean")
     return Masked(table.to_numpy(), holed, holed.notna().to_numpy())
 
