@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -92,34 +92,6 @@ def run_study(
             "and running again tries only the missing ones:\n" + "\n".join(failures)
         )
     return [finished[row_key(spec)] for spec in study.rows]
-
-
-def run_part(
-    part: Study[Spec],
-    every: Iterable[Spec],
-    folder: Path,
-    *,
-    data_home: Path | None = None,
-    workers: int | None = None,
-) -> list[Record]:
-    """Run a part of a study, and give the records of all its rows that are finished, in the order they were finished.
-
-    Parameters
-    ----------
-    part : Study
-        What to run now, see :func:`run_study`.
-    every : iterable of specifications
-        All rows of the study: what the folder has of others is left alone.
-    folder, data_home, workers
-        As for :func:`run_study`.
-
-    Returns
-    -------
-    list of Record
-    """
-    run_study(part, folder, data_home=data_home, workers=workers)
-    wanted = {row_key(spec) for spec in (*every, *part.rows)}
-    return [record for record in read_records(folder / ROWS_FILE) if settings_key(record.spec) in wanted]
 
 
 def _outcomes(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from pyro_mnar.estimators import MNARImputer
 from pyro_mnar.estimators.settings import with_training
 from pyro_mnar.estimators.start.plan import passes
 from pyro_mnar.model.mechanisms import Direction, Nested
+from pyro_mnar.studies.parts import has_miceforest
 
 #: Completed tables of a joint model; of MICE and miceforest, what they can afford.
 DRAWS, MICE_DRAWS, MICEFOREST_DRAWS = 100, 5, 5
@@ -47,11 +47,6 @@ class Imputed(NamedTuple):
     draws: FloatArray | None
     seconds: float
     draw_seconds: float
-
-
-def has_miceforest() -> bool:
-    """Whether miceforest, of the extra ``bench``, is installed."""
-    return importlib.util.find_spec("miceforest") is not None
 
 
 def draw_with_miceforest(

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pyro_mnar.studies.field.design import METHODS, REFERENCES, SEED_MODELS
 from pyro_mnar.studies.field.masks import MASKS, SEED_CURVES, SEED_MASK
 from pyro_mnar.studies.field.picture import draw_winners
+from pyro_mnar.studies.field.study import METHODS, REFERENCES, SEED_MODELS
 from pyro_mnar.studies.field.tables import NAMES
 from pyro_mnar.studies.records import write_whole
 from pyro_mnar.studies.study import Record

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pyro_mnar.analysis.plots import parts
-from pyro_mnar.studies.limits.design import CASES, METHODS
+from pyro_mnar.studies.limits.study import CASES, METHODS
 from pyro_mnar.studies.records import write_whole
 from pyro_mnar.studies.study import Record
 

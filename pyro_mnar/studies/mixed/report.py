@@ -11,8 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pyro_mnar.analysis.plots import parts
-from pyro_mnar.studies.mixed.design import METHODS, MODELS
 from pyro_mnar.studies.mixed.masks import MASKS
+from pyro_mnar.studies.mixed.study import METHODS, MODELS
 from pyro_mnar.studies.mixed.tables import TABLES
 from pyro_mnar.studies.records import write_whole
 from pyro_mnar.studies.study import Record

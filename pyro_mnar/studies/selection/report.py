@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 
 from pyro_mnar.analysis.plots import parts
 from pyro_mnar.studies.records import write_whole
-from pyro_mnar.studies.selection.design import CASES, METHODS, TRUTH
+from pyro_mnar.studies.selection.study import CASES, METHODS, TRUTH
 from pyro_mnar.studies.study import Record
 
 #: Of which bias and cover are told: the mean of the outcome at the covariate's mean, and the slope on the covariate.
