@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,11 +22,11 @@ import numpy as np
 import pandas as pd
 
 from pyro_mnar.analysis.metrics import imputation_rmse
-from pyro_mnar.data.atomic import check_destination, replacing
+from pyro_mnar.data.atomic import check_destination
 from pyro_mnar.datasets.amputation import self_mask
 from pyro_mnar.errors import MNARWarning, StudyError
 from pyro_mnar.studies.environment import available_cores, children_without_interrupts, limit_threads
-from pyro_mnar.studies.records import versions
+from pyro_mnar.studies.records import versions, write_files
 
 MEAN, KNN, MICE, MIWAE = "mean", "KNN", "MICE", "MIWAE"
 KNOWN, UNKNOWN = "not-MIWAE, direction known", "not-MIWAE, direction unknown"
@@ -149,14 +150,11 @@ def run(settings: DemoSettings, folder: Path, finished: Callable[[Outcome], None
         }
     )
     mechanism = mechanism_beside_truth(outcomes, table)
-    with replacing(folder / "summary.csv") as file:
-        summary.to_csv(file, index=False, float_format="%.4f")
-    with replacing(folder / "mechanism.csv") as file:
-        mechanism.to_csv(file, index=False, float_format="%.6g")
-    with replacing(folder / "distributions.png") as file:
-        draw_distributions(table, holed, outcomes, file)
-    with replacing(folder / "settings.json") as file:
-        file.write_text(json.dumps(_record(settings, time.perf_counter() - started), indent=2) + "\n", encoding="utf-8")
+    write_files(folder, {"summary.csv": summary}, "%.4f")
+    write_files(folder, {"mechanism.csv": mechanism}, "%.6g")
+    write_files(folder, {"distributions.png": partial(draw_distributions, table, holed, outcomes)})
+    record = _record(settings, time.perf_counter() - started)
+    write_files(folder, {"settings.json": json.dumps(record, indent=2) + "\n"})
     return DemoResult(summary, mechanism)
 
 
@@ -191,14 +189,12 @@ def mechanism_beside_truth(outcomes: dict[str, Outcome], table: pd.DataFrame) ->
 
 def draw_distributions(table: pd.DataFrame, holed: pd.DataFrame, outcomes: dict[str, Outcome], file: Path) -> None:
     """Histograms of the missing values of four features: true, by MIWAE, and by not-MIWAE with known direction."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     from pyro_mnar.analysis.plots import parts
 
     # A figure of its own, not pyplot's: no global state, and no display needed.
     figure = Figure(figsize=(12, 3.2), layout="constrained")
-    FigureCanvasAgg(figure)
     for axes, name in zip(figure.subplots(1, len(SHOWN)), SHOWN, strict=True):
         lost = holed[name].isna()
         bins = np.linspace(table[name].min(), table[name].quantile(0.995), 40)

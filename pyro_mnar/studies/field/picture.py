@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
@@ -49,7 +48,6 @@ def draw_winners(cells: pd.DataFrame, path: Path) -> None:
     tables = [name for name in NAMES if name in set(cells["table"])]
     masks = [name for name in MASKS if name in set(cells["mask"])]
     figure = Figure(figsize=(1.4 + 0.64 * max(len(masks), 10), 1.9 + 0.5 * len(tables)), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     taking_part = cells[cells["method"].isin(colours)]
     for _, group in taking_part.groupby(["table", "mask"]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from pyro_mnar.studies.images.rows import (
     UNSIGNED,
     image_study,
 )
-from pyro_mnar.studies.records import write_whole
+from pyro_mnar.studies.records import Content, markdown_table, write_files
 from pyro_mnar.studies.runner import run_study
 from pyro_mnar.studies.study import Record
 
@@ -61,18 +62,21 @@ def reproduce_images(
 def write_results(records: list[Record], folder: Path) -> pd.DataFrame:
     """Summary, settings, figures and README.md, from the records alone; some rows may be missing yet."""
     table = summary(records)
-    write_whole(folder / "summary.csv", lambda file: table.to_csv(file, index=False, float_format="%.5g"))
     settings = [
         {**record.spec, "seconds": record.seconds, "peak_memory_mb": record.peak_memory_mb, "versions": record.versions}
         for record in records
     ]
-    write_whole(folder / "settings.json", lambda file: file.write_text(json.dumps(settings, indent=1) + "\n"))
-    write_whole(folder / "mechanism.png", lambda file: draw_path(records, file))
-    write_whole(folder / "histograms.png", lambda file: draw_histograms(records, file))
     pictures = {MIWAE, LEARNED} <= {record.spec["method"] for record in records if "pictures" in record.result}
+    contents: dict[str, Content] = {
+        "summary.csv": table,
+        "settings.json": json.dumps(settings, indent=1) + "\n",
+        "mechanism.png": partial(draw_path, records),
+        "histograms.png": partial(draw_histograms, records),
+        "README.md": page(records, table, pictures),
+    }
     if pictures:
-        write_whole(folder / "grid.png", lambda file: draw_grid(records, file))
-    write_whole(folder / "README.md", lambda file: file.write_text(page(records, table, pictures), encoding="utf-8"))
+        contents["grid.png"] = partial(draw_grid, records)
+    write_files(folder, contents, "%.5g")
     return table
 
 
@@ -134,26 +138,18 @@ def page(records: list[Record], table: pd.DataFrame, pictures: bool) -> str:
         "missing pixels of the test part, in units of the range [0, 1]. Two rules are told the true values of those "
         "pixels, for orientation.",
         "",
-        "| method | RMSE (s.e.) | bias | W | b | bound, nats per image | seconds | seeds |",
-        "|---|---|---|---|---|---|---|---|",
     ]
+    cells = []
     for _, line in table.iterrows():
         error = f"{line['rmse_mean']:.4f}" + ("" if np.isnan(line["rmse_se"]) else f" ({line['rmse_se']:.4f})")
         known = line["method"] == KNOWN
         w = f"{TRUE_W:g} (told)" if known else _range(line["W_low"], line["W_high"], ".1f")
         b = f"{TRUE_B:g} (told)" if known else _range(line["b_low"], line["b_high"], ".3f")
         bound = "" if np.isnan(line["bound"]) else f"{line['bound']:.1f}"
-        cells = [
-            line["method"],
-            error,
-            f"{round(line['bias'], 4) + 0.0:+.4f}",
-            w,
-            b,
-            bound,
-            f"{line['seconds']:.0f}",
-            line["n_seeds"],
-        ]
-        lines.append(f"| {' | '.join(map(str, cells))} |")
+        bias, seconds = f"{round(line['bias'], 4) + 0.0:+.4f}", f"{line['seconds']:.0f}"
+        cells.append([line["method"], error, bias, w, b, bound, seconds, str(line["n_seeds"])])
+    head = ["method", "RMSE (s.e.)", "bias", "W", "b", "bound, nats per image", "seconds", "seeds"]
+    lines.append(markdown_table(head, cells))
     passes = {str(r.spec["method"]): r.spec["max_iter"] for r in records if r.spec["method"] not in SIMPLE}
     above = {
         name: share_above(records, LEARNED, counts)

@@ -6,6 +6,7 @@ says; the test part is only ever asked for the figures reported.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from rich.console import Console
 
 from pyro_mnar.analysis.plots.parts import DATA, LIMIT, MIWAE, NOT_MIWAE
 from pyro_mnar.datasets.files import named_folder
-from pyro_mnar.studies.records import write_whole
+from pyro_mnar.studies.records import markdown_table, write_files
 from pyro_mnar.studies.runner import run_study
 from pyro_mnar.studies.study import Record, Study
 from pyro_mnar.studies.supervised.baselines import boosting_baselines, forest_baseline, imputation_baselines
@@ -261,10 +262,8 @@ def report(records: Sequence[Record], folder: Path) -> pd.DataFrame:
         task, method, metric, mean, se, log_loss or crps (and its se), auc, seconds, n_seeds, published.
     """
     table = summary(records)
-    write_whole(folder / "summary.csv", lambda path: table.to_csv(path, index=False, float_format="%.5g"))
-    write_whole(folder / "table.md", lambda path: path.write_text(markdown(table), encoding="utf-8"))
-    write_whole(folder / "README.md", lambda path: path.write_text(page(table), encoding="utf-8"))
-    write_whole(folder / "figure.png", lambda path: figure(table).savefig(path, format="png", dpi=120))
+    texts = {"table.md": markdown(table), "README.md": page(table)}
+    write_files(folder, {"summary.csv": table, **texts, "figure.png": partial(draw, table)}, "%.5g")
     return table
 
 
@@ -317,21 +316,21 @@ def markdown(table: pd.DataFrame) -> str:
     for task, group in table.groupby("task"):
         metric, second = group["metric"].iloc[0], group["second_metric"].iloc[0]
         names = {"accuracy": "accuracy", "rmse": "RMSE", "log_loss": "log loss (nats)", "crps": "CRPS"}
-        auc = " macro AUC |" if task == "covertype" else ""
-        parts.append(
-            f"## {task}\n\n| method | {names[metric]} | {names[second]} |{auc} seconds | seeds | published |\n"
-            f"|---|---|---|{'---|' if auc else ''}---|---|---|"
-        )
-        for line in group.to_dict("records"):
-            published = "" if pd.isna(line["published"]) else f"{line['published']:.4f}"
-            extra = f" {line['auc']:.3f} |" if auc else ""
-            main = with_error(line["mean"], line["se"])
-            other = with_error(line["second_mean"], line["second_se"])
-            parts.append(
-                f"| {line['method']} | {main} | {other} |{extra} {line['seconds']:.0f} | "
-                f"{line['n_seeds']} | {published} |"
-            )
-        parts.append("")
+        auc = ["macro AUC"] if task == "covertype" else []
+        lines = [
+            [
+                line["method"],
+                with_error(line["mean"], line["se"]),
+                with_error(line["second_mean"], line["second_se"]),
+                *(f"{line['auc']:.3f}" for _ in auc),
+                f"{line['seconds']:.0f}",
+                str(line["n_seeds"]),
+                "" if pd.isna(line["published"]) else f"{line['published']:.4f}",
+            ]
+            for line in group.to_dict("records")
+        ]
+        head = ["method", names[metric], names[second], *auc, "seconds", "seeds", "published"]
+        parts.append(f"## {task}\n\n{markdown_table(head, lines)}\n")
     return "\n".join(parts)
 
 
@@ -346,7 +345,7 @@ def with_error(mean: float, error: float) -> str:
     return f"{mean:.4f}" if np.isnan(error) else f"{mean:.4f} ± {error:.4f}"
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def draw(table: pd.DataFrame, path: Path) -> None:
     """Mean and two standard errors of the main metric, one panel per task, oracles in grey."""
     tasks = list(table["task"].unique())
     drawing = Figure(figsize=(4.6 * len(tasks), 4.2), layout="constrained")
@@ -369,4 +368,4 @@ def figure(table: pd.DataFrame) -> Figure:
         axes.set_title(task)
         axes.set_xlabel("accuracy (higher is better)" if task == "covertype" else "RMSE (lower is better)")
         axes.grid(axis="x", alpha=0.3)
-    return drawing
+    drawing.savefig(path, format="png", dpi=120)

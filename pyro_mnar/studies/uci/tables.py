@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pyro_mnar.studies.records import write_whole
+from pyro_mnar.studies.records import Content, markdown_table, write_files
 from pyro_mnar.studies.study import Record
 from pyro_mnar.studies.uci.design import (
     ABLATION,
@@ -43,21 +44,15 @@ def write_tables(records: Sequence[Record], folder: Path) -> list[Path]:
     list of Path
         The files written: no ablation or figure without rows for it.
     """
-    written = []
     methods = summary([r for r in records if r.spec["part"] != "ablation"])
-    write_whole(folder / "summary.csv", lambda path: methods.to_csv(path, index=False, float_format="%.4f"))
-    write_whole(folder / "table.md", lambda path: path.write_text(markdown(methods), encoding="utf-8"))
-    written += [folder / "summary.csv", folder / "table.md"]
+    contents: dict[str, Content] = {"summary.csv": methods, "table.md": markdown(methods)}
     variants = summary([r for r in records if r.spec["part"] == "ablation"])
     if len(variants):
-        variants = variants.rename(columns={"method": "variant"})
-        write_whole(folder / "ablation.csv", lambda path: variants.to_csv(path, index=False, float_format="%.4f"))
-        written.append(folder / "ablation.csv")
+        contents["ablation.csv"] = variants.rename(columns={"method": "variant"})
     histograms = {r.spec["dataset"]: r.result["histograms"] for r in records if r.result.get("histograms") is not None}
     if histograms:
-        write_whole(folder / "distributions.png", lambda path: draw_distributions(histograms, path))
-        written.append(folder / "distributions.png")
-    return written
+        contents["distributions.png"] = partial(draw_distributions, histograms)
+    return write_files(folder, contents, "%.4f")
 
 
 def summary(records: Sequence[Record]) -> pd.DataFrame:
@@ -94,24 +89,21 @@ def markdown(table: pd.DataFrame) -> str:
     """RMSE of every method beside the published number, in parentheses."""
     cells = {(line.dataset, line.method): _cell(line) for line in table.itertuples()}
     present = [dataset for dataset in DATASETS if any(key[0] == dataset for key in cells)]
-    lines = [
-        "RMSE on the missing cells in standard deviations of the complete column; mean and standard error over seeds;",
-        f"in parentheses the published number ({SOURCE}).",
-        "",
-        "| method | " + " | ".join(present) + " |",
-        "|---|" + "---|" * len(present),
-    ]
+    lines = []
     for method in METHODS:
         row = [cells.get((dataset, method), "") for dataset in present]
         if any(row):
             shown = [
                 _beside(text, PUBLISHED.get((dataset, method))) for text, dataset in zip(row, present, strict=True)
             ]
-            lines.append(f"| {method} | " + " | ".join(shown) + " |")
+            lines.append([method, *shown])
     for title, numbers in (("best published", BEST_PUBLISHED), ("aim", AIM), ("told the truth", FLOOR)):
         values = [numbers[dataset] for dataset in present]
-        lines.append(f"| {title} | " + " | ".join("-" if v is None else f"{v:.2f}" for v in values) + " |")
-    return "\n".join(lines) + "\n"
+        lines.append([title, *("-" if v is None else f"{v:.2f}" for v in values)])
+    return (
+        "RMSE on the missing cells in standard deviations of the complete column; mean and standard error over seeds;\n"
+        f"in parentheses the published number ({SOURCE}).\n\n{markdown_table(['method', *present], lines)}\n"
+    )
 
 
 def _cell(line: Any) -> str:
@@ -127,7 +119,6 @@ def _beside(text: str, published: float | None) -> str:
 
 def draw_distributions(histograms: dict[str, dict[str, Any]], path: Path) -> None:
     """One panel per masked feature: observed, true missing and imputed values, in sd from the cut."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     from pyro_mnar.analysis.plots.parts import NOT_MIWAE, OBSERVED, TRUE
@@ -138,7 +129,6 @@ def draw_distributions(histograms: dict[str, dict[str, Any]], path: Path) -> Non
     n_columns = 5
     n_lines = -(-len(panels) // n_columns)
     figure = Figure(figsize=(3.2 * n_columns, 2.1 * n_lines), layout="constrained")
-    FigureCanvasAgg(figure)
     for position, (dataset, feature, counts) in enumerate(panels):
         axis = figure.add_subplot(n_lines, n_columns, position + 1)
         edges = np.asarray(counts["edges"])
