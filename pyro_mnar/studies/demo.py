@@ -7,11 +7,9 @@ are used for nothing but the last column of the table.
 
 import json
 import math
-import multiprocessing
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -25,8 +23,9 @@ from pyro_mnar.analysis.metrics import imputation_rmse
 from pyro_mnar.data.atomic import check_destination
 from pyro_mnar.datasets.amputation import self_mask
 from pyro_mnar.errors import MNARWarning, StudyError
-from pyro_mnar.studies.environment import available_cores, children_without_interrupts, limit_threads
+from pyro_mnar.studies.environment import available_cores
 from pyro_mnar.studies.records import versions, write_files
+from pyro_mnar.studies.runner import in_processes
 
 MEAN, KNN, MICE, MIWAE = "mean", "KNN", "MICE", "MIWAE"
 KNOWN, UNKNOWN = "not-MIWAE, direction known", "not-MIWAE, direction unknown"
@@ -241,29 +240,12 @@ def _completed_classically(method: str, holed: pd.DataFrame, settings: DemoSetti
 
 def _side_by_side(holed: pd.DataFrame, settings: DemoSettings) -> Iterator[Outcome]:
     """The methods' outcomes as they come, the slow ones begun first."""
-    workers = settings.workers or min(2, available_cores())
-    others = set(multiprocessing.active_children())
-    # Fresh processes: a forked one would inherit the locks of torch's threads.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, _start_worker)
+    tasks = [(method, holed, settings) for method in reversed(METHODS)]
     try:
-        with children_without_interrupts():
-            tasks = [pool.submit(impute_with, method, holed, settings) for method in reversed(METHODS)]
-        for task in as_completed(tasks):
-            yield task.result()
-        pool.shutdown()
+        for _, future in in_processes(impute_with, tasks, settings.workers or min(2, available_cores())):
+            yield future.result()
     except BrokenProcessPool as error:
         raise StudyError("a process of the demo died (out of memory, or killed); try --workers 1") from error
-    finally:
-        # After Ctrl-C nobody waits for what is under way.
-        for process in set(multiprocessing.active_children()) - others:
-            process.terminate()
-        pool.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
-    # The steps are small: threads that wait for each other, as MICE's do, cost ten times what they bring.
-    limit_threads(1)
 
 
 def _record(settings: DemoSettings, seconds: float) -> dict[str, Any]:
