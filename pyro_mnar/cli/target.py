@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pyro_mnar.cli.options import Task
+from pyro_mnar.cli.options import Task, check_columns
 from pyro_mnar.cli.tables import TextTable
 from pyro_mnar.errors import InvalidInputError
 
@@ -58,8 +58,7 @@ def read_target(table: TextTable, name: str, task: Task | None) -> Target:
         An unknown column, one that is missing in every row, that holds days, or names of which each stands in one row;
         text where numbers are asked for.
     """
-    if name not in table.names:
-        raise InvalidInputError(f"--target names the unknown column {name!r}; the columns are {table.names}")
+    check_columns("--target", [name], table.names)
     j = table.names.index(name)
     rows = np.flatnonzero(~table.missing[:, j]).tolist()
     if not rows:
