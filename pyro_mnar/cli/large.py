@@ -31,21 +31,12 @@ def read_in_blocks(data: Path, out: Path | None = None) -> bool:
 def opened(
     data: Path, text: TextOptions, exclude: Collection[str] = (), censored: Collection[str] = ()
 ) -> "Iterator[Source]":
-    """The table, without the excluded columns.
-
-    Parameters
-    ----------
-    data : Path
-        A file, or a glob.
-    text : TextOptions
-        Which must be the defaults.
-    exclude, censored : collection of str
-        Columns that the options of these names give.
+    """The table, in a file or in those of a glob, without the excluded columns.
 
     Raises
     ------
     InvalidInputError
-        An option for text was given, or a column is unknown.
+        An option for text was given, or a column is unknown, or none is left.
     """
     from pyro_mnar.data.sources import open_source
 

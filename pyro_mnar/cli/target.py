@@ -19,21 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Target:
-    """What is to be predicted.
-
-    Attributes
-    ----------
-    name : str
-        Of the column.
-    task : Task
-        Whether it holds labels or numbers.
-    values : ndarray
-        Texts or numbers of the rows that have one.
-    rows : list of int
-        These rows.
-    n_without : int
-        Rows that have none.
-    """
+    """What is to be predicted: labels as texts, or numbers, of the rows that have one, and how many rows do not."""
 
     name: str
     task: Task

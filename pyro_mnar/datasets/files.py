@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import zipfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +72,7 @@ def named_folder(data_home: str | os.PathLike[str] | None) -> Path | None:
 
 
 def checked(path: Path, sha256: str, original: str) -> Path:
-    """The path of a file that has the expected checksum.
-
-    Raises
-    ------
-    ChecksumError
-        It has another one; the message names both, and ``original``, which should replace it.
-    """
+    """The path of a file with this checksum; ChecksumError names what it has, and the ``original`` to replace it by."""
     found = _sha256(path)
     if found != sha256:
         raise ChecksumError(
@@ -129,7 +124,7 @@ def download(source: SourceFile, cache: Path | None = None) -> Path:
                 known_hash=f"sha256:{source.sha256}",
                 fname=source.name,
                 path=cache,
-                downloader=_CheckedDownload(source),
+                downloader=partial(_checked_download, source),
             )
         except ChecksumError as error:
             wrong_content = True
@@ -152,31 +147,24 @@ def download(source: SourceFile, cache: Path | None = None) -> Path:
     )
 
 
-class _CheckedDownload:
+def _checked_download(source: SourceFile, address: str, output_file: str, _: Any) -> None:
     """A downloader for pooch that names both checksums, and takes the file out of a .zip."""
-
-    def __init__(self, source: SourceFile) -> None:
-        self.source = source
-
-    def __call__(self, address: str, output_file: str, _: Any) -> None:
-        fetch = self._unpack if address.endswith(".zip") else _fetch
-        complete = fetch(address, output_file)
-        found = _sha256(output_file)
-        if found != self.source.sha256:
-            early = "" if complete else "the connection ended early, and "
-            size = os.path.getsize(output_file)
-            raise ChecksumError(f"{early}the {size} bytes received have sha256 {found}, not {self.source.sha256}")
-
-    def _unpack(self, address: str, output_file: str) -> bool:
+    if address.endswith(".zip"):
         with tempfile.TemporaryDirectory() as folder:
             archive = os.path.join(folder, "archive.zip")
             complete = _fetch(address, archive)
             with zipfile.ZipFile(archive) as zipped:
                 # Some archives keep it in a folder.
-                inside = (name for name in zipped.namelist() if name.rsplit("/", 1)[-1] == self.source.name)
-                with zipped.open(next(inside, self.source.name)) as member, open(output_file, "wb") as output:
+                inside = (name for name in zipped.namelist() if name.rsplit("/", 1)[-1] == source.name)
+                with zipped.open(next(inside, source.name)) as member, open(output_file, "wb") as output:
                     shutil.copyfileobj(member, output)
-        return complete
+    else:
+        complete = _fetch(address, output_file)
+    found = _sha256(output_file)
+    if found != source.sha256:
+        early = "" if complete else "the connection ended early, and "
+        size = os.path.getsize(output_file)
+        raise ChecksumError(f"{early}the {size} bytes received have sha256 {found}, not {source.sha256}")
 
 
 def _fetch(address: str, output_file: str) -> bool:

@@ -40,14 +40,8 @@ SHOWN = ("mean radius", "mean texture", "mean smoothness", "mean concavity")
 class DemoSettings:
     """What the demo runs.
 
-    Attributes
-    ----------
-    random_state : int
-        Of every method.
-    max_iter : int or None
-        Passes over the data of the deep models; None leaves them at the package's default.
-    workers : int or None
-        Methods that run side by side; None is two, or one on a single core: more would need more than 2 GB.
+    ``random_state`` is of every method; ``max_iter`` are passes of the deep models (None: the package's default);
+    ``workers`` is how many methods run side by side (None: two, or one on a single core; more would take over 2 GB).
     """
 
     random_state: int = 0
@@ -56,20 +50,10 @@ class DemoSettings:
 
 
 class Outcome(NamedTuple):
-    """What one method gave.
+    """What one method gave: a completed table and the mechanism that was learned, in original units, and its warnings.
 
-    Attributes
-    ----------
-    method : str
-        One of :data:`METHODS`.
-    completed : DataFrame
-        The completed table, original units.
-    seconds : float
-        Processor time for fitting and imputing, on one thread: what it takes when the core has nothing else to do.
-    mechanism : DataFrame or None
-        The mechanism that was learned, original units.
-    warnings : list of str
-        What the method warned of.
+    ``seconds`` are processor time for fitting and imputing on one thread: what it takes when the core has nothing else
+    to do.
     """
 
     method: str
@@ -87,15 +71,7 @@ class DemoResult(NamedTuple):
 
 
 def prepare_folder(folder: Path) -> None:
-    """Make the folder, and find out before anything long is done whether the results can be written there.
-
-    Raises
-    ------
-    OSError
-        They cannot.
-    InvalidInputError
-        A folder has the name of one of the files.
-    """
+    """Make the folder, and find out before anything long is done whether the results can be written there."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in FILES:
         check_destination(folder / name, overwrite=True)
@@ -112,23 +88,8 @@ def complete_table() -> pd.DataFrame:
 def run(settings: DemoSettings, folder: Path, finished: Callable[[Outcome], None] = lambda outcome: None) -> DemoResult:
     """Run every method, and write ``summary.csv``, ``mechanism.csv``, ``settings.json`` and ``distributions.png``.
 
-    Parameters
-    ----------
-    settings : DemoSettings
-        What to run.
-    folder : Path
-        Where to write; made if need be.
-    finished : callable
-        Called with each method's outcome as it comes.
-
-    Returns
-    -------
-    DemoResult
-
-    Raises
-    ------
-    OSError
-        The folder cannot be written.
+    ``finished`` is called with each method's outcome as it comes. Raises OSError if the folder, which is made if need
+    be, cannot be written.
     """
     prepare_folder(folder)
     started = time.perf_counter()

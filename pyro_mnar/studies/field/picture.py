@@ -35,14 +35,7 @@ def draw_winners(cells: pd.DataFrame, path: Path) -> None:
     """A tile per table and mask, in the colour of the method with the smallest RMSE, named in it; below, r of "auto".
 
     A dot says that "auto" did not win and is within 2 % of the winner. "auto" that was told the directions takes no
-    part, since the others were not.
-
-    Parameters
-    ----------
-    cells : DataFrame
-        ``table``, ``mask``, ``method``, ``rmse`` and ``r``: means over seeds.
-    path : Path
-        Where to write the PNG.
+    part, since the others were not. ``cells`` holds means over seeds: table, mask, method, rmse and r.
     """
     colours = {method: colour for colour, methods in GROUPS.values() for method in methods}
     tables = [name for name in NAMES if name in set(cells["table"])]

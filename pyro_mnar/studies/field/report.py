@@ -49,13 +49,7 @@ SEED_PUBLISHED: dict[str, tuple[float, ...]] = {
 
 
 def write_tables(records: Sequence[Record], folder: Path) -> list[Path]:
-    """Write cells.csv, summary.csv, table.md, seed.md and winners.png, of what the records hold.
-
-    Returns
-    -------
-    list of Path
-        The files written: only those for which there are rows.
-    """
+    """Write cells.csv, summary.csv, table.md, winners.png and seed.md, those for which there are rows."""
     lines = frame(records)
     study, seed = lines[lines["mask"] != SEED_MASK], lines[lines["mask"] == SEED_MASK]
     contents: dict[str, Content] = {}

@@ -26,23 +26,10 @@ MOST_ROWS = 1_000
 def complete_table(
     name: str, data_home: Path | None, rows: int | None = None, inputs_only: bool = False
 ) -> pd.DataFrame:
-    """The numeric columns of a table, float, without holes.
+    """The numeric columns of a table, float, without holes, shape (n, p).
 
-    Parameters
-    ----------
-    name : str
-        One of ``NAMES``.
-    data_home : Path or None
-        Folder with the original data files.
-    rows : int or None
-        Only so many rows, drawn at random once; None takes the study's number, and of the seed table all.
-    inputs_only : bool
-        For the seed table: concrete without its strength, which is a column like the others else.
-
-    Returns
-    -------
-    DataFrame
-        Shape (n, p).
+    Of a table so many rows are used, drawn at random once; None takes the study's number. ``inputs_only`` is for the
+    seed table: all rows, and concrete without its strength, which is a column like the others else.
 
     Examples
     --------

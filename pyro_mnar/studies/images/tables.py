@@ -81,37 +81,32 @@ def write_results(records: list[Record], folder: Path) -> pd.DataFrame:
 
 
 def summary(records: list[Record]) -> pd.DataFrame:
-    """One line per method: means over the seeds, and the standard error of the RMSE.
-
-    Returns
-    -------
-    DataFrame
-        data, method, rmse_mean, rmse_se, W, b, bound (nats per test image), seconds, device, n_seeds; and
-        rmse_twice_the_draws, bias, W_low, W_high, b_low, b_high, peak_memory_mb.
-    """
+    """One line per method: means over the seeds, ranges of W and b, standard error of the RMSE; bounds in nats."""
     lines = []
     methods = [method for method in ORDER if any(record.spec["method"] == method for record in records)]
     for method in methods:
         mine = [record for record in records if record.spec["method"] == method]
-        rows = pd.DataFrame([record.result for record in mine])
+        # What a method does not have is NaN.
+        columns = ["rmse", "W", "b", "bound", "bias", "rmse_twice_the_draws"]
+        rows = pd.DataFrame([record.result for record in mine]).reindex(columns=[*columns, "device"])
+        means = rows[columns].mean()
         line = {
             "data": mine[0].spec["data"],
             "method": method,
-            "rmse_mean": rows["rmse"].mean(),
-            "rmse_se": rows["rmse"].std(ddof=1) / np.sqrt(len(rows)) if len(rows) > 1 else np.nan,
-            "W": rows["W"].mean() if "W" in rows else np.nan,
-            "b": rows["b"].mean() if "b" in rows else np.nan,
-            "bound": rows["bound"].mean() if "bound" in rows else np.nan,
+            "rmse_mean": means["rmse"],
+            "rmse_se": rows["rmse"].sem(),
+            "W": means["W"],
+            "b": means["b"],
+            "bound": means["bound"],
             "seconds": np.mean([record.seconds for record in mine]),
             "device": rows["device"][0],
             "n_seeds": len(mine),
-            "bias": rows["bias"].mean(),
-            "rmse_twice_the_draws": rows["rmse_twice_the_draws"].mean() if "rmse_twice_the_draws" in rows else np.nan,
+            "bias": means["bias"],
+            "rmse_twice_the_draws": means["rmse_twice_the_draws"],
             "peak_memory_mb": max(record.peak_memory_mb for record in mine),
         }
         for name in ("W", "b"):
-            line[f"{name}_low"] = rows[name].min() if name in rows else np.nan
-            line[f"{name}_high"] = rows[name].max() if name in rows else np.nan
+            line[f"{name}_low"], line[f"{name}_high"] = rows[name].min(), rows[name].max()
         lines.append(line)
     return pd.DataFrame(lines)
 

@@ -38,13 +38,7 @@ _FAR_RATIO, _FAR_LOSS = 1.5, 0.25
 
 
 def write_tables(records: Sequence[Record], folder: Path) -> list[Path]:
-    """Write summary.csv, table.md and methods.png, of what the records hold.
-
-    Returns
-    -------
-    list of Path
-        The files written.
-    """
+    """Write summary.csv, table.md and methods.png, of what the records hold, and give their paths."""
     means = cells(records)
     picture = partial(draw_methods, means)
     return write_files(folder, {"summary.csv": means, "table.md": markdown(means), "methods.png": picture})
@@ -97,15 +91,7 @@ def _lines(group: pd.DataFrame) -> str:
 
 
 def draw_methods(means: pd.DataFrame, path: Path) -> None:
-    """A panel per mask, above numbers and below levels: how far each method is from the best, table by table.
-
-    Parameters
-    ----------
-    means : DataFrame
-        See :func:`cells`.
-    path : Path
-        Where to write the PNG.
-    """
+    """A panel per mask, above numbers and below levels: how far each method is from the best, table by table."""
     masks = [mask for mask in MASKS if mask in set(means["mask"])]
     methods = [method for method in METHODS if method in set(means["method"])][::-1]
     figure = Figure(figsize=(11.5, 1.6 + 0.62 * len(methods)), layout="constrained")

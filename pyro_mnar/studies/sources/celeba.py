@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pyro_mnar.data.atomic import replacing
 from pyro_mnar.datasets.extra import needed
 from pyro_mnar.datasets.files import FOLDER_VARIABLE, named_folder
 from pyro_mnar.errors import DatasetError, InvalidInputError
@@ -187,14 +187,8 @@ def _cached(path: Path) -> dict[str, Pixels] | None:
 def _keep(path: Path, arrays: dict[str, Pixels]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, train=arrays["train"], validation=arrays["validation"], test=arrays["test"])
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        with replacing(path) as temporary:
+            np.savez(temporary, train=arrays["train"], validation=arrays["validation"], test=arrays["test"])
     except OSError as error:
         raise DatasetError(
             f"the images cannot be kept in {path.parent} ({error}): give another folder in cache"

@@ -155,15 +155,9 @@ Settings:
 class Row:
     """One part of the comparison on one repetition of one task.
 
-    Attributes
-    ----------
-    task, part : str
-        Which table, and which methods: "baselines", "boosting", "forest", "two-stage", or a joint model.
-    seed : int
-        Of rows, split, missing cells and training.
-    settings : dict
-        Parameters of the package's estimator, and ``forest_leaf`` where a random forest is fitted to what it completes;
-        empty for the others.
+    ``part`` is "baselines", "boosting", "forest", "two-stage", or a joint model; ``seed`` is of rows, split, missing
+    cells and training; ``settings`` are parameters of the package's estimator, and ``forest_leaf`` where a random
+    forest is fitted to what it completes.
     """
 
     task: str
@@ -175,10 +169,7 @@ class Row:
 def supervised_study(quick: bool = False) -> Study[Row]:
     """All rows, the slowest of each repetition first, and one repetition of everything before the next.
 
-    Parameters
-    ----------
-    quick : bool
-        Every method on red wine once, hardly trained: to see that it works.
+    ``quick``: every method on red wine once, hardly trained: to see that it works.
     """
     if quick:
         short = {"max_iter": 2, "n_draws": 2, "n_draws_posterior": 20}
@@ -210,15 +201,7 @@ def reproduce_supervised(
 
 
 def run_row(spec: Row, data_home: Path | None) -> dict[str, Any]:
-    """The figures of each method of this part, on the test part.
-
-    Parameters
-    ----------
-    spec : Row
-        What to run.
-    data_home : Path or None
-        Folder with the original files; None reads them where :mod:`pyro_mnar.datasets` does.
-    """
+    """The figures of each method of this part, on the test part; see :class:`~pyro_mnar.studies.study.Study`."""
     sample = find_sample(data_home) if spec.task == "covertype" else None
     task = make_task(spec.task, spec.seed, data_home, sample)
     settings = {**spec.settings, "random_state": spec.seed}
@@ -247,20 +230,7 @@ def find_sample(data_home: Path | None) -> Path | None:
 
 
 def report(records: Sequence[Record], folder: Path) -> pd.DataFrame:
-    """Write summary.csv, table.md, figure.png and README.md, and give the summary.
-
-    Parameters
-    ----------
-    records : sequence of Record
-        Finished rows.
-    folder : Path
-        Where to write.
-
-    Returns
-    -------
-    DataFrame
-        task, method, metric, mean, se, log_loss or crps (and its se), auc, seconds, n_seeds, published.
-    """
+    """Write summary.csv, table.md, figure.png and README.md of the finished rows, and give the summary."""
     table = summary(records)
     texts = {"table.md": markdown(table), "README.md": page(table)}
     write_files(folder, {"summary.csv": table, **texts, "figure.png": partial(draw, table)}, "%.5g")
