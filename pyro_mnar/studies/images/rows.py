@@ -31,6 +31,7 @@ BINS = np.linspace(0.0, 1.2, 61)
 #: Pictures that a row keeps for the grid; never for faces.
 SHOWN = 8
 PATH_POINTS = 400
+SEEDS = range(3)
 
 #: What differs for patches: sky is smooth and roofs are not, and much of the sky has next to no pixel left.
 _PATCHES: dict[str, Any] = {
@@ -91,7 +92,7 @@ class Clipped(NamedTuple):
         return np.where(self.observed, self.images, np.nan)
 
 
-def image_study(data: str, quick: bool = False, seeds: int = 3) -> Study[ImageRow]:
+def image_study(data: str, quick: bool = False) -> Study[ImageRow]:
     """The rows for one data set, the slowest first; ``quick`` runs all methods on a handful of images.
 
     Examples
@@ -100,12 +101,12 @@ def image_study(data: str, quick: bool = False, seeds: int = 3) -> Study[ImageRo
     9
     """
     # The headline first, and the variant that is told W and b with the same clipping soon after it.
-    deep = [(LEARNED, seed) for seed in range(seeds)]
-    deep += [(method, seed) for seed in range(seeds) for method in (KNOWN, MIWAE)]
+    deep = [(LEARNED, seed) for seed in SEEDS]
+    deep += [(method, seed) for seed in SEEDS for method in (KNOWN, MIWAE)]
     if data == "photo patches":
         deep.append((UNSIGNED, 0))
     rows = [ImageRow(data, method, seed) for method, seed in deep]
-    rows += [ImageRow(data, method, seed) for method in SIMPLE for seed in range(seeds)]
+    rows += [ImageRow(data, method, seed) for method in SIMPLE for seed in SEEDS]
     if data == "photo patches":
         rows = [replace(row, **_PATCHES) for row in rows]
     else:
