@@ -68,25 +68,14 @@ class TextTable:
     censored: frozenset[str] = frozenset()
 
     def with_limits(self, censored: Collection[str]) -> "TextTable":
-        """The same table, in which cells of these columns that are no numbers are to be completed too.
-
-        Raises
-        ------
-        InvalidInputError
-            An unknown column.
-        """
+        """The same table, in which cells of these columns that are no numbers are to be completed too."""
         check_columns("--censored", censored, self.names)
         return replace(self, censored=frozenset(censored))
 
     def frame(self, excluded: Collection[str] = (), text: Collection[str] = ()) -> pd.DataFrame:
         """The columns as numbers, days or text, without the excluded ones; missing cells hold NaN, NaT or None.
 
-        Parameters
-        ----------
-        excluded : collection of str
-            Columns to leave out.
-        text : collection of str
-            Columns whose cells are labels or names, whatever they look like.
+        Cells of the columns in ``text`` are labels or names, whatever they look like.
 
         Raises
         ------

@@ -30,18 +30,8 @@ class SourceFile:
 def local_or_downloaded(source: SourceFile, data_home: str | os.PathLike[str] | None = None) -> Path:
     """Find a file in the caller's folder if there is one, else in the cache, to which it is downloaded once.
 
-    Parameters
-    ----------
-    source : SourceFile
-        What to find.
-    data_home : path or None
-        Folder that holds the file, or holds it in a folder `uci`. None means the environment variable
-        ``PYRO_MNAR_DATA``; without that, the operating system's cache folder, and a download where it is not there yet.
-
-    Returns
-    -------
-    Path
-        A file with the expected checksum.
+    ``data_home`` holds the file, or holds it in a folder ``uci``. None means the environment variable
+    ``PYRO_MNAR_DATA``; without that, the operating system's cache folder, and a download where it is not there yet.
 
     Raises
     ------
@@ -90,19 +80,8 @@ def download(source: SourceFile, cache: Path | None = None) -> Path:
     """Give the file in the cache folder, downloading it if it is not there or differs from its checksum.
 
     The bytes go to a temporary file that takes the final name only once its checksum is right, so that processes that
-    download at the same time each end with a whole file.
-
-    Parameters
-    ----------
-    source : SourceFile
-        What to download; its addresses are tried in turn.
-    cache : Path or None
-        Folder to keep it in, made if need be; None means the operating system's cache folder.
-
-    Returns
-    -------
-    Path
-        A file with the expected checksum.
+    download at the same time each end with a whole file. Addresses are tried in turn. ``cache`` is made if need be;
+    None is the operating system's cache folder.
 
     Raises
     ------

@@ -86,6 +86,12 @@ def markdown_table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     return "\n".join([head_line, "|---" * len(head) + "|", *others])
 
 
+def in_order(table: pd.DataFrame, order: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """The lines of a table by these of its columns, the first before the others, whose values are in this order."""
+    ranks = {name: list(values).index for name, values in order.items() if name in table}
+    return table.sort_values([*ranks], key=lambda column: column.map(ranks[str(column.name)]), ignore_index=True)
+
+
 def versions() -> dict[str, Any]:
     """Versions of this package, Python and the libraries that the numbers depend on."""
     found = {"pyro-mnar": __version__, "python": platform.python_version()}

@@ -29,18 +29,10 @@ HIDDEN = (128, 128)
 
 
 class Table(NamedTuple):
-    """Rows with holes, standardised by what was observed, and what the holes hid.
+    """Rows with holes, standardised by what was observed, float32, shape (n, p), and what the holes hid.
 
-    Attributes
-    ----------
-    batch : Batch
-        Shape (n, p), float32.
-    truth : Tensor
-        Complete rows on the same scale.
-    unit : Tensor
-        Standard deviation of each complete column, on the same scale: errors are stated in it.
-    columns : ColumnInfo
-        Centre 0, scale 1.
+    ``truth`` are the complete rows, and ``unit`` is the standard deviation of each complete column, in which errors are
+    stated, both on the same scale; the columns have centre 0 and scale 1.
     """
 
     batch: Batch

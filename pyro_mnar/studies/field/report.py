@@ -14,7 +14,7 @@ from pyro_mnar.studies.field.masks import MASKS, SEED_CURVES, SEED_MASK
 from pyro_mnar.studies.field.picture import draw_winners
 from pyro_mnar.studies.field.study import METHODS, REFERENCES, SEED_MODELS
 from pyro_mnar.studies.field.tables import NAMES
-from pyro_mnar.studies.records import Content, markdown_table, write_files
+from pyro_mnar.studies.records import Content, in_order, markdown_table, write_files
 from pyro_mnar.studies.study import Record
 
 SCORES = (
@@ -36,6 +36,7 @@ SCORES = (
 )
 Line = Mapping[Any, Any]
 CELL = ["table", "mask", "method"]
+_ORDER = {"table": NAMES, "mask": (*MASKS,), "method": METHODS}
 #: RMSE in the first published report on this system, in the order of SEED_CURVES; its masks were not published.
 SEED_PUBLISHED: dict[str, tuple[float, ...]] = {
     "mean": (1.546, 1.329, 1.548, 1.460),
@@ -89,7 +90,7 @@ def cells(lines: pd.DataFrame) -> pd.DataFrame:
     groups = lines.groupby(CELL, sort=False)
     means = groups[["r", *SCORES, "missing"]].mean()
     means["n_seeds"] = groups.size()
-    return _in_order(means.reset_index())
+    return in_order(means.reset_index(), _ORDER)
 
 
 def summary(lines: pd.DataFrame) -> pd.DataFrame:
@@ -97,7 +98,7 @@ def summary(lines: pd.DataFrame) -> pd.DataFrame:
     groups = lines.groupby(["mask", "method"], sort=False)
     table = groups.agg(r_median=("r", "median"), r_worst=("r", "max"), n_rows=("r", "size"))
     table[list(SCORES)] = groups[list(SCORES)].mean()
-    return _in_order(table.reset_index())
+    return in_order(table.reset_index(), _ORDER)
 
 
 def markdown(lines: pd.DataFrame) -> str:
@@ -168,9 +169,3 @@ def _pair(line: Line) -> str:
 
 def _number(line: Line, name: str, digits: int) -> str:
     return "" if np.isnan(line[name]) else f"{line[name]:.{digits}f}"
-
-
-def _in_order(table: pd.DataFrame) -> pd.DataFrame:
-    order = {"table": NAMES, "mask": (*MASKS,), "method": METHODS}
-    by = [name for name in order if name in table]
-    return table.sort_values(by, key=lambda column: column.map(order[str(column.name)].index), ignore_index=True)

@@ -14,7 +14,7 @@ from pyro_mnar.analysis.plots import parts
 from pyro_mnar.studies.mixed.masks import MASKS
 from pyro_mnar.studies.mixed.study import METHODS, MODELS
 from pyro_mnar.studies.mixed.tables import TABLES
-from pyro_mnar.studies.records import markdown_table, write_files
+from pyro_mnar.studies.records import in_order, markdown_table, write_files
 from pyro_mnar.studies.study import Record
 
 #: Scores and the digits that are shown of them.
@@ -57,10 +57,7 @@ def cells(records: Sequence[Record]) -> pd.DataFrame:
     groups = lines.groupby(names, sort=False)
     means = groups.mean()
     means["n_seeds"] = groups.size()
-    order = {"table": (*TABLES,), "mask": MASKS, "method": METHODS}
-    return means.reset_index().sort_values(
-        names, key=lambda column: column.map(order[str(column.name)].index), ignore_index=True
-    )
+    return in_order(means.reset_index(), {"table": (*TABLES,), "mask": MASKS, "method": METHODS})
 
 
 def markdown(means: pd.DataFrame) -> str:

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from pyro_mnar.analysis.plots.parts import DATA, LIMIT, MIWAE, NOT_MIWAE
 from pyro_mnar.datasets.files import named_folder
-from pyro_mnar.studies.records import markdown_table, write_files
+from pyro_mnar.studies.records import in_order, markdown_table, write_files
 from pyro_mnar.studies.runner import run_study
 from pyro_mnar.studies.study import Record, Study
 from pyro_mnar.studies.supervised.baselines import boosting_baselines, forest_baseline, imputation_baselines
@@ -273,11 +273,7 @@ def summary(records: Sequence[Record]) -> pd.DataFrame:
                 "published": PUBLISHED.get((str(task), str(method)), np.nan),
             }
         )
-    table = pd.DataFrame(found)
-    order = {method: position for position, method in enumerate(METHODS)}
-    return table.sort_values(
-        ["task", "method"], key=lambda c: c.map(order) if c.name == "method" else c, ignore_index=True
-    )
+    return in_order(pd.DataFrame(found), {"task": (*SETTINGS,), "method": METHODS})
 
 
 def markdown(table: pd.DataFrame) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pyro_mnar.studies.records import Content, markdown_table, write_files
+from pyro_mnar.studies.records import Content, in_order, markdown_table, write_files
 from pyro_mnar.studies.study import Record
 from pyro_mnar.studies.uci.design import (
     ABLATION,
@@ -96,10 +96,7 @@ def summary(records: Sequence[Record]) -> pd.DataFrame:
         seconds_mean=("seconds", "mean"),
         n_seeds=("rmse", "size"),
     ).reset_index()
-    order = {name: i for i, name in enumerate((*METHODS, *ABLATION, *DEFAULT_ABLATION))}
-    table["position"] = table["dataset"].map({name: i for i, name in enumerate(DATASETS)})
-    table["rank"] = table["method"].map(order)
-    return table.sort_values(["position", "rank"])[SUMMARY_COLUMNS].reset_index(drop=True)
+    return in_order(table, {"dataset": DATASETS, "method": (*METHODS, *ABLATION, *DEFAULT_ABLATION)})[SUMMARY_COLUMNS]
 
 
 def markdown(table: pd.DataFrame) -> str:
