@@ -1,4 +1,4 @@
-"""Finished rows on disk: one JSON object per line, appended as rows finish, so that nothing finished is ever lost."""
+"""What a study leaves on disk: rows as they finish, one JSON object per line, and the files that are made of them."""
 
 from __future__ import annotations
 
