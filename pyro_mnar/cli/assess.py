@@ -18,9 +18,9 @@ from pyro_mnar.cli.options import (
     MissingSigns,
     RandomState,
     Separator,
+    TextOptions,
     Thousands,
     WhyMissing,
-    separator,
 )
 from pyro_mnar.cli.wording import as_options
 from pyro_mnar.errors import InvalidInputError
@@ -80,15 +80,11 @@ def assess(
     The folder gets report.html (open it in a browser, or mail it: it needs nothing else), completed.csv, and tables.
     """
     from pyro_mnar.cli.tables import read_table, read_types, text_columns
-    from pyro_mnar.data.notation import checked_notation
     from pyro_mnar.data.signs import in_words, signs_of_missing
 
-    sep = separator(sep)
-    table = read_table(data, sep, na_values or (), checked_notation(decimal, thousands))
+    table = read_table(data, TextOptions(na_values, sep, decimal, thousands))
     declared = read_types(types or (), table.names)
     rows = table.frame(exclude or (), text_columns(declared))
-    if rows.shape[1] == 0:
-        raise InvalidInputError("--exclude leaves no column to model; exclude fewer columns")
     if not rows.isna().to_numpy().any():
         signs = signs_of_missing(rows)
         hint = f"if {in_words(signs)} marks missing ones, give --na-values {str(signs[0].sign)!r}" if signs else ""
@@ -115,7 +111,7 @@ def assess(
         folder=out / STEPS,
         random_state=random_state,
     )
-    _write(found, table, sep, out)
+    _write(found, table, out)
     for line in str(found.summary).splitlines():
         say(line)
     for note in found.notes:
@@ -141,13 +137,12 @@ def _check_folder(out: Path, data: Path, force: bool) -> None:
         raise InvalidInputError(f"{out} holds other files; give another folder, or --force to write into it")
 
 
-def _write(found: "Assessment", table: "TextTable", sep: str, out: Path) -> None:
+def _write(found: "Assessment", table: "TextTable", out: Path) -> None:
     """The page and the tables."""
     from pyro_mnar.data.atomic import replacing
 
     found.to_html(out / PAGE)
-    with replacing(out / COMPLETED) as temporary:
-        temporary.write_text(table.filled(found.completed, sep), encoding="utf-8", newline="")
+    table.write_filled(out / COMPLETED, found.completed)
     tables = {
         "intervals.csv": found.cells,
         "evidence.csv": found.evidence,

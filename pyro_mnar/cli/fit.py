@@ -8,7 +8,7 @@ import typer
 
 from pyro_mnar.cli.faults import say
 from pyro_mnar.cli.impute import build_mechanism, new_imputer, start
-from pyro_mnar.cli.large import of_text, opened, read_in_blocks
+from pyro_mnar.cli.large import opened, read_in_blocks
 from pyro_mnar.cli.options import (
     Data,
     Decimal,
@@ -21,10 +21,10 @@ from pyro_mnar.cli.options import (
     RandomState,
     Separator,
     Task,
+    TextOptions,
     Thousands,
     WhyMissing,
     WithLimits,
-    separator,
 )
 from pyro_mnar.errors import InvalidInputError
 
@@ -78,7 +78,6 @@ def fit(
     from pyro_mnar.cli.tables import read_table, read_types, text_columns
     from pyro_mnar.cli.target import new_predictor, read_target
     from pyro_mnar.data.atomic import same_place
-    from pyro_mnar.data.notation import checked_notation
 
     if same_place(data, out) or (checkpoint_dir is not None and same_place(out, checkpoint_dir)):
         raise InvalidInputError(f"--out is {out}, which is the data or --checkpoint-dir too; give it a path of its own")
@@ -114,15 +113,14 @@ def fit(
         print_mechanism(estimator.mechanism_report())
         say(f"Fitted to {n_rows} rows in {time.perf_counter() - started:.0f} s and saved: {out}")
 
+    text = TextOptions(na_values, sep, decimal, thousands)
     if read_in_blocks(data):
         if target is not None:
             raise InvalidInputError(f"--target is for CSV files, not {data}; fit the model from Python")
-        texts = of_text(na_values, sep, decimal, thousands)
-        with opened(data, texts, exclude or (), censored or ()) as source:
+        with opened(data, text, exclude or (), censored or ()) as source:
             fitted_and_saved(source, source.count(), read_types(types or (), source.columns))
         return
-    notation = checked_notation(decimal, thousands)
-    table = read_table(data, separator(sep), na_values or (), notation).with_limits(censored or ())
+    table = read_table(data, text).with_limits(censored or ())
     declared = read_types(types or (), table.names)
     excluded = list(exclude or ())
     wanted = None
@@ -134,6 +132,4 @@ def fit(
         table = table.at(wanted.rows)
         excluded.append(target)
     rows = table.frame(excluded, text_columns(declared))
-    if rows.shape[1] == 0:
-        raise InvalidInputError("--exclude leaves no column to model; exclude fewer columns")
     fitted_and_saved(rows, len(rows), declared, wanted)

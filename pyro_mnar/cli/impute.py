@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pyro_mnar.cli.faults import say
-from pyro_mnar.cli.large import check_outputs, complete, of_text, opened, read_in_blocks
+from pyro_mnar.cli.large import check_outputs, complete, opened, read_in_blocks
 from pyro_mnar.cli.options import (
     CompletedTable,
     Data,
@@ -27,10 +27,10 @@ from pyro_mnar.cli.options import (
     RandomState,
     Separator,
     Strategy,
+    TextOptions,
     Thousands,
     WhyMissing,
     WithLimits,
-    separator,
 )
 from pyro_mnar.errors import InvalidInputError
 
@@ -68,14 +68,12 @@ def impute(
     """
     from pyro_mnar.cli.tables import read_table, read_types, text_columns
     from pyro_mnar.data.atomic import check_destination, replacing, same_place
-    from pyro_mnar.data.notation import checked_notation
 
-    sep = separator(sep)
+    text = TextOptions(na_values, sep, decimal, thousands)
     if report is not None and same_place(out, report):
         raise InvalidInputError(f"--out and --report are both {out}; give two paths")
     if read_in_blocks(data, out):
-        texts = of_text(na_values, sep, decimal, thousands)
-        with opened(data, texts, exclude or (), censored or ()) as source:
+        with opened(data, text, exclude or (), censored or ()) as source:
             check_outputs(out, report, source, force)
             declared = read_types(types or (), source.columns)
             chosen = build_mechanism(mechanism, direction or (), source.columns, censored or ())
@@ -85,14 +83,12 @@ def impute(
         tell(imputer, report)
         say(f"Completed in {time.perf_counter() - started:.0f} s: {out}")
         return
-    table = read_table(data, sep, na_values or (), checked_notation(decimal, thousands)).with_limits(censored or ())
+    table = read_table(data, text).with_limits(censored or ())
     for path in (out, report):
         if path is not None:
             check_destination(path, overwrite=force, inputs=[data])
     declared = read_types(types or (), table.names)
     rows = table.frame(exclude or (), text_columns(declared))
-    if rows.shape[1] == 0:
-        raise InvalidInputError("--exclude leaves no column to model; exclude fewer columns")
     if not censored and not rows.isna().to_numpy().any():
         with replacing(out) as temporary:
             shutil.copyfile(data, temporary)
@@ -105,8 +101,7 @@ def impute(
     started = start()
     imputer = new_imputer(chosen, declared, random_state, strategy, n_draws, max_iter).fit(rows)
     completed = imputer.transform(rows)
-    with replacing(out) as temporary:
-        temporary.write_text(table.filled(completed, sep), encoding="utf-8", newline="")
+    table.write_filled(out, completed)
     n_cells, n_columns = table.completed_cells(completed)
     seconds = time.perf_counter() - started
     say_notes(imputer, rows)

@@ -1,11 +1,12 @@
 """Tables on the disk at the command line: Parquet and Arrow files, of which a block of rows is in memory at a time."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyro_mnar.cli.faults import say
+from pyro_mnar.cli.options import TextOptions, check_columns
 from pyro_mnar.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -26,53 +27,24 @@ def read_in_blocks(data: Path, out: Path | None = None) -> bool:
     return any(path is not None and FORMATS.get(path.suffix.lower(), "csv") != "csv" for path in (data, out))
 
 
-def of_text(
-    na_values: Sequence[str] | None, sep: str, decimal: str, thousands: str
-) -> dict[str, tuple[object, object]]:
-    """What was given for the options that say how text is read, and their defaults."""
-    return {
-        "--na-values": (na_values or None, None),
-        "--sep": (sep, ","),
-        "--decimal": (decimal, "."),
-        "--thousands": (thousands, ""),
-    }
-
-
 @contextmanager
 def opened(
-    data: Path,
-    texts: dict[str, tuple[object, object]],
-    exclude: Collection[str] = (),
-    censored: Collection[str] = (),
+    data: Path, text: TextOptions, exclude: Collection[str] = (), censored: Collection[str] = ()
 ) -> "Iterator[Source]":
-    """The table, without the excluded columns.
-
-    Parameters
-    ----------
-    data : Path
-        A file, or a glob.
-    texts : dict
-        As :func:`of_text` gives it.
-    exclude, censored : collection of str
-        Columns that the options of these names give.
+    """The table, in a file or in those of a glob, without the excluded columns.
 
     Raises
     ------
     InvalidInputError
-        An option for text was given, or a column is unknown.
+        An option for text was given, or a column is unknown, or none is left.
     """
     from pyro_mnar.data.sources import open_source
 
-    for option, (given, default) in texts.items():
-        if given != default:
-            raise InvalidInputError(f"{option} is for CSV files that are written as CSV files; {data} is read as it is")
+    for option in text.given():
+        raise InvalidInputError(f"{option} is for CSV files that are written as CSV files; {data} is read as it is")
     with open_source(data) as source:
-        for option, names in (("--exclude", exclude), ("--censored", censored)):
-            unknown = [name for name in names if name not in source.columns]
-            if unknown:
-                raise InvalidInputError(
-                    f"{option} names the unknown column {unknown[0]!r}; the columns are {source.columns}"
-                )
+        check_columns("--exclude", exclude, source.columns)
+        check_columns("--censored", censored, source.columns)
         source = source.without(exclude)
         if not source.columns:
             raise InvalidInputError("--exclude leaves no column to model; exclude fewer columns")

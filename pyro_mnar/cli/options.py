@@ -1,10 +1,13 @@
 """Options that several commands have, each in one place."""
 
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
+
+from pyro_mnar.errors import InvalidInputError
 
 
 class MechanismName(StrEnum):
@@ -99,6 +102,22 @@ Thousands = Annotated[str, typer.Option(help="What separates thousands, as ',' i
 Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
 
 
-def separator(text: str) -> str:
-    """The character that ``--sep`` means."""
-    return {"tab": "\t", "\\t": "\t"}.get(text, text)
+class TextOptions(NamedTuple):
+    """What the options say of how a CSV file is written."""
+
+    na_values: list[str] | None = None
+    sep: str = ","
+    decimal: str = "."
+    thousands: str = ""
+
+    def given(self) -> list[str]:
+        """The options that are not as they are by default."""
+        told = [name for name, value in self._asdict().items() if (value or "") != (self._field_defaults[name] or "")]
+        return [f"--{name.replace('_', '-')}" for name in told]
+
+
+def check_columns(option: str, given: Collection[str], names: Sequence[str]) -> None:
+    """See that the columns that an option names are there; InvalidInputError names one that is not."""
+    unknown = [name for name in given if name not in names]
+    if unknown:
+        raise InvalidInputError(f"{option} names the unknown column {unknown[0]!r}; the columns are {list(names)}")

@@ -13,8 +13,8 @@ from pyro_mnar.cli.options import (
     MissingSigns,
     SavedModel,
     Separator,
+    TextOptions,
     Thousands,
-    separator,
 )
 from pyro_mnar.errors import InvalidInputError
 
@@ -48,16 +48,13 @@ def predict(
     from pyro_mnar.cli.large import read_in_blocks
     from pyro_mnar.cli.tables import read_table
     from pyro_mnar.data.arguments import within_0_and_1
-    from pyro_mnar.data.atomic import check_destination, replacing
-    from pyro_mnar.data.notation import checked_notation
+    from pyro_mnar.data.atomic import check_destination
 
-    sep = separator(sep)
     check_destination(out, overwrite=force, inputs=[data, model])
     if read_in_blocks(data, out):
         raise InvalidInputError(f"predict reads and writes CSV files, not {data} and {out}; use the model from Python")
     inside = None if coverage is None else within_0_and_1("--coverage", coverage)
-    notation = checked_notation(decimal, thousands)
-    table = read_table(data, sep, na_values or (), notation)
+    table = read_table(data, TextOptions(na_values, sep, decimal, thousands))
 
     from pyro_mnar.cli.saved import loaded, rows_for
     from pyro_mnar.estimators import MNARClassifier, MNARRegressor
@@ -76,20 +73,17 @@ def predict(
     if taken:
         raise InvalidInputError(f"{data} has a column {taken[0]!r}, as the predictions have; rename it")
     table, rows = rows_for(estimator, data, table)
+    write = table.notation.write
     if isinstance(estimator, MNARClassifier):
         # Once, for labels and probabilities both.
         probability = estimator.predict_proba(rows)
         labels = estimator.classes_[probability.argmax(1)]
-        cells = [
-            [str(label), *(notation.write(float(p)) for p in row)]
-            for label, row in zip(labels, probability, strict=True)
-        ]
+        cells = [[str(label), *map(write, row)] for label, row in zip(labels, probability.tolist(), strict=True)]
     else:
         means = estimator.predict(rows)
         bounds = estimator.predict_interval(rows, COVERAGE if inside is None else inside)
-        cells = [[notation.write(float(x)) for x in (mean, *pair)] for mean, pair in zip(means, bounds, strict=True)]
-    with replacing(out) as temporary:
-        temporary.write_text(table.beside(names, cells, sep), encoding="utf-8", newline="")
+        cells = [[write(float(x)) for x in (mean, *pair)] for mean, pair in zip(means, bounds, strict=True)]
+    table.write_beside(out, names, cells)
     say(f"Predicted for {len(rows)} rows: {out}")
 
 

@@ -5,19 +5,24 @@ so that an interrupted study goes on where it was.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pyro_mnar.cli.faults import one_line_errors
 from pyro_mnar.errors import InvalidInputError
 
+if TYPE_CHECKING:
+    from pyro_mnar.studies.parts import PartedStudy
+
 Quick = Annotated[bool, typer.Option("--quick", help="All methods on very little data: to see that it works.")]
+Data = Annotated[Path | None, typer.Option(help="Folder with the original data files (else downloaded).")]
+Out = Annotated[Path, typer.Option(help="Folder for the results.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Rows that run side by side (default: one per core).")]
 
 
 def images(
-    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("results/images"),
+    out: Out = Path("results/images"),
     quick: Quick = False,
     workers: Workers = None,
 ) -> None:
@@ -30,7 +35,7 @@ def images(
 
 def celeba(
     data: Annotated[Path, typer.Option(help="Folder with img_align_celeba.zip and list_eval_partition.txt.")],
-    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("results/celeba"),
+    out: Out = Path("results/celeba"),
     quick: Quick = False,
     workers: Workers = None,
 ) -> None:
@@ -60,8 +65,8 @@ def _clipped_images(data: str, out: Path, data_home: Path | None, quick: bool, w
 
 
 def supervised(
-    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("results/supervised"),
-    data: Annotated[Path | None, typer.Option(help="Folder with the original data files (default: download).")] = None,
+    out: Out = Path("results/supervised"),
+    data: Data = None,
     quick: Quick = False,
     workers: Workers = None,
 ) -> None:
@@ -82,8 +87,8 @@ def supervised(
 
 
 def uci(
-    data: Annotated[Path | None, typer.Option(help="Folder with the original data files (else downloaded).")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("results/uci"),
+    data: Data = None,
+    out: Out = Path("results/uci"),
     quick: Quick = False,
     seeds: Annotated[int, typer.Option(min=1, max=5, help="How many of the five seeds.")] = 5,
     parity: Annotated[bool, typer.Option("--parity", help="Also the authors' settings, 100,000 steps each.")] = False,
@@ -100,8 +105,8 @@ Part = Annotated[str | None, typer.Option(help="Only these, with commas between 
 
 
 def field(
-    data: Annotated[Path | None, typer.Option(help="Folder with the original data files (else downloaded).")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("results/field"),
+    data: Data = None,
+    out: Out = Path("results/field"),
     quick: Quick = False,
     tables: Part = None,
     masks: Part = None,
@@ -113,16 +118,14 @@ def field(
 
     Run in pieces with --tables, --masks, --methods and --seeds; tables and picture are made of all finished rows.
     """
-    from pyro_mnar.studies.field.study import reproduce_field
+    from pyro_mnar.studies.field import FIELD
 
-    part = {"tables": _names(tables), "masks": _names(masks), "methods": _names(methods)}
-    written = reproduce_field(out, quick=quick, seeds=_numbers(seeds), data_home=data, workers=workers, **part)
-    _say_written(out, written)
+    _run_part(FIELD, out, {"tables": tables, "masks": masks, "methods": methods}, seeds, quick, data, workers)
 
 
 def mixed(
-    data: Annotated[Path | None, typer.Option(help="Folder with the original data files (else downloaded).")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("results/mixed"),
+    data: Data = None,
+    out: Out = Path("results/mixed"),
     quick: Quick = False,
     tables: Part = None,
     masks: Part = None,
@@ -134,16 +137,14 @@ def mixed(
 
     Run in pieces with --tables, --masks, --methods and --seeds; tables and picture are made of all finished rows.
     """
-    from pyro_mnar.studies.mixed.study import reproduce_mixed
+    from pyro_mnar.studies.mixed import MIXED
 
-    part = {"tables": _names(tables), "masks": _names(masks), "methods": _names(methods)}
-    written = reproduce_mixed(out, quick=quick, seeds=_numbers(seeds), data_home=data, workers=workers, **part)
-    _say_written(out, written)
+    _run_part(MIXED, out, {"tables": tables, "masks": masks, "methods": methods}, seeds, quick, data, workers)
 
 
 def mechanisms(
-    data: Annotated[Path | None, typer.Option(help="Folder with the original data files (else downloaded).")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("results/mechanisms"),
+    data: Data = None,
+    out: Out = Path("results/mechanisms"),
     quick: Quick = False,
     cases: Part = None,
     methods: Part = None,
@@ -154,10 +155,26 @@ def mechanisms(
 
     Run in pieces with --cases, --methods and --seeds; tables and pictures are made of all finished rows.
     """
-    from pyro_mnar.studies.mechanisms import reproduce_mechanisms
+    from pyro_mnar.studies.mechanisms import MECHANISMS
 
-    part = {"cases": _names(cases), "methods": _names(methods)}
-    written = reproduce_mechanisms(out, quick=quick, seeds=_numbers(seeds), data_home=data, workers=workers, **part)
+    _run_part(MECHANISMS, out, {"cases": cases, "methods": methods}, seeds, quick, data, workers)
+
+
+def _run_part(
+    study: "PartedStudy[Any]",
+    out: Path,
+    given: dict[str, str | None],
+    seeds: str | None,
+    quick: bool,
+    data: Path | None,
+    workers: int | None,
+) -> None:
+    part = {what: None if text is None else [name.strip() for name in text.split(",")] for what, text in given.items()}
+    try:
+        numbers = None if seeds is None else [int(name) for name in seeds.split(",")]
+    except ValueError:
+        raise InvalidInputError(f"seeds are {seeds!r}; give whole numbers with commas between them") from None
+    written = study.reproduce(out, part, seeds=numbers, quick=quick, data_home=data, workers=workers)
     _say_written(out, written)
 
 
@@ -167,18 +184,6 @@ def _say_written(out: Path, written: list[Path]) -> None:
     Console(stderr=True, markup=False).print(
         f"Written to {out}: rows.jsonl, " + ", ".join(path.name for path in written)
     )
-
-
-def _names(text: str | None) -> list[str] | None:
-    return None if text is None else [name.strip() for name in text.split(",")]
-
-
-def _numbers(text: str | None) -> list[int] | None:
-    names = _names(text)
-    try:
-        return None if names is None else [int(name) for name in names]
-    except ValueError:
-        raise InvalidInputError(f"seeds are {text!r}; give whole numbers with commas between them") from None
 
 
 STUDIES = (uci, images, celeba, supervised, field, mixed, mechanisms)

@@ -18,9 +18,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pyro_mnar.cli.options import TextOptions, check_columns
+from pyro_mnar.data.atomic import replacing
 from pyro_mnar.data.kinds.declared import Binary, Identifier, Kind, Nominal, Ordinal, read_kind
 from pyro_mnar.data.kinds.infer import MOST_VALUES
-from pyro_mnar.data.notation import CURRENCIES, Notation, has_leading_zeros, unread_number
+from pyro_mnar.data.notation import CURRENCIES, Notation, checked_notation, has_leading_zeros, unread_number
 from pyro_mnar.data.sources import MISSING
 from pyro_mnar.errors import InvalidInputError
 
@@ -43,58 +45,48 @@ class TextTable:
         The line of the file at which each row ends.
     missing : ndarray
         bool, shape (n, p); True where the cell holds none but a missing value's sign.
+    sep : str
+        What separates the columns.
     newline : str
         What ends the lines of the file.
     mark : str
         The byte order mark if the file starts with one, else nothing.
-    censored : frozenset of str
-        Columns of numbers and of limits such as "<0.5".
     notation : Notation
         How its numbers are written.
+    censored : frozenset of str
+        Columns of numbers and of limits such as "<0.5".
     """
 
     names: list[str]
     cells: list[list[str]]
     lines: list[int]
     missing: np.ndarray
-    newline: str = "\n"
-    mark: str = ""
+    sep: str
+    newline: str
+    mark: str
+    notation: Notation
     censored: frozenset[str] = frozenset()
-    notation: Notation = _ENGLISH
 
     def with_limits(self, censored: Collection[str]) -> "TextTable":
-        """The same table, in which cells of these columns that are no numbers are to be completed too.
-
-        Raises
-        ------
-        InvalidInputError
-            An unknown column.
-        """
-        unknown = [name for name in censored if name not in self.names]
-        if unknown:
-            raise InvalidInputError(f"--censored names the unknown column {unknown[0]!r}; the columns are {self.names}")
+        """The same table, in which cells of these columns that are no numbers are to be completed too."""
+        check_columns("--censored", censored, self.names)
         return replace(self, censored=frozenset(censored))
 
     def frame(self, excluded: Collection[str] = (), text: Collection[str] = ()) -> pd.DataFrame:
         """The columns as numbers, days or text, without the excluded ones; missing cells hold NaN, NaT or None.
 
-        Parameters
-        ----------
-        excluded : collection of str
-            Columns to leave out.
-        text : collection of str
-            Columns whose cells are labels or names, whatever they look like.
+        Cells of the columns in ``text`` are labels or names, whatever they look like.
 
         Raises
         ------
         InvalidInputError
-            A cell that is no finite number in a column of numbers (the message names column, line and text), or an
-            unknown excluded column.
+            A cell that is no finite number in a column of numbers (the message names column, line and text), an unknown
+            excluded column, or none is left.
         """
-        unknown = [name for name in excluded if name not in self.names]
-        if unknown:
-            raise InvalidInputError(f"--exclude names the unknown column {unknown[0]!r}; the columns are {self.names}")
+        check_columns("--exclude", excluded, self.names)
         kept = [j for j, name in enumerate(self.names) if name not in excluded]
+        if not kept:
+            raise InvalidInputError("--exclude leaves no column to model; exclude fewer columns")
         text = {*text, *self.censored}
         return pd.DataFrame({self.names[j]: self._column(j, self.names[j] in text) for j in kept})
 
@@ -172,8 +164,8 @@ class TextTable:
                 f"column {self.names[j]!r} holds {cell!r} in line {self.lines[i]}, which is no day ({error})"
             ) from error
 
-    def filled(self, completed: pd.DataFrame, sep: str) -> str:
-        """The file's text again, lines ended as they were, with values in the missing cells of ``completed``."""
+    def write_filled(self, path: Path, completed: pd.DataFrame) -> None:
+        """Write the file again, lines ended as they were, with values in the missing cells of ``completed``."""
         columns = [
             (j, completed[name].tolist(), self.notations[j]) for j, name in enumerate(self.names) if name in completed
         ]
@@ -184,15 +176,17 @@ class TextTable:
                 if self.incomplete[i, j] and not pd.isna(values[i]):
                     new[j] = _written(values[i], style)
             rows.append(new)
-        return self._text([self.names, *rows], sep)
+        self._write(path, [self.names, *rows])
 
-    def beside(self, names: Sequence[str], cells: Sequence[Sequence[str]], sep: str) -> str:
-        """The file's text again, with more columns at the end of its lines."""
+    def write_beside(self, path: Path, names: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+        """Write the file again, with more columns at the end of its lines."""
         rows = [[*row, *new] for row, new in zip(self.cells, cells, strict=True)]
-        return self._text([[*self.names, *names], *rows], sep)
+        self._write(path, [[*self.names, *names], *rows])
 
-    def _text(self, rows: Sequence[Sequence[str]], sep: str) -> str:
-        return self.mark + "".join(_line(row, sep) + self.newline for row in rows)
+    def _write(self, path: Path, rows: Sequence[Sequence[str]]) -> None:
+        text = self.mark + "".join(_line(row, self.sep) + self.newline for row in rows)
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="")
 
 
 def _line(cells: Sequence[str], sep: str) -> str:
@@ -204,19 +198,15 @@ def _line(cells: Sequence[str], sep: str) -> str:
     )
 
 
-def read_table(path: Path, sep: str = ",", na_values: Sequence[str] = (), notation: Notation = _ENGLISH) -> TextTable:
+def read_table(path: Path, options: TextOptions | None = None) -> TextTable:
     """Read a file with a header line.
 
     Parameters
     ----------
     path : Path
         A text file in UTF-8.
-    sep : str
-        What separates the columns: one character.
-    na_values : sequence of str
-        Texts that mean "missing", beside the usual ones.
-    notation : Notation
-        How its numbers are written.
+    options : TextOptions or None
+        How it is written; None is as usual.
 
     Raises
     ------
@@ -225,6 +215,9 @@ def read_table(path: Path, sep: str = ",", na_values: Sequence[str] = (), notati
     OSError
         The file is missing or cannot be read.
     """
+    options = options or TextOptions()
+    sep = {"tab": "\t", "\\t": "\t"}.get(options.sep, options.sep)
+    notation = checked_notation(options.decimal, options.thousands)
     if len(sep) != 1 or sep in '"\r\n':
         raise InvalidInputError(f"--sep is {sep!r}; it must be one character, such as ',' ';' or a tab")
     names: list[str] = []
@@ -265,9 +258,9 @@ def read_table(path: Path, sep: str = ",", na_values: Sequence[str] = (), notati
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InvalidInputError(f"{path} has the column {twice[0]!r} more than once; rename one of them")
-    signs = MISSING | {text.strip() for text in na_values}
+    signs = MISSING | {text.strip() for text in options.na_values or ()}
     missing = np.array([[text.strip() in signs for text in row] for row in cells])
-    return TextTable(names, cells, lines, missing, newline, mark, notation=notation)
+    return TextTable(names, cells, lines, missing, sep, newline, mark, notation)
 
 
 def read_types(given: Sequence[str], names: Sequence[str]) -> dict[str, Kind]:

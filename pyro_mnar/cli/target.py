@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pyro_mnar.cli.options import Task
+from pyro_mnar.cli.options import Task, check_columns
 from pyro_mnar.cli.tables import TextTable
 from pyro_mnar.errors import InvalidInputError
 
@@ -19,21 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Target:
-    """What is to be predicted.
-
-    Attributes
-    ----------
-    name : str
-        Of the column.
-    task : Task
-        Whether it holds labels or numbers.
-    values : ndarray
-        Texts or numbers of the rows that have one.
-    rows : list of int
-        These rows.
-    n_without : int
-        Rows that have none.
-    """
+    """What is to be predicted: labels as texts, or numbers, of the rows that have one, and how many rows do not."""
 
     name: str
     task: Task
@@ -58,8 +44,7 @@ def read_target(table: TextTable, name: str, task: Task | None) -> Target:
         An unknown column, one that is missing in every row, that holds days, or names of which each stands in one row;
         text where numbers are asked for.
     """
-    if name not in table.names:
-        raise InvalidInputError(f"--target names the unknown column {name!r}; the columns are {table.names}")
+    check_columns("--target", [name], table.names)
     j = table.names.index(name)
     rows = np.flatnonzero(~table.missing[:, j]).tolist()
     if not rows:

@@ -1,7 +1,7 @@
 """``pyro-mnar transform``: a saved model and a table in, the completed table out."""
 
 from pyro_mnar.cli.faults import say
-from pyro_mnar.cli.large import complete, of_text, opened, read_in_blocks
+from pyro_mnar.cli.large import complete, opened, read_in_blocks
 from pyro_mnar.cli.options import (
     CompletedTable,
     Data,
@@ -14,8 +14,8 @@ from pyro_mnar.cli.options import (
     SavedModel,
     Separator,
     Strategy,
+    TextOptions,
     Thousands,
-    separator,
 )
 from pyro_mnar.errors import InvalidInputError
 
@@ -39,14 +39,12 @@ def transform(
     character. Parquet and Arrow files are completed block by block, and the same command goes on where it was killed.
     """
     from pyro_mnar.cli.tables import read_table
-    from pyro_mnar.data.atomic import check_destination, replacing
-    from pyro_mnar.data.notation import checked_notation
+    from pyro_mnar.data.atomic import check_destination
 
-    sep = separator(sep)
     check_destination(out, overwrite=force, inputs=[data, model])
-    large = read_in_blocks(data, out)
+    large, text = read_in_blocks(data, out), TextOptions(na_values, sep, decimal, thousands)
     if not large:
-        table = read_table(data, sep, na_values or (), checked_notation(decimal, thousands))
+        table = read_table(data, text)
 
     from pyro_mnar.cli.saved import loaded, rows_for
     from pyro_mnar.estimators import MNARImputer
@@ -62,12 +60,11 @@ def transform(
     if n_draws is not None:
         imputer.set_params(n_draws_posterior=n_draws)
     if large:
-        with opened(data, of_text(na_values, sep, decimal, thousands)) as source:
+        with opened(data, text) as source:
             complete(imputer, source, out, force, jobs)
         say(f"Completed: {out}")
         return
     table, rows = rows_for(imputer, data, table)
     completed = imputer.transform(rows)
-    with replacing(out) as temporary:
-        temporary.write_text(table.filled(completed, sep), encoding="utf-8", newline="")
+    table.write_filled(out, completed)
     say(f"{table.completed_cells(completed)[0]} cells imputed: {out}")

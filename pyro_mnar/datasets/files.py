@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import zipfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +30,8 @@ class SourceFile:
 def local_or_downloaded(source: SourceFile, data_home: str | os.PathLike[str] | None = None) -> Path:
     """Find a file in the caller's folder if there is one, else in the cache, to which it is downloaded once.
 
-    Parameters
-    ----------
-    source : SourceFile
-        What to find.
-    data_home : path or None
-        Folder that holds the file, or holds it in a folder `uci`. None means the environment variable
-        ``PYRO_MNAR_DATA``; without that, the operating system's cache folder, and a download where it is not there yet.
-
-    Returns
-    -------
-    Path
-        A file with the expected checksum.
+    ``data_home`` holds the file, or holds it in a folder ``uci``. None means the environment variable
+    ``PYRO_MNAR_DATA``; without that, the operating system's cache folder, and a download where it is not there yet.
 
     Raises
     ------
@@ -71,13 +62,7 @@ def named_folder(data_home: str | os.PathLike[str] | None) -> Path | None:
 
 
 def checked(path: Path, sha256: str, original: str) -> Path:
-    """The path of a file that has the expected checksum.
-
-    Raises
-    ------
-    ChecksumError
-        It has another one; the message names both, and ``original``, which should replace it.
-    """
+    """The path of a file with this checksum; ChecksumError names what it has, and the ``original`` to replace it by."""
     found = _sha256(path)
     if found != sha256:
         raise ChecksumError(
@@ -95,19 +80,8 @@ def download(source: SourceFile, cache: Path | None = None) -> Path:
     """Give the file in the cache folder, downloading it if it is not there or differs from its checksum.
 
     The bytes go to a temporary file that takes the final name only once its checksum is right, so that processes that
-    download at the same time each end with a whole file.
-
-    Parameters
-    ----------
-    source : SourceFile
-        What to download; its addresses are tried in turn.
-    cache : Path or None
-        Folder to keep it in, made if need be; None means the operating system's cache folder.
-
-    Returns
-    -------
-    Path
-        A file with the expected checksum.
+    download at the same time each end with a whole file. Addresses are tried in turn. ``cache`` is made if need be;
+    None is the operating system's cache folder.
 
     Raises
     ------
@@ -129,7 +103,7 @@ def download(source: SourceFile, cache: Path | None = None) -> Path:
                 known_hash=f"sha256:{source.sha256}",
                 fname=source.name,
                 path=cache,
-                downloader=_CheckedDownload(source),
+                downloader=partial(_checked_download, source),
             )
         except ChecksumError as error:
             wrong_content = True
@@ -152,31 +126,24 @@ def download(source: SourceFile, cache: Path | None = None) -> Path:
     )
 
 
-class _CheckedDownload:
+def _checked_download(source: SourceFile, address: str, output_file: str, _: Any) -> None:
     """A downloader for pooch that names both checksums, and takes the file out of a .zip."""
-
-    def __init__(self, source: SourceFile) -> None:
-        self.source = source
-
-    def __call__(self, address: str, output_file: str, _: Any) -> None:
-        fetch = self._unpack if address.endswith(".zip") else _fetch
-        complete = fetch(address, output_file)
-        found = _sha256(output_file)
-        if found != self.source.sha256:
-            early = "" if complete else "the connection ended early, and "
-            size = os.path.getsize(output_file)
-            raise ChecksumError(f"{early}the {size} bytes received have sha256 {found}, not {self.source.sha256}")
-
-    def _unpack(self, address: str, output_file: str) -> bool:
+    if address.endswith(".zip"):
         with tempfile.TemporaryDirectory() as folder:
             archive = os.path.join(folder, "archive.zip")
             complete = _fetch(address, archive)
             with zipfile.ZipFile(archive) as zipped:
                 # Some archives keep it in a folder.
-                inside = (name for name in zipped.namelist() if name.rsplit("/", 1)[-1] == self.source.name)
-                with zipped.open(next(inside, self.source.name)) as member, open(output_file, "wb") as output:
+                inside = (name for name in zipped.namelist() if name.rsplit("/", 1)[-1] == source.name)
+                with zipped.open(next(inside, source.name)) as member, open(output_file, "wb") as output:
                     shutil.copyfileobj(member, output)
-        return complete
+    else:
+        complete = _fetch(address, output_file)
+    found = _sha256(output_file)
+    if found != source.sha256:
+        early = "" if complete else "the connection ended early, and "
+        size = os.path.getsize(output_file)
+        raise ChecksumError(f"{early}the {size} bytes received have sha256 {found}, not {source.sha256}")
 
 
 def _fetch(address: str, output_file: str) -> bool:

@@ -7,13 +7,12 @@ are used for nothing but the last column of the table.
 
 import json
 import math
-import multiprocessing
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,11 +20,12 @@ import numpy as np
 import pandas as pd
 
 from pyro_mnar.analysis.metrics import imputation_rmse
-from pyro_mnar.data.atomic import check_destination, replacing
+from pyro_mnar.data.atomic import check_destination
 from pyro_mnar.datasets.amputation import self_mask
 from pyro_mnar.errors import MNARWarning, StudyError
-from pyro_mnar.studies.environment import available_cores, children_without_interrupts, limit_threads
-from pyro_mnar.studies.records import versions
+from pyro_mnar.studies.environment import available_cores
+from pyro_mnar.studies.records import versions, write_files
+from pyro_mnar.studies.runner import in_processes
 
 MEAN, KNN, MICE, MIWAE = "mean", "KNN", "MICE", "MIWAE"
 KNOWN, UNKNOWN = "not-MIWAE, direction known", "not-MIWAE, direction unknown"
@@ -40,14 +40,8 @@ SHOWN = ("mean radius", "mean texture", "mean smoothness", "mean concavity")
 class DemoSettings:
     """What the demo runs.
 
-    Attributes
-    ----------
-    random_state : int
-        Of every method.
-    max_iter : int or None
-        Passes over the data of the deep models; None leaves them at the package's default.
-    workers : int or None
-        Methods that run side by side; None is two, or one on a single core: more would need more than 2 GB.
+    ``random_state`` is of every method; ``max_iter`` are passes of the deep models (None: the package's default);
+    ``workers`` is how many methods run side by side (None: two, or one on a single core; more would take over 2 GB).
     """
 
     random_state: int = 0
@@ -56,20 +50,10 @@ class DemoSettings:
 
 
 class Outcome(NamedTuple):
-    """What one method gave.
+    """What one method gave: a completed table and the mechanism that was learned, in original units, and its warnings.
 
-    Attributes
-    ----------
-    method : str
-        One of :data:`METHODS`.
-    completed : DataFrame
-        The completed table, original units.
-    seconds : float
-        Processor time for fitting and imputing, on one thread: what it takes when the core has nothing else to do.
-    mechanism : DataFrame or None
-        The mechanism that was learned, original units.
-    warnings : list of str
-        What the method warned of.
+    ``seconds`` are processor time for fitting and imputing on one thread: what it takes when the core has nothing else
+    to do.
     """
 
     method: str
@@ -87,15 +71,7 @@ class DemoResult(NamedTuple):
 
 
 def prepare_folder(folder: Path) -> None:
-    """Make the folder, and find out before anything long is done whether the results can be written there.
-
-    Raises
-    ------
-    OSError
-        They cannot.
-    InvalidInputError
-        A folder has the name of one of the files.
-    """
+    """Make the folder, and find out before anything long is done whether the results can be written there."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in FILES:
         check_destination(folder / name, overwrite=True)
@@ -112,23 +88,8 @@ def complete_table() -> pd.DataFrame:
 def run(settings: DemoSettings, folder: Path, finished: Callable[[Outcome], None] = lambda outcome: None) -> DemoResult:
     """Run every method, and write ``summary.csv``, ``mechanism.csv``, ``settings.json`` and ``distributions.png``.
 
-    Parameters
-    ----------
-    settings : DemoSettings
-        What to run.
-    folder : Path
-        Where to write; made if need be.
-    finished : callable
-        Called with each method's outcome as it comes.
-
-    Returns
-    -------
-    DemoResult
-
-    Raises
-    ------
-    OSError
-        The folder cannot be written.
+    ``finished`` is called with each method's outcome as it comes. Raises OSError if the folder, which is made if need
+    be, cannot be written.
     """
     prepare_folder(folder)
     started = time.perf_counter()
@@ -149,14 +110,11 @@ def run(settings: DemoSettings, folder: Path, finished: Callable[[Outcome], None
         }
     )
     mechanism = mechanism_beside_truth(outcomes, table)
-    with replacing(folder / "summary.csv") as file:
-        summary.to_csv(file, index=False, float_format="%.4f")
-    with replacing(folder / "mechanism.csv") as file:
-        mechanism.to_csv(file, index=False, float_format="%.6g")
-    with replacing(folder / "distributions.png") as file:
-        draw_distributions(table, holed, outcomes, file)
-    with replacing(folder / "settings.json") as file:
-        file.write_text(json.dumps(_record(settings, time.perf_counter() - started), indent=2) + "\n", encoding="utf-8")
+    write_files(folder, {"summary.csv": summary}, "%.4f")
+    write_files(folder, {"mechanism.csv": mechanism}, "%.6g")
+    write_files(folder, {"distributions.png": partial(draw_distributions, table, holed, outcomes)})
+    record = _record(settings, time.perf_counter() - started)
+    write_files(folder, {"settings.json": json.dumps(record, indent=2) + "\n"})
     return DemoResult(summary, mechanism)
 
 
@@ -191,14 +149,12 @@ def mechanism_beside_truth(outcomes: dict[str, Outcome], table: pd.DataFrame) ->
 
 def draw_distributions(table: pd.DataFrame, holed: pd.DataFrame, outcomes: dict[str, Outcome], file: Path) -> None:
     """Histograms of the missing values of four features: true, by MIWAE, and by not-MIWAE with known direction."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     from pyro_mnar.analysis.plots import parts
 
     # A figure of its own, not pyplot's: no global state, and no display needed.
     figure = Figure(figsize=(12, 3.2), layout="constrained")
-    FigureCanvasAgg(figure)
     for axes, name in zip(figure.subplots(1, len(SHOWN)), SHOWN, strict=True):
         lost = holed[name].isna()
         bins = np.linspace(table[name].min(), table[name].quantile(0.995), 40)
@@ -245,29 +201,12 @@ def _completed_classically(method: str, holed: pd.DataFrame, settings: DemoSetti
 
 def _side_by_side(holed: pd.DataFrame, settings: DemoSettings) -> Iterator[Outcome]:
     """The methods' outcomes as they come, the slow ones begun first."""
-    workers = settings.workers or min(2, available_cores())
-    others = set(multiprocessing.active_children())
-    # Fresh processes: a forked one would inherit the locks of torch's threads.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, _start_worker)
+    tasks = [(method, holed, settings) for method in reversed(METHODS)]
     try:
-        with children_without_interrupts():
-            tasks = [pool.submit(impute_with, method, holed, settings) for method in reversed(METHODS)]
-        for task in as_completed(tasks):
-            yield task.result()
-        pool.shutdown()
+        for _, future in in_processes(impute_with, tasks, settings.workers or min(2, available_cores())):
+            yield future.result()
     except BrokenProcessPool as error:
         raise StudyError("a process of the demo died (out of memory, or killed); try --workers 1") from error
-    finally:
-        # After Ctrl-C nobody waits for what is under way.
-        for process in set(multiprocessing.active_children()) - others:
-            process.terminate()
-        pool.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
-    # The steps are small: threads that wait for each other, as MICE's do, cost ten times what they bring.
-    limit_threads(1)
 
 
 def _record(settings: DemoSettings, seconds: float) -> dict[str, Any]:

@@ -1,49 +1,119 @@
-"""A part of a study that is too long for one run: the rows of some tables, masks, methods and seeds."""
+"""Studies that are too long for one run: the rows of some tables, masks, methods and seeds at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
+import importlib.util
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic
 
 from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.studies.records import read_records
+from pyro_mnar.studies.runner import ROWS_FILE, run_study
+from pyro_mnar.studies.study import Record, Spec, Study, row_key, settings_key
 
-Row = TypeVar("Row")
+#: What is chosen of a study, such as "tables", to the names of it; None, or left out, is all of them.
+Part = Mapping[str, Iterable[str] | None]
 
 
-def chosen(what: str, names: Iterable[str] | None, known: Sequence[str]) -> set[str]:
-    """The names to keep, all of them known.
+@dataclass(frozen=True)
+class TableRow:
+    """One method on one table with one mask, all by name.
 
-    Examples
-    --------
-    >>> sorted(chosen("masks", ["mar"], ("mcar", "mar"))), sorted(chosen("masks", None, ("mcar", "mar")))
-    (['mar'], ['mar', 'mcar'])
+    ``seed`` is that of the mask and the method; ``settings`` are parameters of ``MNARImputer`` and its training where
+    they are not the defaults, and empty for baselines; ``rows`` is how many of the table are used in the quick form.
     """
-    kept = set(known if names is None else names)
-    unknown = sorted(kept - set(known))
-    if unknown:
-        raise InvalidInputError(f"{what} holds {unknown[0]!r}; the names are {', '.join(known)}")
-    return kept
+
+    table: str
+    mask: str
+    method: str
+    seed: int
+    settings: dict[str, Any] = field(default_factory=dict)
+    rows: int | None = None
 
 
-def part_of(every: Iterable[Row], kept: Mapping[str, set[str]], seeds: Iterable[int] | None) -> tuple[Row, ...]:
-    """The rows of a study whose fields are among the names to keep.
+@dataclass(frozen=True)
+class PartedStudy(Generic[Spec]):
+    """A study that is run in parts.
 
-    Parameters
+    Attributes
     ----------
-    every : iterable of rows
-        With a field ``seed``, and those that ``kept`` names.
-    kept : mapping
-        Field to its values.
-    seeds : iterable of int, or None
-        None keeps all.
-
-    Raises
-    ------
-    InvalidInputError
-        No row is left.
+    name : str
+        Short name, that of the folder in results/.
+    every : callable
+        From whether it is the quick form to all rows, see :class:`~pyro_mnar.studies.study.Study`.
+    run_row : callable
+        See there.
+    write_tables : callable
+        From finished rows and a folder to the files that were written there.
+    names : mapping
+        By what a part is chosen, the plural of a field of the rows, to the names that there are.
     """
-    fields: dict[str, set[str] | set[int]] = {**kept, **({} if seeds is None else {"seed": set(seeds)})}
-    rows = tuple(row for row in every if all(getattr(row, name) in values for name, values in fields.items()))
-    if not rows:
-        raise InvalidInputError("no row of the study is of these tables, masks, methods and seeds at once")
-    return rows
+
+    name: str
+    every: Callable[[bool], tuple[Spec, ...]]
+    run_row: Callable[[Spec, Path | None], Mapping[str, Any]]
+    write_tables: Callable[[Sequence[Record], Path], list[Path]]
+    names: Mapping[str, Sequence[str]]
+
+    def rows(self, part: Part, seeds: Iterable[int] | None = None, quick: bool = False) -> tuple[Spec, ...]:
+        """The rows of a part; without being named, miceforest is of it where it is installed.
+
+        Raises
+        ------
+        InvalidInputError
+            An unknown name, or no row is left.
+        """
+        kept: dict[str, set[str] | set[int]] = {} if seeds is None else {"seed": set(seeds)}
+        for what, known in self.names.items():
+            given = part.get(what)
+            chosen = set(known) - (set() if has_miceforest() else {"miceforest"}) if given is None else set(given)
+            unknown = sorted(chosen - set(known))
+            if unknown:
+                raise InvalidInputError(f"{what} holds {unknown[0]!r}; the names are {', '.join(known)}")
+            kept[what.removesuffix("s")] = chosen
+        every = self.every(quick)
+        rows = tuple(row for row in every if all(getattr(row, name) in values for name, values in kept.items()))
+        if not rows:
+            raise InvalidInputError(f"no row of the study is of these {', '.join(self.names)} and seeds at once")
+        return rows
+
+    def reproduce(
+        self,
+        folder: Path,
+        part: Part,
+        *,
+        seeds: Iterable[int] | None = None,
+        quick: bool = False,
+        data_home: Path | None = None,
+        workers: int | None = None,
+    ) -> list[Path]:
+        """Run what is not finished of a part, and write the tables of all rows that are finished in the folder.
+
+        Parameters
+        ----------
+        folder : Path
+            Where ``rows.jsonl``, tables and pictures go; rows in it that are not the study's are left alone.
+        part, seeds
+            See :meth:`rows`.
+        quick : bool
+            Few rows and quick methods, to see that everything works.
+        data_home, workers
+            See :func:`~pyro_mnar.studies.runner.run_study`.
+
+        Returns
+        -------
+        list of Path
+            The files written.
+        """
+        study = Study(self.name, self.rows(part, seeds, quick), self.run_row)
+        run_study(study, folder, data_home=data_home, workers=workers)
+        wanted = {row_key(spec) for spec in self.every(quick)}
+        finished = [record for record in read_records(folder / ROWS_FILE) if settings_key(record.spec) in wanted]
+        return self.write_tables(finished, folder)
+
+
+def has_miceforest() -> bool:
+    """Whether miceforest, of the extra ``bench``, is installed."""
+    return importlib.util.find_spec("miceforest") is not None

@@ -1,15 +1,17 @@
-"""Finished rows on disk: one JSON object per line, appended as rows finish, so that nothing finished is ever lost."""
+"""What a study leaves on disk: rows as they finish, one JSON object per line, and the files that are made of them."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from pyro_mnar import __version__
 from pyro_mnar.data.atomic import replacing
@@ -17,6 +19,8 @@ from pyro_mnar.errors import FileFormatError
 from pyro_mnar.studies.study import Record
 
 LIBRARIES = ("torch", "pyro-ppl", "scikit-learn", "numpy", "pandas", "scipy")
+#: What a file is to hold: a table, a text, or what draws a picture to a path.
+Content = pd.DataFrame | str | Callable[[Path], object]
 
 
 def append_record(path: Path, record: Record) -> None:
@@ -62,11 +66,30 @@ def drop_unfinished_line(path: Path) -> None:
             file.truncate(whole)
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a temporary file beside ``path`` and put it in place: readers see the old file or the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        write(temporary)
+def write_files(folder: Path, contents: Mapping[str, Content], float_format: str = "%.4g") -> list[Path]:
+    """Write tables as CSV, texts, and pictures by what draws them, by name; readers see the old files or the new."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        with replacing(folder / name) as temporary:
+            if isinstance(content, pd.DataFrame):
+                content.to_csv(temporary, index=False, float_format=float_format)
+            elif isinstance(content, str):
+                temporary.write_text(content, encoding="utf-8")
+            else:
+                content(temporary)
+    return [folder / name for name in contents]
+
+
+def markdown_table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown, without an end of its last line."""
+    head_line, *others = ("| " + " | ".join(line) + " |" for line in (head, *lines))
+    return "\n".join([head_line, "|---" * len(head) + "|", *others])
+
+
+def in_order(table: pd.DataFrame, order: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """The lines of a table by these of its columns, the first before the others, whose values are in this order."""
+    ranks = {name: list(values).index for name, values in order.items() if name in table}
+    return table.sort_values([*ranks], key=lambda column: column.map(ranks[str(column.name)]), ignore_index=True)
 
 
 def versions() -> dict[str, Any]:

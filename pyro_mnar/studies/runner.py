@@ -14,7 +14,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -26,6 +26,7 @@ from pyro_mnar.studies.records import append_record, drop_unfinished_line, read_
 from pyro_mnar.studies.study import Record, Spec, Study, label, row_key, row_settings, settings_key
 
 ROWS_FILE = "rows.jsonl"
+Result = TypeVar("Result")
 
 
 def run_study(
@@ -78,14 +79,22 @@ def run_study(
     if todo:
         console = Console(stderr=True, markup=False) if console is None else console
         with _progress(study.name, len(study.rows), len(study.rows) - len(todo), console) as report:
-            for spec, outcome in _outcomes(study, todo, data_home, min(workers, len(todo))):
-                if isinstance(outcome, Record):
-                    append_record(path, outcome)
-                    finished[row_key(spec)] = outcome
-                    report(f"{label(spec)}: {outcome.seconds:.1f} s")
+            tasks = [(study.run_row, spec, data_home) for spec in todo]
+            for (_, spec, _), future in in_processes(_timed_row, tasks, min(workers, len(todo))):
+                try:
+                    record = future.result()
+                except BrokenProcessPool as error:
+                    raise StudyError(
+                        f"a process of study {study.name!r} died (out of memory, or killed); finished rows are kept, "
+                        "and running again, perhaps with fewer workers, goes on from there"
+                    ) from error
+                except Exception as error:
+                    failures.append(f"{label(spec)}: {type(error).__name__}: {error}")
+                    report(f"{label(spec)}: failed, {type(error).__name__}: {error}")
                 else:
-                    failures.append(f"{label(spec)}: {type(outcome).__name__}: {outcome}")
-                    report(f"{label(spec)}: failed, {type(outcome).__name__}: {outcome}")
+                    append_record(path, record)
+                    finished[row_key(spec)] = record
+                    report(f"{label(spec)}: {record.seconds:.1f} s")
     if failures:
         raise StudyError(
             f"{len(failures)} of {len(study.rows)} rows of study {study.name!r} failed; the others are kept in {path}, "
@@ -94,58 +103,19 @@ def run_study(
     return [finished[row_key(spec)] for spec in study.rows]
 
 
-def run_part(
-    part: Study[Spec],
-    every: Iterable[Spec],
-    folder: Path,
-    *,
-    data_home: Path | None = None,
-    workers: int | None = None,
-) -> list[Record]:
-    """Run a part of a study, and give the records of all its rows that are finished, in the order they were finished.
-
-    Parameters
-    ----------
-    part : Study
-        What to run now, see :func:`run_study`.
-    every : iterable of specifications
-        All rows of the study: what the folder has of others is left alone.
-    folder, data_home, workers
-        As for :func:`run_study`.
-
-    Returns
-    -------
-    list of Record
-    """
-    run_study(part, folder, data_home=data_home, workers=workers)
-    wanted = {row_key(spec) for spec in (*every, *part.rows)}
-    return [record for record in read_records(folder / ROWS_FILE) if settings_key(record.spec) in wanted]
-
-
-def _outcomes(
-    study: Study[Spec], todo: list[Spec], data_home: Path | None, workers: int
-) -> Iterator[tuple[Spec, Record | Exception]]:
-    """Run the rows side by side, and yield each as it ends."""
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_process)
-    pending: dict[Future[Record], Spec] = {}
+def in_processes(
+    function: Callable[..., Result], tasks: Iterable[tuple[Any, ...]], workers: int
+) -> Iterator[tuple[tuple[Any, ...], Future[Result]]]:
+    """Call a function with each tuple of arguments, in fresh processes of one thread; yield both as each call ends."""
+    # A forked process would inherit the locks of torch's threads.
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_prepare_process)
     try:
         with children_without_interrupts():
-            for spec in todo:
-                pending[pool.submit(_timed_row, study.run_row, spec, data_home)] = spec
+            pending = {pool.submit(function, *task): task for task in tasks}
         for future in as_completed(pending):
-            try:
-                outcome: Record | Exception = future.result()
-            except BrokenProcessPool as error:
-                raise StudyError(
-                    f"a process of study {study.name!r} died (out of memory, or killed); finished rows are kept, and "
-                    "running again, perhaps with fewer workers, goes on from there"
-                ) from error
-            except Exception as error:
-                outcome = error
-            yield pending[future], outcome
+            yield pending[future], future
     finally:
-        # Not waiting for rows that are under way: an interrupted run ends within seconds.
+        # Not waiting for what is under way: an interrupted run ends within seconds.
         processes = list((pool._processes or {}).values())
         pool.shutdown(wait=False, cancel_futures=True)
         for process in processes:

@@ -61,22 +61,11 @@ class Study(Generic[Spec]):
 
 @dataclass(frozen=True)
 class Record:
-    """One finished row.
+    """One finished row: its settings, what ``run_row`` gave, and what that took.
 
-    Attributes
-    ----------
-    spec : dict
-        The row's settings.
-    result : dict
-        What ``run_row`` gave.
-    seconds : float
-        Wall-clock time.
-    peak_memory_mb : float
-        Largest resident memory of the process while the row ran, in MiB, libraries included.
-    warnings : list of str
-        Distinct warnings that the row gave.
-    versions : dict
-        Of this package, Python and the libraries.
+    ``seconds`` are of the wall clock; ``peak_memory_mb`` is the largest resident memory of the process while the row
+    ran, in MiB, libraries included; ``warnings`` are distinct; ``versions`` are those of this package, Python and the
+    libraries.
     """
 
     spec: dict[str, Any]
@@ -88,13 +77,7 @@ class Record:
 
 
 def row_settings(spec: object) -> dict[str, Any]:
-    """The fields of a row specification as JSON holds them.
-
-    Raises
-    ------
-    InvalidInputError
-        It is not a dataclass, or a field holds something else than JSON values.
-    """
+    """The fields of a row specification as JSON holds them; InvalidInputError if it is no dataclass of such values."""
     if not is_dataclass(spec) or isinstance(spec, type):
         raise InvalidInputError(f"a row is specified by a frozen dataclass, not by {spec!r}")
     try:

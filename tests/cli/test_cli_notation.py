@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pyro_mnar.cli import app
+from pyro_mnar.cli.options import TextOptions
 from pyro_mnar.cli.tables import read_table
 from pyro_mnar.data.notation import Notation, checked_notation
 from pyro_mnar.errors import InvalidInputError
@@ -35,7 +36,7 @@ def test_a_continental_file_comes_back_as_it_was_written(tmp_path: Path) -> None
     shown = ["" if i % 7 == 0 else style.write(round(float(x), 2)) for i, x in enumerate(pay)]
     rows = [f"{s}%;{p};€{k}" for s, p, k in zip(share, shown, rng.integers(1, 9, 80), strict=True)]
     data = write(tmp_path / "a.csv", "share;pay;fee", rows)
-    table = read_table(data, ";", notation=style).frame()
+    table = read_table(data, TextOptions(sep=";", decimal=",", thousands=".")).frame()
     assert table.dtypes.map(str).tolist() == ["float64"] * 3
     np.testing.assert_allclose(table["pay"].dropna(), np.round(pay, 2)[np.arange(80) % 7 != 0])
     options = ("--sep", ";", "--decimal", ",", "--thousands", ".")

@@ -16,7 +16,6 @@ import pytest
 
 from pyro_mnar.datasets import load_table
 from pyro_mnar.datasets.files import SourceFile
-from pyro_mnar.datasets.originals import ORIGINALS
 from pyro_mnar.datasets.tables import TABLES, sample_rows
 from pyro_mnar.errors import ChecksumError, DatasetError, DownloadError, InvalidInputError
 from tests.support.server import Handler, Server, serving
@@ -125,9 +124,9 @@ def _workbook(path: Path, sheets: list[list[list[object]]]) -> None:
 @pytest.mark.parametrize("name", TEXTS)
 def test_rows_in_the_format_of_an_original(name: str, tmp_path: Path) -> None:
     content, held = TEXTS[name]
-    path = tmp_path / ORIGINALS[name].file.name
+    path = tmp_path / TABLES[name].file.name
     path.write_bytes(content)
-    table = ORIGINALS[name].read(path)
+    table = TABLES[name].read(path)
     assert table.shape == (len(next(iter(held.values()))), TABLES[name].shape[1])
     assert table.index.tolist() == list(range(len(table)))
     for column, values in held.items():
@@ -141,13 +140,13 @@ def test_the_first_rows_of_adult_are_taken(tmp_path: Path) -> None:
     path = tmp_path / "adult.data"
     path.write_text(ADULT.splitlines()[0] + "\n", encoding="utf-8")
     path.write_text(path.read_text() * 20_001, encoding="utf-8")
-    assert ORIGINALS["adult"].read(path).shape == TABLES["adult"].shape
+    assert TABLES["adult"].read(path).shape == TABLES["adult"].shape
 
 
 def test_the_fifth_sheet_of_power_is_taken(tmp_path: Path) -> None:
     path = tmp_path / "Folds5x2_pp.xlsx"
     _workbook(path, [[["AT", "V", "AP", "RH", "PE"], [k, 41.76, 1024.07, 73.17, 463.26]] for k in range(1, 6)])
-    table = ORIGINALS["power"].read(path)
+    table = TABLES["power"].read(path)
     assert table.to_numpy().tolist() == [[5.0, 41.76, 1024.07, 73.17, 463.26]]
     assert table.columns[0] == "temperature_c" and table.columns[-1] == "energy_output_mw"
 
@@ -186,8 +185,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Small:
 
     def make(address: str = "https://example.invalid/cmc.data", written: str = HEADER + CMC) -> str:
         file = SourceFile("cmc.data", _sum(CMC), (address,))
-        monkeypatch.setitem(ORIGINALS, "cmc", replace(ORIGINALS["cmc"], file=file))
-        monkeypatch.setitem(TABLES, "cmc", replace(TABLES["cmc"], sha256=_sum(written), shape=(2, 10)))
+        monkeypatch.setitem(TABLES, "cmc", replace(TABLES["cmc"], file=file, sha256=_sum(written), shape=(2, 10)))
         return "cmc"
 
     return make
@@ -279,7 +277,7 @@ def test_a_folder_without_the_file_says_what_to_put_there(name: str, tmp_path: P
 def test_a_slip_in_a_copy_of_adult_is_put_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = tmp_path / "adult.data"
     original.write_text(ADULT)
-    table = ORIGINALS["adult"].read(original)
+    table = TABLES["adult"].read(original)
     written = table.to_csv(index=False, na_rep="?", lineterminator="\n")
     monkeypatch.setitem(TABLES, "adult", replace(TABLES["adult"], sha256=_sum(written)))
     (tmp_path / "adult.csv").write_text(written.replace("Never-married", "Never-mwarried"))
@@ -303,10 +301,9 @@ def test_an_unknown_name_lists_the_names() -> None:
 
 
 def test_every_table_has_an_original_with_a_checksum_and_two_addresses() -> None:
-    assert set(TABLES) == set(ORIGINALS)
-    for name, original in ORIGINALS.items():
-        assert len(bytes.fromhex(original.file.sha256)) == len(bytes.fromhex(TABLES[name].sha256)) == 32
-        assert len(original.file.addresses) == 2 and all(a.startswith("https://") for a in original.file.addresses)
+    for known in TABLES.values():
+        assert len(bytes.fromhex(known.file.sha256)) == len(bytes.fromhex(known.sha256)) == 32
+        assert len(known.file.addresses) == 2 and all(a.startswith("https://") for a in known.file.addresses)
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -321,7 +318,7 @@ def test_a_table_is_as_it_was_published(name: str, data_folder: Path) -> None:
 
 @pytest.mark.parametrize("name", TABLES)
 def test_an_original_gives_the_same_table_as_the_csv(name: str, data_folder: Path, tmp_path: Path) -> None:
-    file = ORIGINALS[name].file.name
+    file = TABLES[name].file.name
     original = next((f for f in (data_folder / file, data_folder / "tables" / file) if f.is_file()), None)
     if original is None:
         pytest.skip(f"{file} is not in the folder with the data files")

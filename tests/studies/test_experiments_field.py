@@ -11,14 +11,14 @@ from typer.testing import CliRunner
 
 from pyro_mnar.cli import app
 from pyro_mnar.errors import InvalidInputError
-from pyro_mnar.studies.field.design import MODELS, FieldRow, field_rows
+from pyro_mnar.studies.field import FIELD
 from pyro_mnar.studies.field.masks import MASKS, lose, standardised
-from pyro_mnar.studies.field.methods import BASELINES, MICE_DRAWS, baseline, has_miceforest
+from pyro_mnar.studies.field.methods import BASELINES, MICE_DRAWS, baseline
 from pyro_mnar.studies.field.report import SCORES, cells, frame, summary, write_tables
-from pyro_mnar.studies.field.row import run_row
 from pyro_mnar.studies.field.scores import covers_where_told, draw_scores, point_scores
-from pyro_mnar.studies.field.study import reproduce_field
+from pyro_mnar.studies.field.study import MODELS, run_row
 from pyro_mnar.studies.field.tables import NAMES, complete_table
+from pyro_mnar.studies.parts import TableRow, has_miceforest
 from pyro_mnar.studies.study import Record, row_settings
 
 
@@ -29,7 +29,7 @@ def normals(n: int = 2000, p: int = 6) -> np.ndarray:
 
 def record(table: str, mask: str, method: str, rmse: float, seed: int = 0) -> Record:
     result = dict.fromkeys(SCORES, 0.5) | {"rmse": rmse, "missing": 0.3, "cover90": None}
-    return Record(row_settings(FieldRow(table, mask, method, seed)), result, 1.0, 1.0, [], {})
+    return Record(row_settings(TableRow(table, mask, method, seed)), result, 1.0, 1.0, [], {})
 
 
 @pytest.mark.parametrize("mask", MASKS)
@@ -75,7 +75,7 @@ def test_the_seed_table_has_the_published_rates(data_folder: Path) -> None:
         # Of four columns, a row in six lost everything and got one value back.
         assert lost.mean() == pytest.approx(rate, abs=0.04 if table == "banknote" else 0.02)
         assert not lost.all(1).any()
-        found = run_row(FieldRow(table, "seed", "mean", 0), data_folder)["rmse"]
+        found = run_row(TableRow(table, "seed", "mean", 0), data_folder)["rmse"]
         assert found == pytest.approx(means[table], abs=0.1)
 
 
@@ -85,15 +85,16 @@ def test_unknown_names_are_refused() -> None:
     with pytest.raises(InvalidInputError, match="no curve"):
         lose(normals(), "normals", "seed", 0)
     with pytest.raises(InvalidInputError, match="methods holds 'magic'"):
-        field_rows(methods=["magic"])
+        FIELD.rows({"methods": ["magic"]})
     with pytest.raises(InvalidInputError, match="no row"):
-        field_rows(tables=["airfoil"], masks=["seed"])
+        FIELD.rows({"tables": ["airfoil"], "masks": ["seed"]})
 
 
 def test_the_parts_make_the_whole() -> None:
-    every = field_rows(methods=[*BASELINES, *MODELS])
+    every = FIELD.rows({"methods": [*BASELINES, *MODELS]})
     assert len(set(map(str, every))) == len(every)
-    one = field_rows(tables=["concrete"], masks=["mcar", "mar"], methods=["auto", "ignorable"], seeds=[0])
+    chosen = {"tables": ["concrete"], "masks": ["mcar", "mar"], "methods": ["auto", "ignorable"]}
+    one = FIELD.rows(chosen, seeds=[0])
     assert {(row.mask, row.method) for row in one} == {(m, a) for m in ("mcar", "mar") for a in ("auto", "ignorable")}
     assert all(row in every for row in one)
     assert {row.table for row in every} == set(NAMES)
@@ -197,12 +198,19 @@ def test_tables_and_picture_are_written(tmp_path: Path) -> None:
 
 
 def test_a_part_runs_and_goes_on(tmp_path: Path, data_folder: Path) -> None:
-    part = {"quick": True, "tables": ["health"], "masks": ["mcar"], "data_home": data_folder, "workers": 1}
-    reproduce_field(tmp_path, methods=["mean"], **part)  # type: ignore[arg-type]
-    written = reproduce_field(tmp_path, methods=["knn", "ignorable"], **part)  # type: ignore[arg-type]
+    one, other = (
+        FIELD.reproduce(
+            tmp_path,
+            {"tables": ["health"], "masks": ["mcar"], "methods": methods},
+            quick=True,
+            data_home=data_folder,
+            workers=1,
+        )
+        for methods in (["mean"], ["knn", "ignorable"])
+    )
     assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 3
     assert "| mask | mean | knn | ignorable |" in (tmp_path / "table.md").read_text()
-    assert tmp_path / "winners.png" in written
+    assert tmp_path / "winners.png" in other and one == other
 
 
 def test_the_command_takes_parts_and_names_what_it_does_not_know(tmp_path: Path) -> None:
@@ -217,5 +225,5 @@ def test_the_command_takes_parts_and_names_what_it_does_not_know(tmp_path: Path)
 
 @pytest.mark.slow
 def test_the_quick_form_runs(tmp_path: Path, data_folder: Path) -> None:
-    reproduce_field(tmp_path, quick=True, data_home=data_folder, workers=2)
-    assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == len(field_rows(quick=True))
+    FIELD.reproduce(tmp_path, {}, quick=True, data_home=data_folder, workers=2)
+    assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == len(FIELD.rows({}, quick=True))

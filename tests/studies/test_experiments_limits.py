@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pyro_mnar.studies.limits.design import CASES, METHODS, LimitsRow, limits_rows
 from pyro_mnar.studies.limits.methods import Filled, fill, order_statistics
 from pyro_mnar.studies.limits.report import SCORES, cells, write_tables
-from pyro_mnar.studies.limits.row import laboratories, scores
+from pyro_mnar.studies.limits.study import CASES, METHODS, LimitsRow, laboratories, limits_rows, scores
 from pyro_mnar.studies.study import Record, row_settings
 
 

@@ -11,15 +11,14 @@ import pytest
 
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.model.mechanisms import SelfMasking
-from pyro_mnar.studies.field.methods import has_miceforest
-from pyro_mnar.studies.mixed.design import MixedRow, mixed_rows
+from pyro_mnar.studies.mixed import MIXED
 from pyro_mnar.studies.mixed.masks import MASKS, lose, ranks
 from pyro_mnar.studies.mixed.methods import BASELINES, Filled, baseline, joint_model
 from pyro_mnar.studies.mixed.report import SCORES, cells, write_tables
-from pyro_mnar.studies.mixed.row import run_row
 from pyro_mnar.studies.mixed.scores import scores
-from pyro_mnar.studies.mixed.study import reproduce_mixed
+from pyro_mnar.studies.mixed.study import run_row
 from pyro_mnar.studies.mixed.tables import TABLES, complete_table, ends, impossible, level_columns, number_columns
+from pyro_mnar.studies.parts import TableRow, has_miceforest
 from pyro_mnar.studies.study import Record, row_settings
 
 OPEN = dict.fromkeys(("age", "income"), (-np.inf, np.inf))
@@ -38,7 +37,7 @@ def survey(n: int = 300) -> pd.DataFrame:
 
 def record(table: str, method: str, **result: float) -> Record:
     found = dict.fromkeys(SCORES, 0.5) | {"impossible_draws": None} | result
-    return Record(row_settings(MixedRow(table, "mcar", method, 0)), found, 1.0, 1.0, [], {})
+    return Record(row_settings(TableRow(table, "mcar", method, 0)), found, 1.0, 1.0, [], {})
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -176,11 +175,11 @@ def test_a_row_tells_its_method_where_numbers_end(method: str, monkeypatch: pyte
         told.append(arguments[-1])
         raise InterruptedError
 
-    monkeypatch.setattr("pyro_mnar.studies.mixed.row.complete_table", lambda *_: weather())
-    monkeypatch.setattr("pyro_mnar.studies.mixed.row.baseline", listen)
-    monkeypatch.setattr("pyro_mnar.studies.mixed.row.joint_model", listen)
+    monkeypatch.setattr("pyro_mnar.studies.mixed.study.complete_table", lambda *_: weather())
+    monkeypatch.setattr("pyro_mnar.studies.mixed.study.baseline", listen)
+    monkeypatch.setattr("pyro_mnar.studies.mixed.study.joint_model", listen)
     with pytest.raises(InterruptedError):
-        run_row(MixedRow("bike", "mcar", method, 0), None)
+        run_row(TableRow("bike", "mcar", method, 0), None)
     ranges = {"Hour": (0, 23), "Humidity(%)": (0, 100), "Temperature(C)": (-np.inf, np.inf)}
     assert told == [ranges if method == "mice" else TABLES["bike"].kinds]
 
@@ -227,24 +226,24 @@ def test_tables_and_picture_are_written(tmp_path: Path) -> None:
 
 
 def test_the_parts_make_the_whole() -> None:
-    part = mixed_rows(tables=["cmc"], masks=["mar"], methods=["auto", "knn"], seeds=[1])
+    part = MIXED.rows({"tables": ["cmc"], "masks": ["mar"], "methods": ["auto", "knn"]}, seeds=[1])
     assert [(row.method, row.seed) for row in part] == [("knn", 1), ("auto", 1)]
-    assert all(row in mixed_rows(methods=["auto", "knn"]) for row in part)
+    assert all(row in MIXED.rows({"methods": ["auto", "knn"]}) for row in part)
     with pytest.raises(InvalidInputError, match="tables holds 'zoo'"):
-        mixed_rows(tables=["zoo"])
+        MIXED.rows({"tables": ["zoo"]})
     with pytest.raises(InvalidInputError, match="no row"):
-        mixed_rows(seeds=[99])
+        MIXED.rows({}, seeds=[99])
 
 
 @pytest.mark.filterwarnings(CONVERGENCE)
 def test_a_part_runs(tmp_path: Path, data_folder: Path) -> None:
     methods = ["mean", "knn", "mice"]
-    reproduce_mixed(tmp_path, quick=True, methods=methods, data_home=data_folder, workers=1)
+    MIXED.reproduce(tmp_path, {"methods": methods}, quick=True, data_home=data_folder, workers=1)
     assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 18
     assert (tmp_path / "methods.png").exists()
 
 
 @pytest.mark.slow
 def test_the_quick_form_runs(tmp_path: Path, data_folder: Path) -> None:
-    reproduce_mixed(tmp_path, quick=True, data_home=data_folder, workers=2)
-    assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == len(mixed_rows(quick=True))
+    MIXED.reproduce(tmp_path, {}, quick=True, data_home=data_folder, workers=2)
+    assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == len(MIXED.rows({}, quick=True))

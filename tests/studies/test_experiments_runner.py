@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 
 from pyro_mnar.errors import FileFormatError, InvalidInputError, StudyError
-from pyro_mnar.studies.records import append_record, drop_unfinished_line, read_records, write_whole
+from pyro_mnar.studies.records import append_record, drop_unfinished_line, read_records, write_files
 from pyro_mnar.studies.runner import ROWS_FILE, run_study
 from pyro_mnar.studies.study import Record, Study, row_key
 from tests.support.studies import Task, overlap, run_task
@@ -100,14 +100,14 @@ def test_a_line_cut_off_is_dropped_and_a_broken_one_is_named(tmp_path: Path) -> 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "table.md"
-    write_whole(path, lambda file: file.write_text("old"))
+    assert write_files(tmp_path, {"table.md": "old"}) == [path]
 
     def breaks(file: Path) -> None:
         file.write_text("half")
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        write_whole(path, breaks)
+        write_files(tmp_path, {"table.md": breaks})
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 

@@ -11,11 +11,11 @@ from scipy.integrate import quad
 from scipy.stats import gamma, norm
 from torch.special import log_ndtr
 
-from pyro_mnar.studies.mechanisms import mechanism_rows, reproduce_mechanisms
+from pyro_mnar.studies.mechanisms import MECHANISMS
 from pyro_mnar.studies.records import read_records
 from pyro_mnar.studies.selection import textbook
-from pyro_mnar.studies.selection.design import METHODS, TRUTH, SelectionRow
 from pyro_mnar.studies.selection.report import markdown, summary, write_tables
+from pyro_mnar.studies.selection.study import METHODS, TRUTH, SelectionRow
 from pyro_mnar.studies.selection.textbook import log_likelihood, simulate, standard_errors
 from pyro_mnar.studies.study import Record, row_settings
 
@@ -95,9 +95,9 @@ def test_bias_and_cover_are_counted_and_a_set_without_an_interval_counts_against
 
 
 def test_a_quick_study_runs_to_its_tables_and_goes_on_where_it_was(tmp_path: Path) -> None:
-    part = {"cases": ["t3 errors"], "seeds": [0], "quick": True, "workers": 1}
-    reproduce_mechanisms(tmp_path, methods=["likelihood", "normal"], **part)
-    written = reproduce_mechanisms(tmp_path, methods=["normal", "student-t held"], **part)
+    for methods in (["likelihood", "normal"], ["normal", "student-t held"]):
+        part = {"cases": ["t3 errors"], "methods": methods}
+        written = MECHANISMS.reproduce(tmp_path, part, seeds=[0], quick=True, workers=1)
     assert [path.name for path in written] == ["selection.csv", "selection.md", "selection.png"]
     done = read_records(tmp_path / "rows.jsonl")
     assert [record.spec["method"] for record in done] == ["likelihood", "normal", "student-t held"]
@@ -105,7 +105,7 @@ def test_a_quick_study_runs_to_its_tables_and_goes_on_where_it_was(tmp_path: Pat
 
 
 def test_a_part_of_both_studies_is_chosen_by_name() -> None:
-    assert {row.method for row in mechanism_rows(["t5 errors"], seeds=[0])} == set(METHODS)
-    assert {row.case for row in mechanism_rows(methods=["ros"])} >= {"cement", "airfoil"}
+    assert {row.method for row in MECHANISMS.rows({"cases": ["t5 errors"]}, seeds=[0])} == set(METHODS)
+    assert {row.case for row in MECHANISMS.rows({"methods": ["ros"]})} >= {"cement", "airfoil"}
     with pytest.raises(ValueError, match="'t4 errors'"):
-        mechanism_rows(["t4 errors"])
+        MECHANISMS.rows({"cases": ["t4 errors"]})

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import numpy as np
 import pandas as pd
 
-from pyro_mnar.data.arguments import list_only
+from pyro_mnar.data.arguments import finite_number, list_only, one_of
 from pyro_mnar.data.foreign import shown
 from pyro_mnar.errors import InvalidInputError
 
@@ -91,15 +91,9 @@ def spread(
     return [check(v) for v in each]
 
 
-def _check_number(value: Any, what: str) -> float:
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
-        raise InvalidInputError(f"{what}={shown(value)} is not a number")
-    return float(value)
-
-
 def check_rate(value: Any) -> float:
     """Check a share in [0, 1)."""
-    rate = _check_number(value, "rate")
+    rate = finite_number("rate", value)
     if not 0 <= rate < 1:
         raise InvalidInputError(f"rate={value!r} is not in [0, 1); it is the share of a column's values to remove")
     return rate
@@ -107,16 +101,15 @@ def check_rate(value: Any) -> float:
 
 def check_slope(value: Any) -> float:
     """Check a positive steepness."""
-    slope = _check_number(value, "slope")
-    if not 0 < slope < np.inf:
-        raise InvalidInputError(f"slope={value!r} is not positive and finite; the sign comes from direction")
+    slope = finite_number("slope", value)
+    if slope <= 0:
+        raise InvalidInputError(f"slope={value!r} is not positive; the sign comes from direction")
     return slope
 
 
 def check_direction(value: Any) -> float:
     """Check a direction, and give the sign that it stands for."""
-    if not isinstance(value, str) or value not in ("high", "low"):
-        raise InvalidInputError(f"direction={shown(value)} is neither 'high' nor 'low'")
+    one_of("direction", value, ("high", "low"))
     return 1.0 if value == "high" else -1.0
 
 
@@ -126,10 +119,7 @@ def check_threshold(value: Any) -> float | str:
         if value in ("mean", "median") or (value.startswith("q") and _quantile_level(value) is not None):
             return value
         raise InvalidInputError(f"threshold={value!r} is not 'mean', 'median', a number or a quantile such as 'q0.8'")
-    number = _check_number(value, "threshold")
-    if not np.isfinite(number):
-        raise InvalidInputError(f"threshold={value!r} is not finite")
-    return number
+    return finite_number("threshold", value)
 
 
 def _quantile_level(text: str) -> float | None:

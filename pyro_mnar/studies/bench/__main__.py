@@ -12,7 +12,7 @@ from pyro_mnar.studies.bench.imputers import at_equal_error, time_to_imputers
 from pyro_mnar.studies.bench.measures import TURNS, Figure, against_handwritten, against_peer, growth, time_to_error
 from pyro_mnar.studies.bench.memory import imputation
 from pyro_mnar.studies.bench.sides import wine
-from pyro_mnar.studies.records import versions
+from pyro_mnar.studies.bench.timing import write_measured
 
 
 def main() -> None:
@@ -39,15 +39,8 @@ def main() -> None:
         figures += rows
         for row in rows:
             print(f"{row.measure}: {row.setting}: {row.ratio:.3f} {row.aim} {row.met}", flush=True)
-    write(figures, options.out)
-
-
-def write(figures: list[Figure], folder: Path) -> None:
-    """One line per figure, and the versions that they were measured with."""
-    folder.mkdir(parents=True, exist_ok=True)
-    frame = pd.DataFrame([{**vars(figure), "met": figure.met} for figure in figures])
-    frame = frame.assign(**{name.replace("-", "_"): version for name, version in versions().items()})
-    frame.to_csv(folder / "summary.csv", index=False, float_format="%.4g")
+    lines = [{**vars(figure), "met": figure.met} for figure in figures]
+    write_measured(pd.DataFrame(lines), options.out / "summary.csv")
 
 
 if __name__ == "__main__":

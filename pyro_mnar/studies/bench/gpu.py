@@ -34,7 +34,7 @@ from pyro_mnar.model.self_masking import Nested
 from pyro_mnar.persistence import load, save
 from pyro_mnar.studies.bench.compiled import step_times
 from pyro_mnar.studies.bench.large import chunks
-from pyro_mnar.studies.records import versions
+from pyro_mnar.studies.bench.timing import write_measured
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 #: Rows of a batch, steps of a pass, and passes that are timed.
@@ -71,11 +71,18 @@ def rows_of_table(n_rows: int) -> FloatArray:
     return np.concatenate([holed for _, holed in chunks(n_rows)])
 
 
-def fitted(table: FloatArray, device: str, **parameters: Any) -> MNARImputer:
-    """The default fit of the bench."""
-    with warnings.catch_warnings():
+def told() -> Nested:
+    """The default mechanism, told what the bench's table loses."""
+    return Nested(direction={"x0": "high"})
+
+
+def fitted(
+    table: FloatArray, device: str, mechanism: Callable[[], Any] = told, precision: Precision = "float32"
+) -> MNARImputer:
+    """A default fit whose products are made in this precision."""
+    with warnings.catch_warnings(), products_in(precision):
         warnings.simplefilter("ignore")
-        return MNARImputer(Nested(direction={"x0": "high"}), random_state=0, device=device, **parameters).fit(table)
+        return MNARImputer(mechanism(), random_state=0, device=device).fit(table)
 
 
 def line(measure: str, who: str, value: float, unit: str) -> dict[str, Any]:
@@ -141,10 +148,10 @@ def in_lower_precision(
     few = load_breast_cancer().data[:, :10].copy()
     few[np.random.default_rng(0).random(few.shape) < 0.3] = np.nan
     tables: dict[str, tuple[FloatArray, Callable[[], Any]]] = {
-        "20 columns": (model_table(data, model), lambda: Nested(direction={"x0": "high"})),
+        "20 columns": (model_table(data, model), told),
         "breast cancer, 10 columns": (few, lambda: "self-masking"),
     }
-    trained = {name: trained_in("float32", *parts, device) for name, parts in tables.items()}
+    trained = {name: fitted(table, device, mechanism) for name, (table, mechanism) in tables.items()}
     lower: tuple[Precision, ...] = ("tf32", "bfloat16")
     for precision in lower:
         for size, (steps, passes) in sizes.items():
@@ -154,7 +161,7 @@ def in_lower_precision(
             plain = trained[name]
             gap = bound_of(plain, table, precision) - bound_of(plain, table, "float32")
             lines.append(line(f"bound of one model in {precision} - in float32, {name}", who, gap, "nats per row"))
-            other = trained_in(precision, table, mechanism, device)
+            other = fitted(table, device, mechanism, precision)
             gap = bound_of(other, table, "float32") - bound_of(plain, table, "float32")
             lines.append(line(f"bound of a fit in {precision} - in float32, {name}", who, gap, "nats per row"))
     return lines
@@ -175,13 +182,6 @@ def model_table(data: Batch, model: MNARImputer, n_rows: int = 5_000) -> FloatAr
     """The first rows of the table, standardised, NaN = missing."""
     x = data.x[:n_rows].cpu().double().numpy()
     return np.where(data.observed[:n_rows].cpu().numpy(), x, np.nan)
-
-
-def trained_in(precision: Precision, table: FloatArray, mechanism: Callable[[], Any], device: str) -> MNARImputer:
-    """A default fit whose products are made in this precision."""
-    with warnings.catch_warnings(), products_in(precision):
-        warnings.simplefilter("ignore")
-        return MNARImputer(mechanism(), random_state=0, device=device).fit(table)
 
 
 @torch.no_grad()
@@ -207,10 +207,7 @@ def main() -> None:
     sizes = {max(1, int(size * options.share)): parts for size, parts in TRAINING.items()}
     completed = {side: max(200, int(n * options.share)) for side, n in COMPLETED.items()}
     frame = measure(sizes, completed, options.device)
-    frame = frame.assign(**{name.replace("-", "_"): value for name, value in versions().items()})
-    options.out.mkdir(parents=True, exist_ok=True)
-    frame.to_csv(options.out / "gpu.csv", index=False, float_format="%.4g")
-    print(frame.to_string())
+    print(write_measured(frame, options.out / "gpu.csv").to_string())
 
 
 if __name__ == "__main__":

@@ -36,18 +36,8 @@ TURNS = {16: 300, 128: 100, 512: 30}
 class Figure:
     """One line of the summary: what the package took, what the other side took, and their ratio beside the aim.
 
-    Attributes
-    ----------
-    measure, setting : str
-        What was measured, and of what.
-    ours, theirs : float
-        Medians, in ``unit``.
-    unit : str
-        Of both.
-    ratio : float
-        Median over turns of ours / theirs.
-    aim : str
-        What the ratio should be, such as "<= 1.10"; empty where it is stated for information.
+    ``ours`` and ``theirs`` are medians in ``unit``, ``ratio`` is the median over turns of ours / theirs; ``aim`` is
+    what it should be, such as "<= 1.10", and empty where it is stated for information.
     """
 
     measure: str

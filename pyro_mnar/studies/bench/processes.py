@@ -22,7 +22,7 @@ from pyro_mnar.estimators.imputer import MNARImputer
 from pyro_mnar.estimators.settings import TrainingSettings
 from pyro_mnar.model.self_masking import Nested
 from pyro_mnar.studies.bench.large import chunks
-from pyro_mnar.studies.records import versions
+from pyro_mnar.studies.bench.timing import write_measured
 
 N_ROWS, TURNS = 2**15, 5
 #: Passes that are timed, by rows of a batch.
@@ -81,10 +81,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     lines = [measure(N_ROWS, batch_size, passes, options.turns) for batch_size, passes in PASSES.items()]
-    frame = pd.DataFrame(lines).assign(**{name.replace("-", "_"): value for name, value in versions().items()})
-    options.out.mkdir(parents=True, exist_ok=True)
-    frame.to_csv(options.out / "processes.csv", index=False, float_format="%.4g")
-    print(frame.to_string())
+    print(write_measured(pd.DataFrame(lines), options.out / "processes.csv").to_string())
 
 
 if __name__ == "__main__":

@@ -22,25 +22,17 @@ from pyro_mnar.model.likelihoods import GaussianLikelihood
 from pyro_mnar.model.mechanisms import Direction, SelfMasking
 from pyro_mnar.model.networks import mlp
 from pyro_mnar.numerics.links import Link
-from pyro_mnar.studies.sources.uci import wine_white
+from pyro_mnar.studies.sources import load
 
 N_DRAWS = 20
 HIDDEN = (128, 128)
 
 
 class Table(NamedTuple):
-    """Rows with holes, standardised by what was observed, and what the holes hid.
+    """Rows with holes, standardised by what was observed, float32, shape (n, p), and what the holes hid.
 
-    Attributes
-    ----------
-    batch : Batch
-        Shape (n, p), float32.
-    truth : Tensor
-        Complete rows on the same scale.
-    unit : Tensor
-        Standard deviation of each complete column, on the same scale: errors are stated in it.
-    columns : ColumnInfo
-        Centre 0, scale 1.
+    ``truth`` are the complete rows, and ``unit`` is the standard deviation of each complete column, in which errors are
+    stated, both on the same scale; the columns have centre 0 and scale 1.
     """
 
     batch: Batch
@@ -51,7 +43,7 @@ class Table(NamedTuple):
 
 def wine(data_home: Path | None) -> Table:
     """White wine, whose first five features lose every value above their mean (Ipsen et al. 2021, section 4.2)."""
-    complete = wine_white(data_home).data.to_numpy(np.float64)
+    complete = load("wine_white", data_home).data.to_numpy()
     return table(complete, self_mask(complete, columns="first-half", random_state=0))
 
 

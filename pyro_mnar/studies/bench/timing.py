@@ -1,11 +1,16 @@
-"""Two sides in turns, and the median of their ratios."""
+"""Two sides in turns, the median of their ratios, and the file of what was measured."""
 
 from __future__ import annotations
 
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
+
+import pandas as pd
+
+from pyro_mnar.studies.records import versions, write_files
 
 
 class Timing(NamedTuple):
@@ -29,3 +34,10 @@ def alternate(ours: Callable[[], None], theirs: Callable[[], None], turns: int, 
             seconds[place].append(time.perf_counter() - start)
     ratios = [a / b for a, b in zip(*seconds, strict=True)]
     return Timing(statistics.median(seconds[0]), statistics.median(seconds[1]), statistics.median(ratios))
+
+
+def write_measured(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Write what was measured, with the versions that it was measured with, and give what was written."""
+    frame = frame.assign(**{name.replace("-", "_"): version for name, version in versions().items()})
+    write_files(path.parent, {path.name: frame})
+    return frame

@@ -23,7 +23,7 @@ import pandas as pd
 from scipy.special import expit
 
 from pyro_mnar.data.columns import FloatArray
-from pyro_mnar.studies.records import versions
+from pyro_mnar.studies.bench.timing import write_measured
 
 #: Rows, columns, and the share of the other version's seconds that was asked for.
 SHAPES = ((1000, 10, 0.2), (500, 30, 0.2), (200, 300, 0.25))
@@ -122,10 +122,7 @@ def main() -> None:
     options = parser.parse_args()
     ours = Path(__file__).parents[3]
     frame = compare(ours, options.other.resolve(), SHAPES[: options.tables], options.turns)
-    frame = frame.assign(theirs=options.name, **{name.replace("-", "_"): value for name, value in versions().items()})
-    options.out.mkdir(parents=True, exist_ok=True)
-    frame.to_csv(options.out / "versions.csv", index=False, float_format="%.4g")
-    print(frame.to_string())
+    print(write_measured(frame.assign(theirs=options.name), options.out / "versions.csv").to_string())
 
 
 if __name__ == "__main__":

@@ -35,16 +35,10 @@ SEED_CURVES: dict[str, tuple[float, float]] = {
 
 
 class Lost(NamedTuple):
-    """Which cells are lost, and why.
+    """Which cells are lost, bool, shape (n, p), and why, for each column.
 
-    Attributes
-    ----------
-    cells : ndarray of bool
-        Shape (n, p), True = lost.
-    reason : tuple of str
-        Per column: "none" (not because of its own values), "cliff", "soft", or "both" (both tails).
-    direction : tuple of int
-        Per column: +1 where high values are lost because they are high, -1 low ones, 0 neither.
+    ``reason`` is "none" (not because of its own values), "cliff", "soft", or "both" (both tails); ``direction`` is +1
+    where high values are lost because they are high, -1 where low ones are, and 0 else.
     """
 
     cells: BoolArray
@@ -176,18 +170,9 @@ SEED_MASK = "seed"
 
 
 def lose(x: FloatArray, table: str, mask: str, seed: int) -> Lost:
-    """The lost cells of a table, the same for the same arguments.
+    """The lost cells of a complete table x, shape (n, p), the same for the same arguments.
 
-    Parameters
-    ----------
-    x : ndarray
-        The complete table, shape (n, p).
-    table : str
-        Its name: another table of the same shape loses other cells, and the mask "seed" has a curve for each name.
-    mask : str
-        A name of ``MASKS``, or "seed".
-    seed : int
-        Which draw.
+    Another table of the same shape loses other cells, and the mask "seed" has a curve for each table's name.
 
     Raises
     ------

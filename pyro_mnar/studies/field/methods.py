@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from pyro_mnar.estimators import MNARImputer
 from pyro_mnar.estimators.settings import with_training
 from pyro_mnar.estimators.start.plan import passes
 from pyro_mnar.model.mechanisms import Direction, Nested
+from pyro_mnar.studies.parts import has_miceforest
 
 #: Completed tables of a joint model; of MICE and miceforest, what they can afford.
 DRAWS, MICE_DRAWS, MICEFOREST_DRAWS = 100, 5, 5
@@ -31,16 +31,10 @@ Directions = Mapping[str, Direction]
 
 
 class Imputed(NamedTuple):
-    """What a method says of a table.
+    """What a method says of a table, in original units.
 
-    Attributes
-    ----------
-    point : ndarray
-        The completed table, shape (n, p), original units.
-    draws : ndarray or None
-        Completed tables that are draws, shape (m, n, p).
-    seconds, draw_seconds : float
-        Of one core: of fitting and completing, and of the draws beyond that.
+    The completed table, shape (n, p); completed tables that are draws, shape (m, n, p), or None; and seconds of one
+    core for fitting and completing, and for the draws beyond that.
     """
 
     point: FloatArray
@@ -49,29 +43,13 @@ class Imputed(NamedTuple):
     draw_seconds: float
 
 
-def has_miceforest() -> bool:
-    """Whether miceforest, of the extra ``bench``, is installed."""
-    return importlib.util.find_spec("miceforest") is not None
-
-
 def draw_with_miceforest(
     frame: pd.DataFrame, seed: int, strategy: Mapping[Any, str] | None = None
 ) -> list[pd.DataFrame]:
-    """Completed tables by miceforest, on one thread.
+    """Completed tables by miceforest, on one thread, from numbers, and categories that are levels, with holes.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        Numbers, and categories that are levels, with holes.
-    seed : int
-        Of its trees and draws.
-    strategy : mapping or None
-        How it matches each column, by name; None leaves it to the package.
-
-    Raises
-    ------
-    StudyError
-        It is not installed.
+    ``strategy`` is how it matches each column, by name; None leaves it to the package. Raises StudyError if it is not
+    installed.
     """
     if not has_miceforest():
         raise StudyError("the method 'miceforest' needs its package: pip install 'pyro-mnar[bench]'")
@@ -95,18 +73,9 @@ def observed_scale(table: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def baseline(name: str, holed: pd.DataFrame, seed: int) -> Imputed:
-    """A method that is no model of this package.
+    """A method of ``BASELINES``, which are no models of this package, on float columns with NaN, shape (n, p).
 
     Distances and penalties need columns of one scale: all are standardised by their observed values.
-
-    Parameters
-    ----------
-    name : str
-        A name of ``BASELINES``.
-    holed : DataFrame
-        Float columns, NaN = missing, shape (n, p).
-    seed : int
-        Of what is random in it.
     """
     table = holed.to_numpy()
     centre, spread = observed_scale(table)
@@ -120,18 +89,9 @@ def baseline(name: str, holed: pd.DataFrame, seed: int) -> Imputed:
 def joint_model(
     holed: pd.DataFrame, seed: int, settings: Mapping[str, Any], directions: Directions | None = None
 ) -> Imputed:
-    """A model of this package.
+    """A model of this package on float columns with NaN, shape (n, p).
 
-    Parameters
-    ----------
-    holed : DataFrame
-        Float columns, NaN = missing, shape (n, p).
-    seed : int
-        Of fit and draws.
-    settings : mapping
-        Parameters of ``MNARImputer`` and its training; ``steps`` stands for as many passes.
-    directions : mapping or None
-        Column name to "high" or "low": told to the mechanism "auto".
+    ``steps`` among its settings stands for as many passes; ``directions`` are told to the mechanism "auto".
     """
     parameters = dict(settings)
     steps = parameters.pop("steps", None)

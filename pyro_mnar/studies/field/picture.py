@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
@@ -36,20 +35,12 @@ def draw_winners(cells: pd.DataFrame, path: Path) -> None:
     """A tile per table and mask, in the colour of the method with the smallest RMSE, named in it; below, r of "auto".
 
     A dot says that "auto" did not win and is within 2 % of the winner. "auto" that was told the directions takes no
-    part, since the others were not.
-
-    Parameters
-    ----------
-    cells : DataFrame
-        ``table``, ``mask``, ``method``, ``rmse`` and ``r``: means over seeds.
-    path : Path
-        Where to write the PNG.
+    part, since the others were not. ``cells`` holds means over seeds: table, mask, method, rmse and r.
     """
     colours = {method: colour for colour, methods in GROUPS.values() for method in methods}
     tables = [name for name in NAMES if name in set(cells["table"])]
     masks = [name for name in MASKS if name in set(cells["mask"])]
     figure = Figure(figsize=(1.4 + 0.64 * max(len(masks), 10), 1.9 + 0.5 * len(tables)), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     taking_part = cells[cells["method"].isin(colours)]
     for _, group in taking_part.groupby(["table", "mask"]):

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pyro_mnar.studies.field.design import METHODS, REFERENCES, SEED_MODELS
 from pyro_mnar.studies.field.masks import MASKS, SEED_CURVES, SEED_MASK
 from pyro_mnar.studies.field.picture import draw_winners
+from pyro_mnar.studies.field.study import METHODS, REFERENCES, SEED_MODELS
 from pyro_mnar.studies.field.tables import NAMES
-from pyro_mnar.studies.records import write_whole
+from pyro_mnar.studies.records import Content, in_order, markdown_table, write_files
 from pyro_mnar.studies.study import Record
 
 SCORES = (
@@ -36,6 +36,7 @@ SCORES = (
 )
 Line = Mapping[Any, Any]
 CELL = ["table", "mask", "method"]
+_ORDER = {"table": NAMES, "mask": (*MASKS,), "method": METHODS}
 #: RMSE in the first published report on this system, in the order of SEED_CURVES; its masks were not published.
 SEED_PUBLISHED: dict[str, tuple[float, ...]] = {
     "mean": (1.546, 1.329, 1.548, 1.460),
@@ -49,27 +50,17 @@ SEED_PUBLISHED: dict[str, tuple[float, ...]] = {
 
 
 def write_tables(records: Sequence[Record], folder: Path) -> list[Path]:
-    """Write cells.csv, summary.csv, table.md, seed.md and winners.png, of what the records hold.
-
-    Returns
-    -------
-    list of Path
-        The files written: only those for which there are rows.
-    """
+    """Write cells.csv, summary.csv, table.md, winners.png and seed.md, those for which there are rows."""
     lines = frame(records)
     study, seed = lines[lines["mask"] != SEED_MASK], lines[lines["mask"] == SEED_MASK]
-    written = []
+    contents: dict[str, Content] = {}
     if len(study):
-        means, summaries = cells(study), summary(study)
-        write_whole(folder / "cells.csv", lambda path: means.to_csv(path, index=False, float_format="%.4g"))
-        write_whole(folder / "summary.csv", lambda path: summaries.to_csv(path, index=False, float_format="%.4g"))
-        write_whole(folder / "table.md", lambda path: path.write_text(markdown(study), encoding="utf-8"))
-        write_whole(folder / "winners.png", lambda path: draw_winners(means, path))
-        written += [folder / name for name in ("cells.csv", "summary.csv", "table.md", "winners.png")]
+        means = cells(study)
+        contents |= {"cells.csv": means, "summary.csv": summary(study), "table.md": markdown(study)}
+        contents["winners.png"] = partial(draw_winners, means)
     if len(seed):
-        write_whole(folder / "seed.md", lambda path: path.write_text(seed_markdown(seed), encoding="utf-8"))
-        written.append(folder / "seed.md")
-    return written
+        contents["seed.md"] = seed_markdown(seed)
+    return write_files(folder, contents)
 
 
 def frame(records: Sequence[Record]) -> pd.DataFrame:
@@ -99,7 +90,7 @@ def cells(lines: pd.DataFrame) -> pd.DataFrame:
     groups = lines.groupby(CELL, sort=False)
     means = groups[["r", *SCORES, "missing"]].mean()
     means["n_seeds"] = groups.size()
-    return _in_order(means.reset_index())
+    return in_order(means.reset_index(), _ORDER)
 
 
 def summary(lines: pd.DataFrame) -> pd.DataFrame:
@@ -107,7 +98,7 @@ def summary(lines: pd.DataFrame) -> pd.DataFrame:
     groups = lines.groupby(["mask", "method"], sort=False)
     table = groups.agg(r_median=("r", "median"), r_worst=("r", "max"), n_rows=("r", "size"))
     table[list(SCORES)] = groups[list(SCORES)].mean()
-    return _in_order(table.reset_index())
+    return in_order(table.reset_index(), _ORDER)
 
 
 def markdown(lines: pd.DataFrame) -> str:
@@ -148,30 +139,27 @@ def seed_markdown(lines: pd.DataFrame) -> str:
         "Soft self-masking of all columns; RMSE in standard deviations of the complete column, mean and standard",
         "deviation over seeds [their number]; in parentheses what was published, for masks that were not.",
         "",
-        "| method | " + " | ".join(SEED_CURVES) + " |",
-        "|---|" + "---|" * len(SEED_CURVES),
     ]
+    table = []
     for method in (*METHODS, *SEED_MODELS):
         shown = []
-        for position, table in enumerate(SEED_CURVES):
+        for position, name in enumerate(SEED_CURVES):
             published = f" ({SEED_PUBLISHED[method][position]:.3f})" if method in SEED_PUBLISHED else ""
-            rmse = found.get((table, method), np.empty(0))
+            rmse = found.get((name, method), np.empty(0))
             spread = f" ± {rmse.std(ddof=1):.3f}" if len(rmse) > 1 else ""
             shown.append(f"{rmse.mean():.3f}{spread} [{len(rmse)}]{published}" if len(rmse) else "")
         if any(shown):
-            out.append(f"| {method} | " + " | ".join(shown) + " |")
-    return "\n".join(out) + "\n"
+            table.append([method, *shown])
+    return "\n".join([*out, markdown_table(["method", *SEED_CURVES], table)]) + "\n"
 
 
 def _grid(table: pd.DataFrame, cell: Callable[[Line], str]) -> str:
     lines: dict[tuple[str, str], Line] = {(line["mask"], line["method"]): line for line in table.to_dict("records")}
     methods = [method for method in METHODS if method in set(table["method"])]
-    out = ["| mask | " + " | ".join(methods) + " |", "|---|" + "---|" * len(methods)]
-    for mask in MASKS:
-        shown = [cell(lines[mask, method]) if (mask, method) in lines else "" for method in methods]
-        if any(shown):
-            out.append(f"| {mask} | " + " | ".join(shown) + " |")
-    return "\n".join(out)
+    shown = [
+        [mask, *(cell(lines[mask, method]) if (mask, method) in lines else "" for method in methods)] for mask in MASKS
+    ]
+    return markdown_table(["mask", *methods], [line for line in shown if any(line[1:])])
 
 
 def _pair(line: Line) -> str:
@@ -181,9 +169,3 @@ def _pair(line: Line) -> str:
 
 def _number(line: Line, name: str, digits: int) -> str:
     return "" if np.isnan(line[name]) else f"{line[name]:.{digits}f}"
-
-
-def _in_order(table: pd.DataFrame) -> pd.DataFrame:
-    order = {"table": NAMES, "mask": (*MASKS,), "method": METHODS}
-    by = [name for name in order if name in table]
-    return table.sort_values(by, key=lambda column: column.map(order[str(column.name)].index), ignore_index=True)

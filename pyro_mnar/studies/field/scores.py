@@ -21,20 +21,10 @@ Scores = dict[str, float | None]
 
 
 def point_scores(complete: FloatArray, point: FloatArray, observed: BoolArray) -> Scores:
-    """RMSE, MAE, bias of the column means, and the share of impossible values.
+    """RMSE, MAE, mean absolute bias of the means of columns with holes, and the share of impossible values.
 
-    Parameters
-    ----------
-    complete, point : ndarray
-        The truth and the completed table, shape (n, p), original units.
-    observed : ndarray of bool
-        Shape (n, p).
-
-    Returns
-    -------
-    dict
-        ``rmse``, ``mae``, ``bias`` (mean over the columns with holes of the absolute error of the column's mean), and
-        ``impossible`` (share of missing cells that are negative in a column without negative values).
+    Of the truth and the completed table, shape (n, p), original units; impossible is a negative value in a column
+    without any.
     """
     errors = (point - complete)[~observed] / unit(complete)[~observed]
     holes = ~observed.all(0)
@@ -53,24 +43,8 @@ def draw_scores(complete: FloatArray, draws: FloatArray | None, observed: BoolAr
     An interval's ends are quantiles at k / (m + 1), between which a further draw lies with the interval's level however
     few draws there are; fewer than 19 have none. The pooled interval is Rubin's of up to 20 completed tables, and
     covers where it holds the mean of the complete column; ``mean_cover_cells`` is without the variance of sampling
-    rows, which that mean shares, and so harder.
-
-    Parameters
-    ----------
-    complete : ndarray
-        The truth, shape (n, p), original units.
-    draws : ndarray or None
-        Shape (m, n, p); None for a method without draws, of which only the CRPS is known: that of a point is the error.
-    observed : ndarray of bool
-        Shape (n, p).
-    mae : float or None
-        Mean absolute error of the method's point.
-
-    Returns
-    -------
-    dict
-        ``crps``, ``cover90``, ``width90``, ``mean_cover95``, ``mean_cover_cells``, ``impossible_draws``; None where
-        there are no draws, or too few.
+    rows, which that mean shares, and so harder. ``draws`` has shape (m, n, p), or is None for a method without, of
+    which only the CRPS is known: that of a point is its error ``mae``.
     """
     if draws is None:
         names = ("cover90", "width90", "mean_cover95", "mean_cover_cells", "impossible_draws")
@@ -90,12 +64,7 @@ def covers_where_told(complete: FloatArray, draws: FloatArray | None, observed: 
     """Cover as above, in columns of which at least eight different values were observed.
 
     Of a column of a few levels that loses the upper ones no value like those is left, and nobody can impute them.
-
-    Returns
-    -------
-    dict
-        ``cover90_many``, ``mean_cover95_many`` (None without draws), and ``missing_few``, the share of the missing
-        cells that lies in the other columns.
+    ``missing_few`` is the share of the missing cells that lies in such columns.
     """
     values = np.where(observed, complete, np.nan)
     many = np.array([len(np.unique(column[~np.isnan(column)])) >= MANY for column in values.T])
@@ -115,12 +84,7 @@ def unit(complete: FloatArray) -> FloatArray:
 def crps(truth: FloatArray, draws: FloatArray) -> float:
     """Mean continuous ranked probability score E|X - x| - E|X - X'| / 2, unbiased for however few draws.
 
-    Parameters
-    ----------
-    truth : ndarray
-        True values, shape (c,).
-    draws : ndarray
-        Shape (m, c), m at least 2.
+    Of true values, shape (c,), and at least two draws of them, shape (m, c).
 
     References
     ----------

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pyro_mnar.analysis.plots import parts
@@ -17,7 +16,7 @@ COLOURS = {MIWAE: parts.MIWAE, LEARNED: parts.NOT_MIWAE, KNOWN: parts.SEVERAL[2]
 
 def draw_path(records: list[Record], file: Path) -> None:
     """W and b over the steps of training, one line per seed, with the truth dashed."""
-    figure = _figure(9.0, 3.2)
+    figure = Figure(figsize=(9.0, 3.2), layout="constrained")
     axes = figure.subplots(1, 2)
     for record in records:
         path, method = record.result.get("path"), record.spec["method"]
@@ -38,7 +37,7 @@ def draw_path(records: list[Record], file: Path) -> None:
 
 def draw_histograms(records: list[Record], file: Path) -> None:
     """True and imputed values of the missing pixels, over all seeds."""
-    figure = _figure(9.0, 3.2)
+    figure = Figure(figsize=(9.0, 3.2), layout="constrained")
     axes = figure.subplots(1, 2, sharex=True)
     run = {record.spec["method"] for record in records}
     truth = _counts(records, LEARNED, "true_counts")
@@ -64,7 +63,7 @@ def draw_grid(records: list[Record], file: Path) -> None:
         "MIWAE": np.array(kept[MIWAE]["completed"]),
         "not-MIWAE": np.array(kept[LEARNED]["completed"]),
     }
-    figure = _figure(1.1 * len(original) + 1.0, 1.15 * len(columns))
+    figure = Figure(figsize=(1.1 * len(original) + 1.0, 1.15 * len(columns)), layout="constrained")
     axes = figure.subplots(len(columns), len(original), squeeze=False)
     for line, (name, images) in zip(axes, columns.items(), strict=True):
         for axis, image in zip(line, images, strict=True):
@@ -77,10 +76,3 @@ def draw_grid(records: list[Record], file: Path) -> None:
 
 def _counts(records: list[Record], method: str, name: str) -> np.ndarray:
     return np.sum([r.result[name] for r in records if r.spec["method"] == method], axis=0)
-
-
-def _figure(width: float, height: float) -> Figure:
-    # A figure of its own, not pyplot's: no global state, and no display needed.
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure

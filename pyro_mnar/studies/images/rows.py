@@ -31,6 +31,7 @@ BINS = np.linspace(0.0, 1.2, 61)
 #: Pictures that a row keeps for the grid; never for faces.
 SHOWN = 8
 PATH_POINTS = 400
+SEEDS = range(3)
 
 #: What differs for patches: sky is smooth and roofs are not, and much of the sky has next to no pixel left.
 _PATCHES: dict[str, Any] = {
@@ -49,29 +50,11 @@ Mask = npt.NDArray[np.bool_]
 class ImageRow:
     """Every setting of one row.
 
-    Attributes
-    ----------
-    data : {"celeba", "photo patches"}
-        Which images.
-    method : str
-        One of the names at the top of this module.
-    seed : int
-        Of the clipping, the fit and the draws.
-    size : int
-        Side in pixels.
-    n_train, n_test : int or None
-        How many images of each part; None is all.
-    n_donors : int
-        Training images among which KNN looks.
-    min_seen : float
-        Share of pixels that an image must have left, training and test; the others say next to nothing.
-    latent_dim, channels, pixel_noise, min_scale, start, n_draws, max_iter, batch_size, learning_rate, \
-    mechanism_learning_rate, final_rate
-        Of :class:`~pyro_mnar.MNARImageImputer` and its TrainingSettings; ``channels`` are its ``hidden_units``.
-    n_draws_posterior : int
-        Importance draws per test image; the error is computed with twice as many too.
-    device : str
-        "auto" takes a GPU when there is one.
+    ``n_train`` and ``n_test`` are how many images of each part (None: all), ``n_donors`` among how many KNN looks, and
+    ``min_seen`` is the share of pixels that an image must have left: the others say next to nothing. ``channels`` are
+    the ``hidden_units`` of :class:`~pyro_mnar.MNARImageImputer`, whose parameters, and those of its TrainingSettings,
+    the others are. The error is computed with twice ``n_draws_posterior`` draws too; the device "auto" is a GPU where
+    there is one.
     """
 
     data: str
@@ -109,7 +92,7 @@ class Clipped(NamedTuple):
         return np.where(self.observed, self.images, np.nan)
 
 
-def image_study(data: str, quick: bool = False, seeds: int = 3) -> Study[ImageRow]:
+def image_study(data: str, quick: bool = False) -> Study[ImageRow]:
     """The rows for one data set, the slowest first; ``quick`` runs all methods on a handful of images.
 
     Examples
@@ -118,12 +101,12 @@ def image_study(data: str, quick: bool = False, seeds: int = 3) -> Study[ImageRo
     9
     """
     # The headline first, and the variant that is told W and b with the same clipping soon after it.
-    deep = [(LEARNED, seed) for seed in range(seeds)]
-    deep += [(method, seed) for seed in range(seeds) for method in (KNOWN, MIWAE)]
+    deep = [(LEARNED, seed) for seed in SEEDS]
+    deep += [(method, seed) for seed in SEEDS for method in (KNOWN, MIWAE)]
     if data == "photo patches":
         deep.append((UNSIGNED, 0))
     rows = [ImageRow(data, method, seed) for method, seed in deep]
-    rows += [ImageRow(data, method, seed) for method in SIMPLE for seed in range(seeds)]
+    rows += [ImageRow(data, method, seed) for method in SIMPLE for seed in SEEDS]
     if data == "photo patches":
         rows = [replace(row, **_PATCHES) for row in rows]
     else:
@@ -146,8 +129,11 @@ def image_study(data: str, quick: bool = False, seeds: int = 3) -> Study[ImageRo
 def run_row(row: ImageRow, data_home: Path | None) -> dict[str, Any]:
     """Run one row: what JSON can hold of its results, in units of the range [0, 1]."""
     train, test = load(row, data_home)
-    device = chosen_device(row.device) if row.method not in SIMPLE else "cpu"
-    result: dict[str, Any] = {"device": device, "n_missing": int((~test.observed).sum()), "missing_rate": lost(test)}
+    device = row.device if row.method not in SIMPLE else "cpu"
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    lost = ~test.observed
+    result: dict[str, Any] = {"device": device, "n_missing": int(lost.sum()), "missing_rate": float(lost.mean())}
     if row.method in SIMPLE:
         completed = simple(row, train, test)
     else:
@@ -158,7 +144,7 @@ def run_row(row: ImageRow, data_home: Path | None) -> dict[str, Any]:
         twice = imputer.posterior(test.holed, n_draws=2 * row.n_draws_posterior).mean()
         result |= {"bound": float(posterior.log_evidence.mean())} | learned(imputer)
         result |= {"rmse_twice_the_draws": rmse(twice.reshape(test.images.shape), test)}
-    truth, imputed = test.images[~test.observed], completed[~test.observed]
+    truth, imputed = test.images[lost], completed[lost]
     result |= {
         "rmse": rmse(completed, test),
         "bias": float((imputed - truth).mean()),
@@ -194,22 +180,10 @@ def clip(images: FloatImages, random: np.random.Generator) -> Clipped:
     return Clipped(images, random.random(images.shape) < p_seen)
 
 
-def lost(part: Clipped) -> float:
-    """Share of missing pixels."""
-    return float((~part.observed).mean())
-
-
 def rmse(completed: FloatImages, part: Clipped) -> float:
     """Root mean squared error over the missing pixels."""
     error = (completed - part.images)[~part.observed]
     return float(np.sqrt(np.mean(error**2)))
-
-
-def chosen_device(wanted: str) -> str:
-    """The device of a name; "auto" is the GPU when there is one."""
-    if wanted != "auto":
-        return wanted
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def fitted(row: ImageRow, holed: FloatImages, device: str) -> MNARImageImputer:

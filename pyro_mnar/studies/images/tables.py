@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from pyro_mnar.studies.images.rows import (
     UNSIGNED,
     image_study,
 )
-from pyro_mnar.studies.records import write_whole
+from pyro_mnar.studies.records import Content, markdown_table, write_files
 from pyro_mnar.studies.runner import run_study
 from pyro_mnar.studies.study import Record
 
@@ -61,53 +62,51 @@ def reproduce_images(
 def write_results(records: list[Record], folder: Path) -> pd.DataFrame:
     """Summary, settings, figures and README.md, from the records alone; some rows may be missing yet."""
     table = summary(records)
-    write_whole(folder / "summary.csv", lambda file: table.to_csv(file, index=False, float_format="%.5g"))
     settings = [
         {**record.spec, "seconds": record.seconds, "peak_memory_mb": record.peak_memory_mb, "versions": record.versions}
         for record in records
     ]
-    write_whole(folder / "settings.json", lambda file: file.write_text(json.dumps(settings, indent=1) + "\n"))
-    write_whole(folder / "mechanism.png", lambda file: draw_path(records, file))
-    write_whole(folder / "histograms.png", lambda file: draw_histograms(records, file))
     pictures = {MIWAE, LEARNED} <= {record.spec["method"] for record in records if "pictures" in record.result}
+    contents: dict[str, Content] = {
+        "summary.csv": table,
+        "settings.json": json.dumps(settings, indent=1) + "\n",
+        "mechanism.png": partial(draw_path, records),
+        "histograms.png": partial(draw_histograms, records),
+        "README.md": page(records, table, pictures),
+    }
     if pictures:
-        write_whole(folder / "grid.png", lambda file: draw_grid(records, file))
-    write_whole(folder / "README.md", lambda file: file.write_text(page(records, table, pictures), encoding="utf-8"))
+        contents["grid.png"] = partial(draw_grid, records)
+    write_files(folder, contents, "%.5g")
     return table
 
 
 def summary(records: list[Record]) -> pd.DataFrame:
-    """One line per method: means over the seeds, and the standard error of the RMSE.
-
-    Returns
-    -------
-    DataFrame
-        data, method, rmse_mean, rmse_se, W, b, bound (nats per test image), seconds, device, n_seeds; and
-        rmse_twice_the_draws, bias, W_low, W_high, b_low, b_high, peak_memory_mb.
-    """
+    """One line per method: means over the seeds, ranges of W and b, standard error of the RMSE; bounds in nats."""
     lines = []
     methods = [method for method in ORDER if any(record.spec["method"] == method for record in records)]
     for method in methods:
         mine = [record for record in records if record.spec["method"] == method]
-        rows = pd.DataFrame([record.result for record in mine])
+        # What a method does not have is NaN.
+        columns = ["rmse", "W", "b", "bound", "bias", "rmse_twice_the_draws"]
+        rows = pd.DataFrame([record.result for record in mine]).reindex(columns=[*columns, "device"])
+        means = rows[columns].mean()
         line = {
             "data": mine[0].spec["data"],
             "method": method,
-            "rmse_mean": rows["rmse"].mean(),
-            "rmse_se": rows["rmse"].std(ddof=1) / np.sqrt(len(rows)) if len(rows) > 1 else np.nan,
-            "W": rows["W"].mean() if "W" in rows else np.nan,
-            "b": rows["b"].mean() if "b" in rows else np.nan,
-            "bound": rows["bound"].mean() if "bound" in rows else np.nan,
+            "rmse_mean": means["rmse"],
+            "rmse_se": rows["rmse"].sem(),
+            "W": means["W"],
+            "b": means["b"],
+            "bound": means["bound"],
             "seconds": np.mean([record.seconds for record in mine]),
             "device": rows["device"][0],
             "n_seeds": len(mine),
-            "bias": rows["bias"].mean(),
-            "rmse_twice_the_draws": rows["rmse_twice_the_draws"].mean() if "rmse_twice_the_draws" in rows else np.nan,
+            "bias": means["bias"],
+            "rmse_twice_the_draws": means["rmse_twice_the_draws"],
             "peak_memory_mb": max(record.peak_memory_mb for record in mine),
         }
         for name in ("W", "b"):
-            line[f"{name}_low"] = rows[name].min() if name in rows else np.nan
-            line[f"{name}_high"] = rows[name].max() if name in rows else np.nan
+            line[f"{name}_low"], line[f"{name}_high"] = rows[name].min(), rows[name].max()
         lines.append(line)
     return pd.DataFrame(lines)
 
@@ -134,26 +133,18 @@ def page(records: list[Record], table: pd.DataFrame, pictures: bool) -> str:
         "missing pixels of the test part, in units of the range [0, 1]. Two rules are told the true values of those "
         "pixels, for orientation.",
         "",
-        "| method | RMSE (s.e.) | bias | W | b | bound, nats per image | seconds | seeds |",
-        "|---|---|---|---|---|---|---|---|",
     ]
+    cells = []
     for _, line in table.iterrows():
         error = f"{line['rmse_mean']:.4f}" + ("" if np.isnan(line["rmse_se"]) else f" ({line['rmse_se']:.4f})")
         known = line["method"] == KNOWN
         w = f"{TRUE_W:g} (told)" if known else _range(line["W_low"], line["W_high"], ".1f")
         b = f"{TRUE_B:g} (told)" if known else _range(line["b_low"], line["b_high"], ".3f")
         bound = "" if np.isnan(line["bound"]) else f"{line['bound']:.1f}"
-        cells = [
-            line["method"],
-            error,
-            f"{round(line['bias'], 4) + 0.0:+.4f}",
-            w,
-            b,
-            bound,
-            f"{line['seconds']:.0f}",
-            line["n_seeds"],
-        ]
-        lines.append(f"| {' | '.join(map(str, cells))} |")
+        bias, seconds = f"{round(line['bias'], 4) + 0.0:+.4f}", f"{line['seconds']:.0f}"
+        cells.append([line["method"], error, bias, w, b, bound, seconds, str(line["n_seeds"])])
+    head = ["method", "RMSE (s.e.)", "bias", "W", "b", "bound, nats per image", "seconds", "seeds"]
+    lines.append(markdown_table(head, cells))
     passes = {str(r.spec["method"]): r.spec["max_iter"] for r in records if r.spec["method"] not in SIMPLE}
     above = {
         name: share_above(records, LEARNED, counts)

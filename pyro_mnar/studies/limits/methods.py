@@ -18,36 +18,17 @@ DRAWS = 100
 
 
 class Filled(NamedTuple):
-    """Values of the censored cells.
-
-    Attributes
-    ----------
-    point : ndarray
-        Shape (m,).
-    draws : ndarray or None
-        Shape (D, m); None where a method has one value only.
-    """
+    """Values of the censored cells, shape (m,), and draws of them, shape (D, m), where a method has a distribution."""
 
     point: FloatArray
     draws: FloatArray | None = None
 
 
 def fill(method: str, table: pd.DataFrame, column: str, limit: FloatArray, seed: int) -> Filled:
-    """Fill the missing cells of a column, each of which lies below its row's limit.
+    """Fill the missing cells of a column, each of which lies below its row's limit, shape (n,).
 
-    Parameters
-    ----------
-    method : str
-        "half" and "root2" of the limit; "ros" (log-normal regression on order statistics); "lognormal" (maximum
-        likelihood of the column alone); "censored" (this package).
-    table : DataFrame
-        Shape (n, p), NaN in the censored cells.
-    column : str
-        Which.
-    limit : ndarray
-        Of each row, shape (n,).
-    seed : int
-        Of draws and of the fit.
+    Methods are "half" and "root2" of the limit, "ros" (log-normal regression on order statistics), "lognormal" (maximum
+    likelihood of the column alone), and "censored" (this package).
 
     References
     ----------

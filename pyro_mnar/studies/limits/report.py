@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pyro_mnar.analysis.plots import parts
-from pyro_mnar.studies.limits.design import CASES, METHODS
-from pyro_mnar.studies.records import write_whole
+from pyro_mnar.studies.limits.study import CASES, METHODS
+from pyro_mnar.studies.records import markdown_table, write_files
 from pyro_mnar.studies.study import Record
 
 SCORES = ("rmse", "crps", "cover", "bias_mean", "bias_slope", "seconds")
@@ -29,10 +29,8 @@ _COLOURS = ("0.75", "0.5", *parts.SEVERAL[2:4], parts.MODEL)
 def write_tables(records: Sequence[Record], folder: Path) -> list[Path]:
     """Write cells.csv, table.md and errors.png of what the records hold, and give their paths."""
     means = cells(records)
-    write_whole(folder / "cells.csv", lambda path: means.to_csv(path, index=False, float_format="%.4g"))
-    write_whole(folder / "table.md", lambda path: path.write_text(markdown(means), encoding="utf-8"))
-    write_whole(folder / "errors.png", lambda path: draw_errors(means, path))
-    return [folder / name for name in ("cells.csv", "table.md", "errors.png")]
+    picture = partial(draw_errors, means)
+    return write_files(folder, {"cells.csv": means, "table.md": markdown(means), "errors.png": picture})
 
 
 def cells(records: Sequence[Record]) -> pd.DataFrame:
@@ -47,40 +45,41 @@ def cells(records: Sequence[Record]) -> pd.DataFrame:
 def markdown(means: pd.DataFrame) -> str:
     """A table of means over columns and quantiles of each method, then RMSE by column and quantile."""
     methods = [method for method in METHODS if method in set(means["method"])]
-    text = [
-        "| method | RMSE (sd) | CRPS (sd) | cover of 90 % | bias of mean (sd) | bias of slope | seconds |",
-        "|---" * 7 + "|",
-    ]
+    head = ["method", "RMSE (sd)", "CRPS (sd)", "cover of 90 %", "bias of mean (sd)", "bias of slope", "seconds"]
+    lines = []
     for method in methods:
         own = means[means["method"] == method]
         size = own.assign(bias_mean=own["bias_mean"].abs(), bias_slope=own["bias_slope"].abs())[list(SCORES)].mean()
         cover = "-" if np.isnan(size["cover"]) else f"{size['cover']:.2f}"
-        text.append(
-            f"| {NAMED[method]} | {size['rmse']:.3f} | {size['crps']:.3f} | {cover} | {size['bias_mean']:.3f} | "
-            f"{100 * size['bias_slope']:.1f} % | {size['seconds']:.1f} |"
+        lines.append(
+            [
+                NAMED[method],
+                f"{size['rmse']:.3f}",
+                f"{size['crps']:.3f}",
+                cover,
+                f"{size['bias_mean']:.3f}",
+                f"{100 * size['bias_slope']:.1f} %",
+                f"{size['seconds']:.1f}",
+            ]
         )
-    text += ["", "RMSE on the censored cells, standard deviations of the column:", ""]
-    text += [
-        "| column, quantile | " + " | ".join(NAMED[method] for method in methods) + " |",
-        "|---" * (len(methods) + 1) + "|",
+    table = means.pivot_table(index=["case", "quantile"], columns="method", values="rmse").reset_index()
+    errors = []
+    for line in table.to_dict("records"):
+        best = np.nanmin([line[method] for method in methods])
+        shown = [f"**{line[m]:.3f}**" if line[m] == best else f"{line[m]:.3f}" for m in methods]
+        errors.append([f"{line['case']}, {line['quantile']}", *shown])
+    parts = [
+        markdown_table(head, lines),
+        "RMSE on the censored cells, standard deviations of the column:",
+        markdown_table(["column, quantile", *(NAMED[method] for method in methods)], errors),
     ]
-    table = means.pivot_table(index=["case", "quantile"], columns="method", values="rmse")
-    for place in range(len(table)):
-        row = table.iloc[place]
-        shown = [f"**{row[m]:.3f}**" if row[m] == row.min() else f"{row[m]:.3f}" for m in methods]
-        text.append("| " + ", ".join(map(str, table.index[place])) + " | " + " | ".join(shown) + " |")
-    return "\n".join(text) + "\n"
-
-
-def _line(words: Sequence[str]) -> str:
-    return "| " + " | ".join(words) + " |"
+    return "\n\n".join(parts) + "\n"
 
 
 def draw_errors(means: pd.DataFrame, path: Path) -> None:
     """RMSE of each method on each column, over the quantile at which the limit lies."""
     cases = [case for case in CASES if case in set(means["case"])]
     figure = Figure(figsize=(2.6 * len(cases) + 0.6, 3.0), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(cases), squeeze=False)[0]
     for ax, case in zip(axes, cases, strict=True):
         for method, colour in zip(METHODS, _COLOURS, strict=True):

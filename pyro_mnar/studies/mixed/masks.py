@@ -17,21 +17,11 @@ SLOPE, SHARE = 3.0, 0.5
 
 
 def lose(table: pd.DataFrame, name: str, mask: str, seed: int) -> BoolArray:
-    """Which cells are lost, shape (n, p), True = lost; the same for the same arguments.
+    """Which cells of a complete table are lost, shape (n, p), True = lost; the same for the same arguments.
 
     "mcar": 30 % of all cells. "mar": a third of the columns is complete, the others lose 30 % by a logistic of those.
-    "self-masked": half of the columns lose half of their cells, high numbers and frequent levels first.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Complete, shape (n, p).
-    name : str
-        Its name: another table loses other cells.
-    mask : str
-        One of ``MASKS``.
-    seed : int
-        Which draw.
+    "self-masked": half of the columns lose half of their cells, high numbers and frequent levels first. A table of
+    another name loses other cells.
     """
     rng = np.random.default_rng([seed, *name.encode(), *mask.encode()])
     x = ranks(table)

@@ -27,18 +27,10 @@ Ends = Mapping[str, tuple[float, float]]
 
 
 class Filled(NamedTuple):
-    """What a method says of a table.
+    """What a method says of a table, by the names of its columns.
 
-    Attributes
-    ----------
-    numbers : dict
-        Column name to completed values, shape (n,).
-    probabilities : dict
-        Column name to probabilities of the levels, in the order of its categories, shape (n, levels).
-    draws : dict or None
-        Column name to draws, shape (m, n); None for a method that has none.
-    seconds, draw_seconds : float
-        Of one core: of fitting and completing, and of the draws beyond that.
+    Completed numbers, shape (n,); probabilities of levels in the order of the categories, shape (n, levels); draws of
+    numbers, shape (m, n), or None; and seconds of one core for fitting and completing, and for the draws beyond that.
     """
 
     numbers: dict[str, FloatArray]
@@ -60,19 +52,10 @@ def joint_model(holed: pd.DataFrame, seed: int, settings: Mapping[str, Any], kin
 
 
 def baseline(name: str, holed: pd.DataFrame, seed: int, ends: Ends) -> Filled:
-    """A method that is no model of this package.
+    """A method of ``BASELINES``, which are no models of this package, on numbers and categories with holes.
 
-    Parameters
-    ----------
-    name : str
-        A name of ``BASELINES``.
-    holed : DataFrame
-        Numbers and categories with holes, shape (n, p).
-    seed : int
-        Of what is random in it.
-    ends : mapping
-        Column name to what it holds at least and at most: of use to ``mice``, since the others stay within what is
-        observed.
+    ``ends`` is what columns hold at least and at most: of use to ``mice``, since the others stay within what is
+    observed.
     """
     start = time.process_time()
     filled = BASELINES[name](holed, seed, ends)

@@ -13,22 +13,10 @@ TREES, ROUNDS = 50, 5
 
 
 def forest_chain(holed: pd.DataFrame, seed: int) -> tuple[dict[str, FloatArray], dict[str, FloatArray], int]:
-    """Complete a table; the published stopping rule, after a fixed largest number of rounds.
+    """Complete numbers and categories with holes; the published stopping rule, within a largest number of rounds.
 
-    Levels are codes where they predict, which trees split as well as anything.
-
-    Parameters
-    ----------
-    holed : DataFrame
-        Numbers and categories with holes, shape (n, p).
-    seed : int
-        Of the forests.
-
-    Returns
-    -------
-    tuple
-        Completed numbers by column, shape (n,); shares of the trees' votes by column of levels, shape (n, levels); the
-        number of trees.
+    Levels are codes where they predict, which trees split as well as anything. Gives completed numbers by column, shape
+    (n,), shares of the trees' votes by column of levels, shape (n, levels), and the number of trees.
 
     References
     ----------

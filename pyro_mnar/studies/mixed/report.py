@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pyro_mnar.analysis.plots import parts
-from pyro_mnar.studies.mixed.design import METHODS, MODELS
 from pyro_mnar.studies.mixed.masks import MASKS
+from pyro_mnar.studies.mixed.study import METHODS, MODELS
 from pyro_mnar.studies.mixed.tables import TABLES
-from pyro_mnar.studies.records import write_whole
+from pyro_mnar.studies.records import in_order, markdown_table, write_files
 from pyro_mnar.studies.study import Record
 
 #: Scores and the digits that are shown of them.
@@ -38,18 +38,10 @@ _FAR_RATIO, _FAR_LOSS = 1.5, 0.25
 
 
 def write_tables(records: Sequence[Record], folder: Path) -> list[Path]:
-    """Write summary.csv, table.md and methods.png, of what the records hold.
-
-    Returns
-    -------
-    list of Path
-        The files written.
-    """
+    """Write summary.csv, table.md and methods.png, of what the records hold, and give their paths."""
     means = cells(records)
-    write_whole(folder / "summary.csv", lambda path: means.to_csv(path, index=False, float_format="%.4g"))
-    write_whole(folder / "table.md", lambda path: path.write_text(markdown(means), encoding="utf-8"))
-    write_whole(folder / "methods.png", lambda path: draw_methods(means, path))
-    return [folder / name for name in ("summary.csv", "table.md", "methods.png")]
+    picture = partial(draw_methods, means)
+    return write_files(folder, {"summary.csv": means, "table.md": markdown(means), "methods.png": picture})
 
 
 def cells(records: Sequence[Record]) -> pd.DataFrame:
@@ -65,10 +57,7 @@ def cells(records: Sequence[Record]) -> pd.DataFrame:
     groups = lines.groupby(names, sort=False)
     means = groups.mean()
     means["n_seeds"] = groups.size()
-    order = {"table": (*TABLES,), "mask": MASKS, "method": METHODS}
-    return means.reset_index().sort_values(
-        names, key=lambda column: column.map(order[str(column.name)].index), ignore_index=True
-    )
+    return in_order(means.reset_index(), {"table": (*TABLES,), "mask": MASKS, "method": METHODS})
 
 
 def markdown(means: pd.DataFrame) -> str:
@@ -88,30 +77,21 @@ def markdown(means: pd.DataFrame) -> str:
 
 
 def _lines(group: pd.DataFrame) -> str:
-    out = ["| method | " + " | ".join(SCORES) + " |", "|---|" + "---|" * len(SCORES)]
+    lines = []
     average = group.groupby("method")[list(SCORES)].mean()
     for method in METHODS:
         if method in average.index:
             values = average.loc[[method]].to_dict("records")[0]
             shown = ["" if np.isnan(values[name]) else f"{values[name]:.{digits}f}" for name, digits in SCORES.items()]
-            out.append(f"| {method} | " + " | ".join(shown) + " |")
-    return "\n".join(out)
+            lines.append([method, *shown])
+    return markdown_table(["method", *SCORES], lines)
 
 
 def draw_methods(means: pd.DataFrame, path: Path) -> None:
-    """A panel per mask, above numbers and below levels: how far each method is from the best, table by table.
-
-    Parameters
-    ----------
-    means : DataFrame
-        See :func:`cells`.
-    path : Path
-        Where to write the PNG.
-    """
+    """A panel per mask, above numbers and below levels: how far each method is from the best, table by table."""
     masks = [mask for mask in MASKS if mask in set(means["mask"])]
     methods = [method for method in METHODS if method in set(means["method"])][::-1]
     figure = Figure(figsize=(11.5, 1.6 + 0.62 * len(methods)), layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(2, len(masks), squeeze=False, sharex="row", sharey=True)
     for column, mask in enumerate(masks):
         group = means[means["mask"] == mask]

@@ -15,25 +15,11 @@ Scores = dict[str, float | None]
 
 
 def scores(name: str, complete: pd.DataFrame, lost: BoolArray, filled: Filled) -> Scores:
-    """Compare what was filled in with what was there; means over the missing cells.
+    """Compare what was filled in with what was there; means over the missing cells, ``lost``.
 
-    Parameters
-    ----------
-    name : str
-        The table's name.
-    complete : DataFrame
-        Shape (n, p).
-    lost : ndarray of bool
-        Shape (n, p), True = missing.
-    filled : Filled
-        What the method says.
-
-    Returns
-    -------
-    dict
-        ``nrmse``, ``mae``, ``crps`` (standard deviations of the complete column; the CRPS of a point is its error) and
-        ``impossible``, ``impossible_draws`` (shares) of numbers; ``accuracy`` and ``log_loss`` (nats) of levels. None
-        where nothing of the kind is missing, or there are no draws.
+    ``nrmse``, ``mae``, ``crps`` (standard deviations of the complete column; the CRPS of a point is its error) and
+    ``impossible``, ``impossible_draws`` (shares) are of numbers; ``accuracy`` and ``log_loss`` (nats) of levels. They
+    are None where nothing of the kind is missing, or there are no draws.
     """
     missing = {str(column): lost[:, j] for j, column in enumerate(complete) if lost[:, j].any()}
     numbers = [column for column in number_columns(complete) if column in missing]

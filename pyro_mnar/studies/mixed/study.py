@@ -1,36 +1,68 @@
-"""The study as a whole: run what is missing, then write tables and picture of everything that is finished."""
+"""The rows of the study (tables, masks, methods and their settings), and how one is run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from pyro_mnar.studies.mixed.design import mixed_rows
-from pyro_mnar.studies.mixed.report import write_tables
-from pyro_mnar.studies.mixed.row import run_row
-from pyro_mnar.studies.runner import run_part
-from pyro_mnar.studies.study import Study
+from pyro_mnar.studies.mixed.masks import MASKS, lose
+from pyro_mnar.studies.mixed.methods import BASELINES, baseline, joint_model
+from pyro_mnar.studies.mixed.scores import scores
+from pyro_mnar.studies.mixed.tables import TABLES, complete_table, ends, number_columns
+from pyro_mnar.studies.parts import TableRow
+
+Settings = dict[str, Any]
+
+SEEDS = (0, 1, 2)
+#: What the package's models are given; everything else is their default.
+MODELS: dict[str, Settings] = {
+    "ignorable": {"mechanism": "ignorable"},
+    "self-masking": {"mechanism": "self-masking"},
+    "auto": {"mechanism": "auto"},
+}
+METHODS = (*BASELINES, *MODELS)
+
+QUICK_ROWS = 150
+QUICK_TABLES = ("cmc", "california")
+QUICK_METHODS = ("mean", "knn", "mice", "ignorable", "auto")
+_QUICK: Settings = {"max_iter": 5, "n_draws_posterior": 100}
 
 
-def reproduce_mixed(
-    folder: Path,
-    *,
-    quick: bool = False,
-    tables: Iterable[str] | None = None,
-    masks: Iterable[str] | None = None,
-    methods: Iterable[str] | None = None,
-    seeds: Iterable[int] | None = None,
-    data_home: Path | None = None,
-    workers: int | None = None,
-) -> list[Path]:
-    """Run the study, or a part of it, and write the tables of all rows that are finished in ``folder``.
+def mixed_rows(quick: bool = False) -> tuple[TableRow, ...]:
+    """The rows of the study, one seed of everything before the next.
 
-    An interrupted run goes on with what is not there. ``quick`` takes few rows and quick methods, to see that
-    everything works; ``tables``, ``masks``, ``methods`` and ``seeds`` choose the part
-    (:func:`~pyro_mnar.studies.mixed.design.mixed_rows`); ``data_home`` is the folder with the data files (None:
-    ``PYRO_MNAR_DATA``, or a download), ``workers`` the number of processes (None: one per processor). Gives the
-    files that were written.
+    ``quick``: few rows of two tables and quick methods, hardly trained: whether everything works.
     """
-    part = Study("mixed", mixed_rows(tables, masks, methods, seeds, quick), run_row)
-    records = run_part(part, mixed_rows(quick=quick), folder, data_home=data_home, workers=workers)
-    return write_tables(records, folder)
+    if quick:
+        return tuple(
+            TableRow(table, mask, method, 0, MODELS[method] | _QUICK if method in MODELS else {}, QUICK_ROWS)
+            for method in QUICK_METHODS
+            for table in QUICK_TABLES
+            for mask in MASKS
+        )
+    return tuple(
+        TableRow(table, mask, method, seed, MODELS.get(method, {}))
+        for seed in SEEDS
+        for method in METHODS
+        for table in TABLES
+        for mask in MASKS
+    )
+
+
+def run_row(spec: TableRow, data_home: Path | None) -> Mapping[str, Any]:
+    """Make the holes, fill them, and compare; see :class:`~pyro_mnar.studies.study.Study`."""
+    complete = complete_table(spec.table, data_home, spec.rows)
+    lost = lose(complete, spec.table, spec.mask, spec.seed)
+    holed = complete.mask(lost)
+    if spec.method in BASELINES:
+        known = {column: ends(spec.table, complete, column) for column in number_columns(complete)}
+        filled = baseline(spec.method, holed, spec.seed, known)
+    else:
+        filled = joint_model(holed, spec.seed, spec.settings, TABLES[spec.table].kinds)
+    return {
+        **scores(spec.table, complete, lost, filled),
+        "missing": float(lost.mean()),
+        "seconds": filled.seconds,
+        "draw_seconds": filled.draw_seconds,
+    }

@@ -21,14 +21,9 @@ ROWS = 1_000
 class Description(NamedTuple):
     """What its owner knows of a table.
 
-    Attributes
-    ----------
-    levels : tuple of str
-        Columns that are levels without an order; text is among them without being named.
-    ordered : mapping
-        Columns that are levels with an order: their codes from low to high; None: in the order of the codes.
-    kinds : mapping
-        Numbers with an end from above, as ``types`` declares them: percentages, caps and hours.
+    ``levels`` are columns of levels without an order, besides those of text; ``ordered`` columns have one, of codes
+    from low to high (None: in the order of the codes); ``kinds`` are numbers with an end from above, as ``types``
+    declares them.
     """
 
     levels: tuple[str, ...] = ()
@@ -60,19 +55,7 @@ TABLES: dict[str, Description] = {
 def complete_table(name: str, data_home: Path | None, rows: int | None = None) -> pd.DataFrame:
     """A table without holes: numbers as they are, levels as categories; adult's rows with a ``?`` are left out.
 
-    Parameters
-    ----------
-    name : str
-        One of ``TABLES``.
-    data_home : Path or None
-        Folder with the original data files.
-    rows : int or None
-        So many rows, drawn at random once; None takes the study's number.
-
-    Returns
-    -------
-    DataFrame
-        Shape (n, p).
+    Of it so many rows are used, drawn at random once; None takes the study's number.
     """
     table, known = load_table(name, data_home=data_home).dropna(), TABLES[name]
     table = sample_rows(table, ROWS if rows is None else rows)
@@ -95,19 +78,9 @@ def number_columns(table: pd.DataFrame) -> list[str]:
 
 
 def ends(name: str, complete: pd.DataFrame, column: str) -> tuple[float, float]:
-    """What a column of numbers holds at least and at most, as far as its owner knows.
+    """What a column of numbers holds at least and at most, as far as its owner knows; infinite where there is no end.
 
-    Parameters
-    ----------
-    name, column : str
-        Table and column.
-    complete : DataFrame
-        The table without holes: a column without negative numbers starts at 0.
-
-    Returns
-    -------
-    tuple of float
-        The two ends, infinite where there is none.
+    A column without negative numbers in the complete table starts at 0.
     """
     low = 0.0 if complete[column].min() >= 0 else -np.inf
     match TABLES[name].kinds.get(column):
@@ -119,17 +92,7 @@ def ends(name: str, complete: pd.DataFrame, column: str) -> tuple[float, float]:
 
 
 def impossible(name: str, complete: pd.DataFrame, column: str, values: FloatArray) -> np.ndarray:
-    """Which values a column of numbers cannot hold: negative, broken or too large ones, bool, shape of ``values``.
-
-    Parameters
-    ----------
-    name, column : str
-        Table and column.
-    complete : DataFrame
-        The table without holes: a column without broken numbers has none; see also :func:`ends`.
-    values : ndarray
-        Imputed values, any shape.
-    """
+    """Which values a column of numbers cannot hold, bool: those beyond its ends, and broken ones of whole numbers."""
     truth = complete[column].to_numpy(dtype=float)
     low, high = ends(name, complete, column)
     bad = (values < low - 1e-9) | (values > high + 1e-9)

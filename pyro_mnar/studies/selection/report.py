@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
 from pyro_mnar.analysis.plots import parts
-from pyro_mnar.studies.records import write_whole
-from pyro_mnar.studies.selection.design import CASES, METHODS, TRUTH
+from pyro_mnar.studies.records import markdown_table, write_files
+from pyro_mnar.studies.selection.study import CASES, METHODS, TRUTH
 from pyro_mnar.studies.study import Record
 
 #: Of which bias and cover are told: the mean of the outcome at the covariate's mean, and the slope on the covariate.
@@ -31,10 +31,8 @@ _WIDE = 1.96
 def write_tables(records: Sequence[Record], folder: Path) -> list[Path]:
     """Write selection.csv, selection.md and selection.png of what the records hold, and give their paths."""
     found = summary(records)
-    write_whole(folder / "selection.csv", lambda path: found.to_csv(path, index=False, float_format="%.4g"))
-    write_whole(folder / "selection.md", lambda path: path.write_text(markdown(found), encoding="utf-8"))
-    write_whole(folder / "selection.png", lambda path: draw(found, path))
-    return [folder / name for name in ("selection.csv", "selection.md", "selection.png")]
+    picture = partial(draw, found)
+    return write_files(folder, {"selection.csv": found, "selection.md": markdown(found), "selection.png": picture})
 
 
 def summary(records: Sequence[Record]) -> pd.DataFrame:
@@ -75,22 +73,21 @@ def summary(records: Sequence[Record]) -> pd.DataFrame:
 def markdown(found: pd.DataFrame) -> str:
     """Bias with its standard error, RMSE, cover and length of the intervals, by case and method."""
     columns = [f"{what} of the {words}" for words in QUANTITIES.values() for what in ("bias", "RMSE", "cover")]
-    text = ["| errors | method | sets | " + " | ".join(columns) + " |", "|---" * (len(columns) + 3) + "|"]
+    lines = []
     for (case, method), own in found.groupby(["case", "method"], sort=False):
         cells = [
             f"{line.bias:+.3f} ({line.bias_se:.3f}) | {line.rmse:.3f} | ".replace("nan", "-")
             + f"{line.cover:.2f} ({line.cover_low:.2f} to {line.cover_high:.2f})"
             for line in own.itertuples()
         ]
-        text.append(f"| {case} | {NAMED[str(method)]} | {own['sets'].iloc[0]} | " + " | ".join(cells) + " |")
-    return "\n".join(text) + "\n"
+        lines.append([str(case), NAMED[str(method)], str(own["sets"].iloc[0]), *cells])
+    return markdown_table(["errors", "method", "sets", *columns], lines) + "\n"
 
 
 def draw(found: pd.DataFrame, path: Path) -> None:
     """Bias of each method with two standard errors to each side, and its cover, by Wilson, beside the promised 95 %."""
     cases = [case for case in CASES if case in set(found["case"])]
     figure = Figure(figsize=(9.0, 1.6 + 1.1 * len(cases)), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots(1, 2 * len(QUANTITIES), sharey=True)
     colours = dict(zip(METHODS, ("0.6", parts.SEVERAL[2], parts.SEVERAL[3], parts.MODEL), strict=True))
     for place, words in enumerate(QUANTITIES.values()):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 
+from pyro_mnar.data.atomic import replacing
 from pyro_mnar.datasets.extra import needed
 from pyro_mnar.datasets.files import FOLDER_VARIABLE, named_folder
 from pyro_mnar.errors import DatasetError, InvalidInputError
@@ -26,15 +26,12 @@ _HELP = (
     f"{ADDRESS} and name the folder that holds them (--data, data_home or {FOLDER_VARIABLE})"
 )
 
-Progress = Callable[[int, int], None]
-
 
 def celeba(
     data_home: str | os.PathLike[str] | None = None,
     *,
     size: int = 32,
     cache: str | os.PathLike[str] | None = None,
-    progress: Progress | None = None,
 ) -> ImageData:
     """CelebA's aligned faces as small grey images: the central square of each, reduced to ``size`` by ``size``.
 
@@ -50,8 +47,6 @@ def celeba(
         Side in pixels.
     cache : path or None
         Folder for the arrays; None means the operating system's cache folder.
-    progress : callable or None
-        Called now and then with (images read, images in all).
 
     Returns
     -------
@@ -82,7 +77,7 @@ def celeba(
     )
     arrays = _cached(kept)
     if arrays is None:
-        arrays = _read(source, _split(folder / SPLIT), size, progress)
+        arrays = _read(source, _split(folder / SPLIT), size)
         _keep(kept, arrays)
     return ImageData(
         name="CelebA",
@@ -127,12 +122,8 @@ def _split(path: Path) -> dict[str, str]:
     return parts
 
 
-def _read(source: Path, parts: dict[str, str], size: int, progress: Progress | None) -> dict[str, Pixels]:
-    found: dict[str, Pixels] = {}
-    for done, (name, content) in enumerate(_contents(source, parts), 1):
-        found[name] = _small_and_grey(source / name, content, size)
-        if progress is not None and done % 500 == 0:
-            progress(done, len(parts))
+def _read(source: Path, parts: dict[str, str], size: int) -> dict[str, Pixels]:
+    found = {name: _small_and_grey(source / name, content, size) for name, content in _contents(source, parts)}
     if len(found) < len(parts):
         lost = next(name for name in parts if name not in found)
         raise DatasetError(
@@ -187,14 +178,8 @@ def _cached(path: Path) -> dict[str, Pixels] | None:
 def _keep(path: Path, arrays: dict[str, Pixels]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, train=arrays["train"], validation=arrays["validation"], test=arrays["test"])
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        with replacing(path) as temporary:
+            np.savez(temporary, train=arrays["train"], validation=arrays["validation"], test=arrays["test"])
     except OSError as error:
         raise DatasetError(
             f"the images cannot be kept in {path.parent} ({error}): give another folder in cache"

@@ -11,17 +11,7 @@ Metrics = dict[str, Any]
 
 
 def class_metrics(y: npt.NDArray[Any], probability: npt.NDArray[np.float64], classes: npt.NDArray[Any]) -> Metrics:
-    """Accuracy, log loss (nats) and macro AUC (one class against the rest).
-
-    Parameters
-    ----------
-    y : ndarray
-        Labels, shape (n,).
-    probability : ndarray
-        Shape (n, C), in the order of ``classes``.
-    classes : ndarray
-        Labels, shape (C,).
-    """
+    """Accuracy, log loss (nats) and macro AUC (one against the rest); a column of ``probability`` for each class."""
     probability = np.clip(probability, 1e-15, None)
     probability = probability / probability.sum(1, keepdims=True)
     return {

@@ -26,20 +26,10 @@ FOREST_DRAWS = 100
 def joint_model(
     task: Task, name: str, settings: dict[str, Any], forest_name: str = "", leaf: int | None = None
 ) -> dict[str, Metrics]:
-    """One fit of the classifier or the regressor, and its figures on the test part.
+    """One fit of the classifier or the regressor, and its figures on the test part, under ``name``.
 
-    Parameters
-    ----------
-    task : Task
-        Training and test part.
-    name : str
-        Under which the figures are given.
-    settings : dict
-        The estimator's parameters, and those of its TrainingSettings.
-    forest_name : str
-        Under which those with a random forest in the head's place are given.
-    leaf : int or None
-        The forest's least number of completed rows in a leaf; None fits none.
+    ``settings`` are the estimator's parameters, and those of its TrainingSettings. With a ``leaf``, the least number of
+    completed rows in a leaf, a random forest then takes the place of the head; its figures are under ``forest_name``.
     """
     start = time.perf_counter()
     made = MNARClassifier if task.classifies else MNARRegressor

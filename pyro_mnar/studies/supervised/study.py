@@ -6,6 +6,7 @@ says; the test part is only ever asked for the figures reported.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from rich.console import Console
 
 from pyro_mnar.analysis.plots.parts import DATA, LIMIT, MIWAE, NOT_MIWAE
 from pyro_mnar.datasets.files import named_folder
-from pyro_mnar.studies.records import write_whole
+from pyro_mnar.studies.records import in_order, markdown_table, write_files
 from pyro_mnar.studies.runner import run_study
 from pyro_mnar.studies.study import Record, Study
 from pyro_mnar.studies.supervised.baselines import boosting_baselines, forest_baseline, imputation_baselines
@@ -154,15 +155,9 @@ Settings:
 class Row:
     """One part of the comparison on one repetition of one task.
 
-    Attributes
-    ----------
-    task, part : str
-        Which table, and which methods: "baselines", "boosting", "forest", "two-stage", or a joint model.
-    seed : int
-        Of rows, split, missing cells and training.
-    settings : dict
-        Parameters of the package's estimator, and ``forest_leaf`` where a random forest is fitted to what it completes;
-        empty for the others.
+    ``part`` is "baselines", "boosting", "forest", "two-stage", or a joint model; ``seed`` is of rows, split, missing
+    cells and training; ``settings`` are parameters of the package's estimator, and ``forest_leaf`` where a random
+    forest is fitted to what it completes.
     """
 
     task: str
@@ -174,10 +169,7 @@ class Row:
 def supervised_study(quick: bool = False) -> Study[Row]:
     """All rows, the slowest of each repetition first, and one repetition of everything before the next.
 
-    Parameters
-    ----------
-    quick : bool
-        Every method on red wine once, hardly trained: to see that it works.
+    ``quick``: every method on red wine once, hardly trained: to see that it works.
     """
     if quick:
         short = {"max_iter": 2, "n_draws": 2, "n_draws_posterior": 20}
@@ -209,15 +201,7 @@ def reproduce_supervised(
 
 
 def run_row(spec: Row, data_home: Path | None) -> dict[str, Any]:
-    """The figures of each method of this part, on the test part.
-
-    Parameters
-    ----------
-    spec : Row
-        What to run.
-    data_home : Path or None
-        Folder with the original files; None reads them where :mod:`pyro_mnar.datasets` does.
-    """
+    """The figures of each method of this part, on the test part; see :class:`~pyro_mnar.studies.study.Study`."""
     sample = find_sample(data_home) if spec.task == "covertype" else None
     task = make_task(spec.task, spec.seed, data_home, sample)
     settings = {**spec.settings, "random_state": spec.seed}
@@ -246,25 +230,10 @@ def find_sample(data_home: Path | None) -> Path | None:
 
 
 def report(records: Sequence[Record], folder: Path) -> pd.DataFrame:
-    """Write summary.csv, table.md, figure.png and README.md, and give the summary.
-
-    Parameters
-    ----------
-    records : sequence of Record
-        Finished rows.
-    folder : Path
-        Where to write.
-
-    Returns
-    -------
-    DataFrame
-        task, method, metric, mean, se, log_loss or crps (and its se), auc, seconds, n_seeds, published.
-    """
+    """Write summary.csv, table.md, figure.png and README.md of the finished rows, and give the summary."""
     table = summary(records)
-    write_whole(folder / "summary.csv", lambda path: table.to_csv(path, index=False, float_format="%.5g"))
-    write_whole(folder / "table.md", lambda path: path.write_text(markdown(table), encoding="utf-8"))
-    write_whole(folder / "README.md", lambda path: path.write_text(page(table), encoding="utf-8"))
-    write_whole(folder / "figure.png", lambda path: figure(table).savefig(path, format="png", dpi=120))
+    texts = {"table.md": markdown(table), "README.md": page(table)}
+    write_files(folder, {"summary.csv": table, **texts, "figure.png": partial(draw, table)}, "%.5g")
     return table
 
 
@@ -304,11 +273,7 @@ def summary(records: Sequence[Record]) -> pd.DataFrame:
                 "published": PUBLISHED.get((str(task), str(method)), np.nan),
             }
         )
-    table = pd.DataFrame(found)
-    order = {method: position for position, method in enumerate(METHODS)}
-    return table.sort_values(
-        ["task", "method"], key=lambda c: c.map(order) if c.name == "method" else c, ignore_index=True
-    )
+    return in_order(pd.DataFrame(found), {"task": (*SETTINGS,), "method": METHODS})
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -317,21 +282,21 @@ def markdown(table: pd.DataFrame) -> str:
     for task, group in table.groupby("task"):
         metric, second = group["metric"].iloc[0], group["second_metric"].iloc[0]
         names = {"accuracy": "accuracy", "rmse": "RMSE", "log_loss": "log loss (nats)", "crps": "CRPS"}
-        auc = " macro AUC |" if task == "covertype" else ""
-        parts.append(
-            f"## {task}\n\n| method | {names[metric]} | {names[second]} |{auc} seconds | seeds | published |\n"
-            f"|---|---|---|{'---|' if auc else ''}---|---|---|"
-        )
-        for line in group.to_dict("records"):
-            published = "" if pd.isna(line["published"]) else f"{line['published']:.4f}"
-            extra = f" {line['auc']:.3f} |" if auc else ""
-            main = with_error(line["mean"], line["se"])
-            other = with_error(line["second_mean"], line["second_se"])
-            parts.append(
-                f"| {line['method']} | {main} | {other} |{extra} {line['seconds']:.0f} | "
-                f"{line['n_seeds']} | {published} |"
-            )
-        parts.append("")
+        auc = ["macro AUC"] if task == "covertype" else []
+        lines = [
+            [
+                line["method"],
+                with_error(line["mean"], line["se"]),
+                with_error(line["second_mean"], line["second_se"]),
+                *(f"{line['auc']:.3f}" for _ in auc),
+                f"{line['seconds']:.0f}",
+                str(line["n_seeds"]),
+                "" if pd.isna(line["published"]) else f"{line['published']:.4f}",
+            ]
+            for line in group.to_dict("records")
+        ]
+        head = ["method", names[metric], names[second], *auc, "seconds", "seeds", "published"]
+        parts.append(f"## {task}\n\n{markdown_table(head, lines)}\n")
     return "\n".join(parts)
 
 
@@ -346,7 +311,7 @@ def with_error(mean: float, error: float) -> str:
     return f"{mean:.4f}" if np.isnan(error) else f"{mean:.4f} ± {error:.4f}"
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def draw(table: pd.DataFrame, path: Path) -> None:
     """Mean and two standard errors of the main metric, one panel per task, oracles in grey."""
     tasks = list(table["task"].unique())
     drawing = Figure(figsize=(4.6 * len(tasks), 4.2), layout="constrained")
@@ -369,4 +334,4 @@ def figure(table: pd.DataFrame) -> Figure:
         axes.set_title(task)
         axes.set_xlabel("accuracy (higher is better)" if task == "covertype" else "RMSE (lower is better)")
         axes.grid(axis="x", alpha=0.3)
-    return drawing
+    drawing.savefig(path, format="png", dpi=120)

@@ -11,7 +11,7 @@ from scipy.special import expit
 from sklearn.model_selection import train_test_split
 
 from pyro_mnar.data.kinds.declared import Kind, OneHot
-from pyro_mnar.studies.sources import uci as datasets
+from pyro_mnar.studies.sources import load
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -25,20 +25,10 @@ SOIL = [f"soil_type_{k}" for k in range(1, 41)]
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """One repetition of one task.
+    """One repetition of one task: "covertype", "wine_red" or "wine_white".
 
-    Attributes
-    ----------
-    name : str
-        "covertype", "wine_red" or "wine_white".
-    train, test : DataFrame
-        Features with NaN in missing cells, original units.
-    train_complete, test_complete : DataFrame
-        The same before values went missing: for the oracle alone.
-    y_train, y_test : ndarray
-        Class 1 to 7, or quality.
-    groups : list of list of str
-        One-hot columns that are one variable.
+    Features in original units with NaN in missing cells, and before values went missing, for the oracle alone; class 1
+    to 7, or quality; and one-hot columns that are one variable, in groups.
     """
 
     name: str
@@ -62,23 +52,12 @@ class Task:
 
 
 def make_task(name: str, seed: int, data_home: Path | None = None, covertype_path: Path | None = None) -> Task:
-    """The rows, the 70/30 split and the missing cells of one repetition.
+    """The rows, the 70/30 split and the missing cells of one repetition; of Covertype 20,000 random rows, stratified.
 
-    Parameters
-    ----------
-    name : str
-        "covertype" (20,000 random rows, stratified split), "wine_red" or "wine_white".
-    seed : int
-        Of rows, split and missing cells.
-    data_home, covertype_path : path or None
-        See :mod:`pyro_mnar.datasets`; ``covertype_path`` is a file in Covertype's format, such as a sample.
+    ``covertype_path`` is a file in Covertype's format, such as a sample, in the place of the original.
     """
-    if name == "covertype":
-        dataset = datasets.covertype(data_home, path=covertype_path)
-    else:
-        dataset = datasets.load(name, data_home)
-    assert dataset.target is not None
-    X, y = dataset.data.astype(np.float64), dataset.target.to_numpy(np.int64)
+    dataset = load(name, data_home, covertype_path)
+    X, y = dataset.data, dataset.target.to_numpy(np.int64)
     generator = np.random.default_rng(seed)
     if name == "covertype" and len(X) > N_COVERTYPE:
         rows = generator.choice(len(X), N_COVERTYPE, replace=False)
@@ -103,15 +82,7 @@ def make_task(name: str, seed: int, data_home: Path | None = None, covertype_pat
 
 
 def missing_probability(standard: FloatArray, train: npt.NDArray[np.intp]) -> FloatArray:
-    """sigmoid(3 (x_ij - b)), the cut b such that 30 % of all cells of the training part are expected to go missing.
-
-    Parameters
-    ----------
-    standard : ndarray
-        Standardised values, shape (n, p).
-    train : ndarray
-        Positions of the training rows.
-    """
+    """sigmoid(3 (x_ij - b)), the cut b such that 30 % of all cells of the training rows are expected to go missing."""
     known = standard[train]
     cut = brentq(lambda b: expit(SLOPE * (known - b)).mean() - MISSING_RATE, -20.0, 20.0)
     return np.asarray(expit(SLOPE * (standard - cut)))

@@ -22,8 +22,8 @@ from pyro_mnar.estimators.start.begin import Described
 from pyro_mnar.estimators.start.plan import passes
 from pyro_mnar.inference.importance import log_weights, paired_traces
 from pyro_mnar.model.mechanisms import SelfMasking
-from pyro_mnar.studies import sources as datasets
-from pyro_mnar.studies.uci.design import POSTERIOR_DRAWS, UCIRow
+from pyro_mnar.studies.sources import load
+from pyro_mnar.studies.uci.design import BASELINES, POSTERIOR_DRAWS, UCIRow
 
 BINS = 40
 ROWS_AT_ONCE = 100
@@ -59,9 +59,9 @@ def masked_table(dataset: str, data_home: Path | None = None, rows: int | None =
     >>> masked.complete.shape, round(float(1 - masked.observed.mean()), 3)
     ((569, 30), 0.199)
     """
-    source = datasets.load(dataset, data_home)
+    source = load(dataset, data_home)
     table = source.with_target() if dataset == "concrete" else source.data
-    table = table.astype(np.float64).iloc[:rows].reset_index(drop=True)
+    table = table.iloc[:rows].reset_index(drop=True)
     holed = self_mask(table, columns="first-half", threshold="mean")
     return Masked(table.to_numpy(), holed, holed.notna().to_numpy())
 
@@ -70,8 +70,7 @@ def run_row(spec: UCIRow, data_home: Path | None) -> Mapping[str, Any]:
     """Fit and judge; see :class:`~pyro_mnar.studies.study.Study`."""
     masked = masked_table(spec.dataset, data_home, spec.rows)
     if spec.method in BASELINES:
-        imputed = _baseline(spec, masked)
-        return _errors(masked, imputed)
+        return _errors(masked, _baseline(spec, masked))
     if spec.settings.get("start") == "unscaled":
         masked = masked.standardised()
     imputer = _imputer(spec, len(masked.complete))
@@ -144,30 +143,17 @@ def _imputer(spec: UCIRow, n_rows: int) -> MNARImputer:
     return imputer
 
 
-def _mean(spec: UCIRow) -> Any:
-    return SimpleImputer()
-
-
-def _knn(spec: UCIRow) -> Any:
-    return KNNImputer()
-
-
-def _mice(spec: UCIRow) -> Any:
-    return IterativeImputer(max_iter=50, random_state=spec.seed)
-
-
-def _missforest(spec: UCIRow) -> Any:
-    forest = RandomForestRegressor(n_estimators=50, max_features="sqrt", min_samples_leaf=2, random_state=spec.seed)
-    return IterativeImputer(forest, max_iter=5, random_state=spec.seed)
-
-
-BASELINES = {"mean": _mean, "knn": _knn, "mice": _mice, "missforest": _missforest}
-
-
 def _baseline(spec: UCIRow, masked: Masked) -> FloatArray:
     """On standardised columns, as distances and penalties need them."""
+    forest = RandomForestRegressor(n_estimators=50, max_features="sqrt", min_samples_leaf=2, random_state=spec.seed)
+    imputer = {
+        "mean": SimpleImputer(),
+        "knn": KNNImputer(),
+        "mice": IterativeImputer(max_iter=50, random_state=spec.seed),
+        "missforest": IterativeImputer(forest, max_iter=5, random_state=spec.seed),
+    }[spec.method]
     table = (masked.holed.to_numpy() - masked.complete.mean(0)) / masked.sd
-    imputed: FloatArray = BASELINES[spec.method](spec).fit_transform(table)
+    imputed: FloatArray = imputer.fit_transform(table)
     return imputed * masked.sd + masked.complete.mean(0)
 
 

@@ -1,18 +1,73 @@
-"""Run one row: hide what lies below the limits, fill it in, and compare with what was there."""
+"""The rows of the study (columns of public tables, quantiles, methods and seeds), and how one is run."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pyro_mnar.data.transforms import FloatArray
 from pyro_mnar.studies.field.tables import complete_table
-from pyro_mnar.studies.limits.design import CASES, LimitsRow
 from pyro_mnar.studies.limits.methods import Filled, fill
+
+METHODS = ("half", "root2", "ros", "lognormal", "censored")
+#: Quantile at which the limit of the one laboratory lies; that of the other lies at half of it.
+QUANTILES = (0.2, 0.4, 0.6)
+SEEDS = (0, 1, 2)
+
+
+class Case(NamedTuple):
+    """A column of a table that gets limits, and one that is regressed on it."""
+
+    table: str
+    column: str
+    outcome: str
+
+
+#: By the study's name.
+CASES: dict[str, Case] = {
+    "cement": Case("concrete", "cement", "strength"),
+    "chlorides": Case("red", "chlorides", "alcohol"),
+    "sulphates": Case("red", "sulphates", "alcohol"),
+    "residual sugar": Case("red", "residual_sugar", "density"),
+    "airfoil": Case("airfoil", "displacement_thickness_m", "sound_pressure_db"),
+}
+
+
+@dataclass(frozen=True)
+class LimitsRow:
+    """One method on one column with limits.
+
+    ``quantile`` is that of the first laboratory's limit, ``seed`` that of the laboratories and of the method, ``rows``
+    how many of the table are used.
+    """
+
+    case: str
+    quantile: float
+    method: str
+    seed: int
+    rows: int = 1000
+
+
+def limits_rows(quick: bool = False) -> tuple[LimitsRow, ...]:
+    """The study, the slowest method first.
+
+    Examples
+    --------
+    >>> len(limits_rows()), len(limits_rows(quick=True))
+    (225, 10)
+    """
+    return tuple(
+        LimitsRow(case, quantile, method, seed, 200 if quick else 1000)
+        for method in reversed(METHODS)
+        for seed in (SEEDS[:1] if quick else SEEDS)
+        for quantile in (QUANTILES[1:2] if quick else QUANTILES)
+        for case in (list(CASES)[1:3] if quick else CASES)
+    )
 
 
 def run_row(spec: LimitsRow, data_home: Path | None) -> Mapping[str, Any]:
