@@ -1,6 +1,6 @@
 """What the functions of this room are given, checked before anything is done with it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -27,26 +27,6 @@ def check_estimator(estimator: Any, name: str = "estimator") -> None:
     >>> check_estimator(MNARImputer())
     """
     instance_only(name, estimator, JointEstimator, _WHAT)
-
-
-def check_models(models: Any) -> None:
-    """See that it is a mapping from names to estimators, and not empty.
-
-    Raises
-    ------
-    InvalidInputError
-        It is not.
-
-    Examples
-    --------
-    >>> from pyro_mnar import MNARImputer
-    >>> check_models({"a": MNARImputer()})
-    """
-    instance_only("models", models, Mapping, "a mapping from names to fitted estimators")
-    if not models:
-        raise InvalidInputError("models is empty; give at least one fitted estimator")
-    for name, model in models.items():
-        check_estimator(model, f"model {name!r}")
 
 
 def columns_of(column: Any, frame: pd.DataFrame) -> list[Any]:
