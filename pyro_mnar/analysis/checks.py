@@ -20,7 +20,7 @@ from pyro_mnar.data.arguments import instance_only, numbers, seed_of, within_0_a
 from pyro_mnar.data.columns import FloatArray
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.base import JointEstimator
-from pyro_mnar.estimators.replicates import Codes, Replicates, simulate
+from pyro_mnar.estimators.replicates import Codes, LabelColumn, Replicates, simulate
 
 __all__ = ["check", "jointly_missing", "shift_where_missing", "summarise"]
 
@@ -28,6 +28,8 @@ BoolArray = npt.NDArray[np.bool_]
 
 #: Places at which the distribution of the observed values is compared.
 _GRID = 200
+#: The label of a column of numbers, which has one figure.
+_NUMBER = ("",)
 
 
 def check(
@@ -158,51 +160,25 @@ def summarise(
 
 
 class _Line(NamedTuple):
-    """A discrepancy, or one of each label of a column.
-
-    Attributes
-    ----------
-    check, column, other : str
-        What is compared.
-    at_hand : ndarray
-        Of the table, shape (L,).
-    drawn : ndarray
-        Of the simulated ones, shape (L, R).
-    levels : tuple of str
-        Its labels, or one empty text for a number.
-    """
+    """A discrepancy, or one of each label of a column: of the table, shape (L,), and of the simulated ones, (L, R)."""
 
     check: str
     column: str
     other: str
     at_hand: FloatArray
     drawn: FloatArray
-    levels: tuple[str, ...] = ("",)
+    levels: tuple[str, ...] = _NUMBER
 
 
-class _Part(NamedTuple):
-    """A column of the table: its name, the model's columns that stand for it, and their labels."""
-
-    name: str
-    columns: list[int]
-    levels: tuple[str, ...]
-
-    @property
-    def labelled(self) -> bool:
-        return self.levels != ("",)
-
-
-def _parts(simulated: Replicates) -> list[_Part]:
+def _parts(simulated: Replicates) -> list[LabelColumn]:
     """The columns that are not censored, columns of labels as one, in the model's order."""
-    labels = {column.columns[0]: column for column in simulated.labels}
-    inside = {j for column in simulated.labels for j in column.columns[1:]}
-    parts = []
-    for j, name in enumerate(simulated.names):
-        if j in labels:
-            parts.append(_Part(labels[j].name, list(labels[j].columns), labels[j].levels))
-        elif j not in inside and j not in simulated.censored:
-            parts.append(_Part(name, [j], ("",)))
-    return parts
+    inside = {j for column in simulated.labels for j in column.columns}
+    numbers = [
+        LabelColumn(name, (j,), _NUMBER)
+        for j, name in enumerate(simulated.names)
+        if j not in inside and j not in simulated.censored
+    ]
+    return sorted([*simulated.labels, *numbers], key=lambda part: part.columns[0])
 
 
 def _share(hits: BoolArray) -> FloatArray:
@@ -289,7 +265,7 @@ def _value_lines(simulated: Replicates) -> list[_Line]:
         if seen.sum() < 2:
             continue
         drawn, drawn_seen = simulated.values[..., j], simulated.observed[..., j]
-        if part.labelled:
+        if part.levels != _NUMBER:
             with np.errstate(invalid="ignore"):
                 shares = (simulated.values[..., part.columns] * drawn_seen[..., None]).sum(1)
                 shares = shares / drawn_seen.sum(1)[:, None]

@@ -82,12 +82,7 @@ def ppc_mask(
 
 def _one_per_cell(estimator: JointEstimator, lines: pd.DataFrame) -> pd.DataFrame:
     """The lines without those of columns that always go missing with one that is there."""
-    schema = estimator._schema
-    named = {}
-    for j, start in schema.starts().items():
-        named.update(dict.fromkeys(range(start, start + schema.columns[j].width), str(schema.columns[j].name)))
-    names = [named.get(j, name) for j, name in enumerate(estimator.columns_.names)]
-    groups = estimator.joint_.one_cell_groups
+    names, groups = estimator._schema.owners(), estimator.joint_.one_cell_groups
     again = {names[column] for first, *others in groups for column in others} - {names[first] for first, *_ in groups}
     return lines[~lines["column"].isin(again) & ~lines["other"].isin(again)]
 
