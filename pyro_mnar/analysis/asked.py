@@ -14,34 +14,12 @@ _WHAT = "a fitted MNARImputer, MNARClassifier, MNARRegressor or MNARImageImputer
 
 
 def check_estimator(estimator: Any, name: str = "estimator") -> None:
-    """See that it is one of the package's estimators.
-
-    Raises
-    ------
-    InvalidInputError
-        It is something else; whether it is fitted it says itself.
-
-    Examples
-    --------
-    >>> from pyro_mnar import MNARImputer
-    >>> check_estimator(MNARImputer())
-    """
+    """See that it is one of the package's estimators: InvalidInputError; whether it is fitted it says itself."""
     instance_only(name, estimator, JointEstimator, _WHAT)
 
 
 def columns_of(column: Any, frame: pd.DataFrame) -> list[Any]:
-    """The columns that are named: one, or several.
-
-    Raises
-    ------
-    InvalidInputError
-        None, or one that the table does not have.
-
-    Examples
-    --------
-    >>> columns_of("a", pd.DataFrame({"a": [1]}))
-    ['a']
-    """
+    """The columns that are named, one or several; InvalidInputError for none, or one that the table does not have."""
     several = isinstance(column, Sequence) and not isinstance(column, str | bytes)
     names = list(column) if several else [column]
     known = list(frame.columns)

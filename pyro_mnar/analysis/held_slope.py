@@ -11,17 +11,8 @@ from pyro_mnar.model.per_column import REST
 def with_slope(mechanism: Given, slope: dict[str, float]) -> Given:
     """A mechanism in which the slopes of some columns are held, and all else is as it was.
 
-    Parameters
-    ----------
-    mechanism : str, Mechanism or mapping
-        As an estimator has it.
-    slope : dict
-        By column, logits per standard deviation of the observed values.
-
-    Raises
-    ------
-    InvalidInputError
-        Limits, a block or another shape say why a column's cells are missing.
+    Slopes are logits per standard deviation of the observed values, by column. InvalidInputError where limits, a block
+    or another shape say why a column's cells are missing.
 
     Examples
     --------

@@ -20,14 +20,8 @@ _PARTS = 3
 class FinalHead(Head):
     """p(y | x) by a fitted scikit-learn model: its class probabilities, or N(its prediction, sigma^2).
 
-    Parameters
-    ----------
-    model
-        fitted to completed rows in original units, and to class numbers or standardised targets.
-    columns
-        the way to original units.
-    sigma
-        standard deviation of the target around the prediction, standardised; None for a classifier.
+    The model is for completed rows in original units, to which ``columns`` are the way, and class numbers or
+    standardised targets; ``sigma`` is standardised too, and None for a classifier.
     """
 
     def __init__(self, model: Any, columns: ColumnInfo, sigma: float | None) -> None:

@@ -267,19 +267,9 @@ class MNARImageImputer(Imputer):
 
 
 def image_rows(X: Any, shape: ImageShape | None) -> tuple[Any, ImageShape | None]:
-    """Images as rows of pixels, and their shape (h, w) if it is known.
+    """Images (n, h, w) as rows of pixels, and their shape (h, w); anything else as it is, with ``shape`` if that is known.
 
-    Parameters
-    ----------
-    X : array-like
-        Grey images, shape (n, h, w), or anything else, which is left as it is.
-    shape : tuple or None
-        (h, w) that these must have; None where they may have any.
-
-    Raises
-    ------
-    InvalidInputError
-        Images of another size than ``shape``, or without pixels.
+    InvalidInputError: images of another size than ``shape``, or without pixels.
 
     Examples
     --------
@@ -305,23 +295,9 @@ def shared_curve(joint: Joint, data: Batch, settings: FitSettings, history: Hist
     """The state of a mechanism that all pixels share, found from a neutral start by networks that are thrown away.
 
     Networks that learn beside a flat curve fill lost pixels with dark values, and keep a part of that when the curve
-    has become steep: the curve is found first, in a few passes, and the networks of ``joint`` then learn beside it.
-
-    Parameters
-    ----------
-    joint : Joint
-        The untrained pair, which is not changed.
-    data : Batch
-        All rows.
-    settings : FitSettings
-        Of the fit that will follow.
-    history : History
-        Gets the path of the curve.
-
-    Returns
-    -------
-    dict
-        State of the mechanism, parameters of shape (1,); the given one where no curve is learned that all pixels share.
+    has become steep: the curve is found first, in a few passes over ``data``, and the networks of ``joint``, which is
+    not changed, then learn beside it. ``history`` gets the curve's path. Where no curve is learned that all pixels
+    share, the state is the given one.
     """
     if not (joint.has_mask_term and is_shared(joint.mechanism.curve())):
         return joint.mechanism.state_dict()

@@ -13,27 +13,10 @@ from pyro_mnar.model.mechanism import Mechanism
 def check_order(
     parents: Mapping[int, Sequence[int]], names: Sequence[str], blocks: Sequence[Sequence[int]] = ()
 ) -> None:
-    """See that no mask depends on itself by way of others.
+    """See that no mask depends on itself by way of others; InvalidInputError names the circle.
 
     Where a parent's cell is missing the mask depends on that; in a circle the masks would have no joint distribution.
-
-    Parameters
-    ----------
-    parents : mapping
-        Positions of the parents of each column that goes missing.
-    names : sequence of str
-        Of the columns.
-    blocks : sequence of sequence of int
-        Positions of columns that go missing together, as the first of them says.
-
-    Raises
-    ------
-    InvalidInputError
-        The message names the circle.
-
-    Examples
-    --------
-    >>> check_order({1: [0], 2: [1]}, ["age", "income", "weight"])
+    ``parents`` and ``blocks`` hold positions of columns; a block goes missing as the first of its columns says.
     """
     first = {j: block[0] for block in blocks for j in block}
     edges = {j: [first.get(k, k) for k in ks] for j, ks in parents.items() if first.get(j, j) == j}
@@ -56,25 +39,9 @@ def check_order(
 
 
 def check_blocks(table: FloatArray, blocks: Sequence[Sequence[int]], names: Sequence[str]) -> None:
-    """See that the cells of a block are all observed or all missing in each row.
+    """See that the cells of a block are all observed or all missing in each row of the model's table, shape (n, p).
 
-    Parameters
-    ----------
-    table : ndarray
-        The model's columns, shape (n, p), NaN = missing.
-    blocks : sequence of sequence of int
-        Positions of the columns that go missing together.
-    names : sequence of str
-        Of the columns.
-
-    Raises
-    ------
-    InvalidInputError
-        The message names the row and the columns.
-
-    Examples
-    --------
-    >>> check_blocks(np.array([[1.0, np.nan, np.nan]]), [[1, 2]], ["age", "q1", "q2"])
+    InvalidInputError names the row and the columns; ``blocks`` are positions of columns that go missing together.
     """
     for block in blocks:
         missing = np.isnan(table[:, list(block)])
@@ -104,10 +71,7 @@ def with_blocks(groups: Sequence[Sequence[int]], blocks: Sequence[Sequence[int]]
 def student_columns(mechanism: Mechanism, active: Tensor, layout: Layout, names: Sequence[str]) -> dict[int, float]:
     """Positions and degrees of freedom (NaN: learned) of columns that go missing by a mechanism with t errors.
 
-    Raises
-    ------
-    InvalidInputError
-        One of them is not continuous.
+    InvalidInputError names one that is not continuous.
     """
     of_mechanism = mechanism.freedom()
     if of_mechanism is None:

@@ -37,16 +37,9 @@ class CurveErrors(NamedTuple):
 
 @torch.no_grad()
 def curve_errors(joint: Joint, batch: Batch, codes: Tensor) -> CurveErrors:
-    """Standard errors of a mechanism with a closed form.
+    """Standard errors of a mechanism with a closed form, from the rows, standardised.
 
-    Parameters
-    ----------
-    joint : Joint
-        The fitted pair.
-    batch : Batch
-        The rows, standardised.
-    codes : Tensor
-        Draws of their codes that count equally, shape (m, n, L).
+    ``codes`` are draws of the rows' codes that count equally, shape (m, n, L).
     """
     p = batch.x.shape[-1]
     errors = CurveErrors(np.full(p, np.nan), np.full(p, np.nan))

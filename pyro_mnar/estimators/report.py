@@ -73,20 +73,9 @@ def mechanism_table(
 ) -> pd.DataFrame:
     """One row per column of the table, original units; see :meth:`pyro_mnar.estimators.MNARImputer.mechanism_report`.
 
-    Parameters
-    ----------
-    joint : Joint
-        The fitted pair.
-    schema : Schema
-        What the columns of the table are.
-    columns : ColumnInfo
-        Of the training table, p columns of the model.
-    x : Tensor
-        Complete rows over which the sensitivities are averaged, shape (n, p), standardised.
-    findings : sequence of Finding
-        What each column shows, p of them, for the nested mechanism.
-    errors : CurveErrors or None
-        Of slopes and thresholds, for those who ask for them.
+    ``x`` are complete rows over which sensitivities are averaged, shape (n, p), standardised; ``findings`` say what
+    each of the p columns shows, for the nested mechanism; ``errors`` are of slopes and thresholds, where they are asked
+    for.
     """
     transforms = columns.transforms or (Identity(),) * len(columns.names)
     found = [Column(schema.columns[j], start, transforms[start]) for j, start in schema.starts().items()]
@@ -160,12 +149,8 @@ def _others(column: Column, every: Sequence[Column], together: Mapping[int, Sequ
 def observed_reasons(weights: FloatArray, columns: ColumnInfo) -> tuple[list[str], list[str]]:
     """What of the observed cells makes a cell go missing, the strongest first; and all columns that could.
 
-    Parameters
-    ----------
-    weights : ndarray
-        Logits per standard deviation, and where they are missing themselves, shape (2 (p + q),); 0 for others.
-    columns : ColumnInfo
-        p columns of the model, and q beside it.
+    ``weights`` are logits per standard deviation, then where cells are missing themselves, shape (2 (p + q),), 0 for
+    others: of p columns of the model and q beside it.
 
     Examples
     --------
@@ -321,28 +306,7 @@ def _with_reason(kind: ColumnKind, words: str, finding: Finding, rate: float, fl
 
 
 def sensitivity_matrix(joint: Joint, columns: ColumnInfo, x: torch.Tensor) -> pd.DataFrame:
-    r"""Mean over the rows of d logit P(s_j = 0 | x) / d x_l, in logits per standard deviation of column l.
-
-    Parameters
-    ----------
-    joint : Joint
-        The fitted pair, with a mechanism.
-    columns : ColumnInfo
-        Of the training table.
-    x : Tensor
-        Complete rows, shape (n, p), standardised.
-
-    Returns
-    -------
-    DataFrame
-        Shape (p, p): one row per column j whose cell goes missing, one column per column l whose value matters;
-        positive where high values of l make j go missing. NaN in the rows of columns that were complete in training.
-
-    Raises
-    ------
-    UnsupportedModelError
-        The model has no mechanism.
-    """
+    """What :meth:`pyro_mnar.estimators.MNARImputer.mechanism_sensitivity` gives, averaged over complete rows ``x``."""
     if not joint.has_mask_term:
         raise UnsupportedModelError(
             "this model has no mechanism p(s|x); fit with mechanism='linear', 'nonlinear' or 'self-masking'"

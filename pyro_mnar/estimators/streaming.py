@@ -246,21 +246,10 @@ def _columns(imputer: Imputer, source: Source) -> list[str]:
 
 
 def check_out(out: Path, source: Source, overwrite: bool) -> None:
-    """See that a table can be completed into a file, before anything long is done.
+    """See that a table can be completed into a file, before anything long is done; InvalidInputError says why not.
 
-    Parameters
-    ----------
-    out : Path
-        The file.
-    source : Source
-        The table.
-    overwrite : bool
-        Whether a file that is there may be replaced.
-
-    Raises
-    ------
-    InvalidInputError
-        It is there, or is read, or would be by the same glob the next time, or its name does not say what it is.
+    It is there and may not be replaced, or is read, or would be by the same glob the next time, or its name does not
+    say what it is.
     """
     format_of(out)
     check_destination(out, overwrite=overwrite, inputs=source.files)

@@ -70,18 +70,7 @@ EFFORTS: dict[str, Effort] = {
 
 
 def effort(budget: str) -> Effort:
-    """What a budget buys.
-
-    Raises
-    ------
-    InvalidInputError
-        There is no such budget.
-
-    Examples
-    --------
-    >>> effort("quick").n_tables
-    100
-    """
+    """What a budget buys; InvalidInputError where there is no such budget."""
     if not isinstance(budget, str) or budget not in get_args(Budget):
         raise InvalidInputError(f"budget is {shown(budget)}; it must be one of {', '.join(get_args(Budget))}")
     return EFFORTS[budget]

@@ -77,24 +77,12 @@ class Named(NamedTuple):
 def named_quantity(
     quantity: str | Callable[[pd.DataFrame], Any] | None, X: pd.DataFrame, found: pd.DataFrame, numbers: Sequence[str]
 ) -> Named | None:
-    """The quantity that a user means.
+    """The quantity that a user means; None where none was named and no column of numbers has holes.
 
-    Parameters
-    ----------
-    quantity : str, callable or None
-        A column (its mean), "column=level" (the share of a level), a function of a completed table, or None for the
-        mean of the column that most needs it.
-    X : DataFrame
-        The table.
-    found : DataFrame
-        From :func:`~pyro_mnar.analysis.assess.evidence.evidence`.
-    numbers : sequence of str
-        Columns that have a mean.
-
-    Raises
-    ------
-    InvalidInputError
-        A column that is not there, or has no mean.
+    It is a column (its mean), "column=level" (the share of a level), a function of a completed table, or None for the
+    mean of the column that most needs it: the first of ``found``, from
+    :func:`~pyro_mnar.analysis.assess.evidence.evidence`, among ``numbers``, the columns that have a mean.
+    InvalidInputError for a column that is not there, or has no mean.
     """
     if callable(quantity):
         return Named(
@@ -136,12 +124,7 @@ def numbers_of(imputer: MNARImputer) -> list[str]:
 def varied_column(vary: str | None, quantity: Named, found: pd.DataFrame, numbers: Sequence[str]) -> str | None:
     """The column whose assumption is varied: the one given, the quantity's own, or the likeliest to hide itself.
 
-    Of ``numbers``, which leave out columns whose limits say why their cells are missing.
-
-    Raises
-    ------
-    InvalidInputError
-        The column given has no holes or no numbers, or is censored.
+    Of ``numbers``, which leave out columns whose limits say why their cells are missing: InvalidInputError for another.
     """
     candidates = [name for name in found["column"] if name in numbers]
     if vary is not None:
@@ -229,15 +212,7 @@ def conclude(
 
 
 def with_numbers(imputer: MNARImputer, X: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """The table with limits such as "<0.5" as missing cells, and the columns that have limits.
-
-    Parameters
-    ----------
-    imputer : MNARImputer
-        Fitted to ``X``.
-    X : DataFrame
-        Shape (n, p).
-    """
+    """The table, shape (n, p), with limits such as "<0.5" as missing cells, and the columns that have limits."""
     read = imputer._read(X, reset=False)
     if read.limits is None:
         return X, []

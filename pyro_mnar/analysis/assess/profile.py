@@ -16,18 +16,9 @@ _LEAST = 10
 def holes(X: pd.DataFrame, schema: pd.DataFrame) -> pd.DataFrame:
     """One line per column: what it is, how much of it is missing, and what its observed values are.
 
-    Parameters
-    ----------
-    X : DataFrame
-        The table, shape (n, p).
-    schema : DataFrame
-        The fitted imputer's ``schema_``.
-
-    Returns
-    -------
-    DataFrame
-        column, kind, why, missing (cells), missing_rate, and of the observed values low, median and high (the smallest,
-        the middle and the largest), or levels (the most frequent ones with their shares) for text.
+    ``schema`` is the fitted imputer's ``schema_``. Columns: column, kind, why, missing (cells), missing_rate, and of
+    the observed values low, median and high (the smallest, the middle and the largest), or levels (the most frequent
+    ones with their shares) for text.
     """
     lines = []
     for (name, column), kind, why in zip(X.items(), schema["kind"], schema["why"], strict=True):

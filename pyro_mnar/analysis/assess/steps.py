@@ -19,12 +19,7 @@ from pyro_mnar.persistence import load, save
 class Steps:
     """Finished steps of one assessment; of another table, or with other settings, none is finished.
 
-    Parameters
-    ----------
-    folder : Path or None
-        Where they are kept; None keeps nothing.
-    key : str
-        What tells this assessment from others.
+    They are kept in ``folder`` (None keeps nothing), under the ``key`` that tells this assessment from others.
     """
 
     def __init__(self, folder: Path | None, key: str) -> None:

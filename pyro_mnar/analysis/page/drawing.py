@@ -32,19 +32,7 @@ class Scale(NamedTuple):
 
 
 def figure(identity: str, title: str, description: str, body: Sequence[Markup], height: float) -> Markup:
-    """A picture with its name and its text for those who do not see it.
-
-    Parameters
-    ----------
-    identity : str
-        The element's id, unique on the page.
-    title, description : str
-        What it shows, and what can be seen.
-    body : sequence of Markup
-        Its parts.
-    height : float
-        In the units of the drawing, of which it is 460 wide.
-    """
+    """A picture with its name and a text of what can be seen, for those who do not; ``height`` is beside a width of 460."""
     return Markup(
         '<svg viewBox="0 0 {w:.0f} {h:.0f}" role="img" aria-labelledby="{i}-t {i}-d"><title id="{i}-t">{t}</title>'
         '<desc id="{i}-d">{d}</desc>{body}</svg>'

@@ -42,13 +42,7 @@ _SMALL_CHARACTER, _LINE = 0.07, 0.24
 
 
 def axes(ax: Axes | None, width: float = _SIZE[0], height: float = _SIZE[1]) -> Axes:
-    """The Axes to draw on; new ones are ``width`` by ``height`` inches.
-
-    Raises
-    ------
-    InvalidInputError
-        Neither Axes nor None.
-    """
+    """The Axes to draw on; new ones are ``width`` by ``height`` inches. InvalidInputError: neither Axes nor None."""
     if ax is not None:
         instance_only("ax", ax, Axes, "None, or the Axes to draw on")
     return plt.subplots(figsize=(width, height), layout="constrained")[1] if ax is None else ax
@@ -100,12 +94,7 @@ def wrapped(name: str, width: int = 24) -> str:
 
 
 def position(column: str | int, names: Sequence[str]) -> int:
-    """Index of a column that is given by name or by index.
-
-    Raises
-    ------
-    InvalidInputError
-        There is no such column.
+    """Index of a column that is given by name or by index; InvalidInputError where there is no such column.
 
     Examples
     --------
@@ -154,10 +143,7 @@ class Shown(NamedTuple):
 def shown(estimator: JointEstimator, column: str | int) -> Shown:
     """How a column of the table is shown, given by its name, or a column of the model by its name or index.
 
-    Raises
-    ------
-    InvalidInputError
-        There is no such column.
+    InvalidInputError where there is no such column.
     """
     check_estimator(estimator)
     check_is_fitted(estimator)
