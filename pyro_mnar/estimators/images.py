@@ -267,7 +267,7 @@ class MNARImageImputer(Imputer):
 
 
 def image_rows(X: Any, shape: ImageShape | None) -> tuple[Any, ImageShape | None]:
-    """Images (n, h, w) as rows of pixels, and their shape (h, w); anything else as it is, with ``shape`` if that is known.
+    """Images (n, h, w) as rows of pixels, and their shape (h, w); anything else as it is, with the given ``shape``.
 
     InvalidInputError: images of another size than ``shape``, or without pixels.
 

@@ -19,21 +19,13 @@ _FOLDS = 5
 
 
 class MaskAtRandom(NamedTuple):
-    r"""logit P(s_j = 1 | x) = a_j + sum over the complete columns l of B_jl (x_l - center_l) / scale_l.
+    r"""logit P(s_j = 1 | x) = a_j + sum over the complete columns l of B_jl (x_l - center_l) / scale_l."""
 
-    Attributes
-    ----------
-    complete : ndarray
-        Indices of the columns without a hole, shape (c,).
-    center, scale : ndarray
-        Of those columns, shape (c,), original units.
-    intercept, slopes : ndarray
-        Shape (p,) and (p, c), logits per standard deviation.
-    """
-
+    #: Indices of the columns without a hole, shape (c,), and their means and standard deviations, original units.
     complete: npt.NDArray[np.intp]
     center: FloatArray
     scale: FloatArray
+    #: a and B, shape (p,) and (p, c), logits per standard deviation.
     intercept: FloatArray
     slopes: FloatArray
 

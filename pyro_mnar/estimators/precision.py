@@ -23,14 +23,9 @@ _WORST = 1e10
 
 
 class CurveErrors(NamedTuple):
-    """Standard errors, model's scale; NaN where the data do not tell (the slope of a cut), or nothing is to tell.
+    """Standard errors, model's scale; NaN where the data do not tell (the slope of a cut), or nothing is to tell."""
 
-    Attributes
-    ----------
-    slope, threshold : ndarray
-        Shape (p,): probits or logits per standard deviation, and standard deviations.
-    """
-
+    #: Probits or logits per standard deviation, and standard deviations, shape (p,) each.
     slope: FloatArray
     threshold: FloatArray
 

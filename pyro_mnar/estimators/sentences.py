@@ -88,16 +88,7 @@ def words_for_atom(
 ) -> str | None:
     """The sentence where half of the cells are missing between an atom at an end and the rest; None elsewhere.
 
-    Parameters
-    ----------
-    kind : ColumnKind
-        With atoms.
-    g : Transform
-        Of the column.
-    slope_per_sd, missing_rate : float
-        As for :func:`words_for_curve`.
-    threshold : float
-        Original units.
+    The threshold is in original units; ``g`` is the column's transform.
 
     Examples
     --------
@@ -124,18 +115,7 @@ def words_for_atom(
 def words_for_levels(
     kind: ColumnKind, labels: Sequence[str], missing: FloatArray, slope_per_sd: float, missing_rate: float
 ) -> str:
-    """One sentence about a column of ordered levels, counts or settings.
-
-    Parameters
-    ----------
-    kind : ColumnKind
-        What it is.
-    labels : sequence of str
-        Its levels, in order.
-    missing : ndarray
-        P(missing | level), shape (C,).
-    slope_per_sd, missing_rate : float
-        As for :func:`words_for_curve`.
+    """One sentence about a column of ordered levels, counts or settings; ``missing`` is P(missing | level), shape (C,).
 
     Examples
     --------
@@ -163,18 +143,7 @@ def words_for_levels(
 
 
 def words_for_labels(name: object, labels: Sequence[str], missing: FloatArray, missing_rate: float) -> str:
-    """One sentence about labels without an order, and about columns of two values.
-
-    Parameters
-    ----------
-    name : object
-        The column.
-    labels : sequence of str
-        Its levels.
-    missing : ndarray
-        P(missing | level), shape (C,).
-    missing_rate : float
-        Share of its cells.
+    """One sentence about labels without an order, and about columns of two values; ``missing`` is P(missing | level).
 
     Examples
     --------

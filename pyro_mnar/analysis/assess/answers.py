@@ -147,7 +147,7 @@ def completed_codes(drawn: FloatArray, n_labels: int) -> FloatArray:
 
 
 def histogram(seen: FloatArray, drawn: FloatArray, labels: list[str] | None) -> pd.DataFrame:
-    """Cells per bin, or label: observed; imputed, the mean over completed tables; low and high, which hold 90 % of them.
+    """Cells per bin, or label: observed; imputed, the mean over completed tables; low and high, which hold 90 %.
 
     ``seen`` are observed values, ``drawn`` imputed ones, shape (m, cells): codes where there are labels.
     """

@@ -76,12 +76,8 @@ def patterns(X: pd.DataFrame) -> pd.DataFrame:
 def mask_dependences(table: FloatArray, names: Sequence[str], owners: Sequence[str]) -> pd.DataFrame:
     """What goes with a column's being missing: the values of the other columns, and whether those are missing.
 
-    Parameters
-    ----------
-    table : ndarray
-        The model's columns, shape (n, p), NaN = missing.
-    names, owners : sequence of str
-        Their names, and the table's column that each belongs to.
+    ``table`` holds the model's columns, shape (n, p), NaN = missing, ``names`` theirs, and ``owners`` those of the
+    table's columns that they belong to.
 
     Returns
     -------

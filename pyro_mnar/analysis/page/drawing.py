@@ -32,7 +32,7 @@ class Scale(NamedTuple):
 
 
 def figure(identity: str, title: str, description: str, body: Sequence[Markup], height: float) -> Markup:
-    """A picture with its name and a text of what can be seen, for those who do not; ``height`` is beside a width of 460."""
+    """A picture, 460 wide, with its name and a text of what can be seen; ``identity`` is its id on the page."""
     return Markup(
         '<svg viewBox="0 0 {w:.0f} {h:.0f}" role="img" aria-labelledby="{i}-t {i}-d"><title id="{i}-t">{t}</title>'
         '<desc id="{i}-d">{d}</desc>{body}</svg>'

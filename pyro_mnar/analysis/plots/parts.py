@@ -109,25 +109,14 @@ def position(column: str | int, names: Sequence[str]) -> int:
 
 
 class Shown(NamedTuple):
-    """A column of the table as pictures show it: numbers, or levels by their place.
-
-    Attributes
-    ----------
-    name : str
-        Of the column.
-    columns : list of int
-        Those of the model's columns that stand for it.
-    labels : list of str or None
-        Names of its levels; None for numbers.
-    levels : ndarray
-        What the model's columns hold at each level, original units, shape (C, len(columns)); (0, 1) for numbers.
-    ordered : bool
-        Whether its values have an order.
-    """
+    """A column of the table as pictures show it: numbers, or levels by their place."""
 
     name: str
+    #: Those of the model's columns that stand for it.
     columns: list[int]
+    #: Names of its levels; None for numbers.
     labels: list[str] | None
+    #: What the model's columns hold at each level, original units, shape (C, len(columns)); (0, 1) for numbers.
     levels: FloatArray
     ordered: bool = True
 
