@@ -82,19 +82,9 @@ class Pooled:
         q = np.size(self.estimate)
         if names is not None and (not isinstance(names, Sequence) or len(names) != q):
             raise InvalidInputError(f"names is {shown(names)}; give a list of {q}, one for each estimate")
-        columns = {
-            "estimate": self.estimate,
-            "standard_error": self.standard_error,
-            "low": self.low,
-            "high": self.high,
-            "dof": self.dof,
-            "within": self.within,
-            "between": self.between,
-            "total": self.total,
-            "fraction_missing": self.fraction_missing,
-            "relative_increase": self.relative_increase,
-        }
-        return pd.DataFrame({name: np.atleast_1d(value) for name, value in columns.items()}, index=names)
+        columns = ["estimate", "standard_error", "low", "high", "dof", "within", "between", "total"]
+        columns += ["fraction_missing", "relative_increase"]
+        return pd.DataFrame({name: np.atleast_1d(getattr(self, name)) for name in columns}, index=names)
 
 
 def pool(

@@ -27,7 +27,6 @@ from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import check_is_fitted
 
 from pyro_mnar import __version__, errors
-from pyro_mnar.data.arguments import whole_number
 from pyro_mnar.data.atomic import check_destination
 from pyro_mnar.data.parts import Parts
 from pyro_mnar.data.raw import BoolArray
@@ -83,10 +82,9 @@ def block_rows(n_columns: int) -> int:
     return int(np.clip(BLOCK_BYTES // (8 * COPIES * max(1, n_columns)), FEWEST, MOST))
 
 
-def complete_source(imputer: Imputer, X: Any, out: Any, overwrite: bool = False, n_jobs: int = 1) -> Path:
+def complete_source(imputer: Imputer, X: Any, out: Any, overwrite: bool, n_jobs: int) -> Path:
     """Complete a table on the disk; see :meth:`~pyro_mnar.MNARImputer.transform`."""
     check_is_fitted(imputer)
-    n_jobs = whole_number("n_jobs", n_jobs)
     if not isinstance(out, (str, os.PathLike)):
         raise InvalidInputError(
             f"X is a table on the disk, and out is {out!r}: say where its completed rows are to be written"

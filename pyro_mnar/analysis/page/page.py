@@ -2,7 +2,7 @@
 
 from functools import cache
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import Any
 
 import jinja2
 import numpy as np
@@ -20,25 +20,6 @@ from pyro_mnar.analysis.page import pictures
 _MOST_ROWS, _MOST_CHECKS, _MOST_MASKS, _MOST_PATTERNS = 100, 40, 20, 12
 #: Columns with pictures of their own.
 _MOST_COLUMNS = 60
-
-
-class Column(NamedTuple):
-    """A column's part of the page."""
-
-    anchor: str
-    name: str
-    verdict: str
-    strong: bool
-    words: str
-    sure: str
-    kind: str
-    rate: str
-    histogram: Markup
-    shape: pd.DataFrame
-    curve: Markup | None
-    checks: pd.DataFrame
-    n_flagged: int
-    interval: str
 
 
 def page(assessment: Findings) -> str:
@@ -117,7 +98,8 @@ def _template() -> jinja2.Template:
     return environment.from_string(_text("page.html.j2"))
 
 
-def _columns(a: Findings) -> list[Column]:
+def _columns(a: Findings) -> list[dict[str, Any]]:
+    """A column's part of the page, for each that has one."""
     found = a.evidence.set_index("column")
     kinds = a.profile.set_index("column")["kind"].to_dict()
     result = []
@@ -131,22 +113,22 @@ def _columns(a: Findings) -> list[Column]:
             own = bool(line["imputed_so"])
             curve = pictures.curve_picture(f"{anchor}-c", name, a.curves[name], float(line["missing_rate"]), own)
         result.append(
-            Column(
-                anchor,
-                name,
-                verdict,
-                verdict in (HIDES, TOLD, OPEN),
-                str(line["words"]),
-                _sure(line),
-                str(kinds[name]),
-                percent(float(line["missing_rate"])),
-                pictures.histogram_picture(f"{anchor}-h", name, shape),
-                shape,
-                curve,
-                checks,
-                int(checks["flagged"].sum()) if len(checks) else 0,
-                _interval(a, name),
-            )
+            {
+                "anchor": anchor,
+                "name": name,
+                "verdict": verdict,
+                "strong": verdict in (HIDES, TOLD, OPEN),
+                "words": str(line["words"]),
+                "sure": _sure(line),
+                "kind": str(kinds[name]),
+                "rate": percent(float(line["missing_rate"])),
+                "histogram": pictures.histogram_picture(f"{anchor}-h", name, shape),
+                "shape": shape,
+                "curve": curve,
+                "checks": checks,
+                "n_flagged": int(checks["flagged"].sum()) if len(checks) else 0,
+                "interval": _interval(a, name),
+            }
         )
     return result
 
