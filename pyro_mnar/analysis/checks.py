@@ -98,19 +98,23 @@ def check(
     simulated = simulate(estimator, X, n_tables, codes, random_state)
     if known is not None and hasattr(known, "columns"):
         known = estimator.table(known)
-    return summarise(simulated, _truth(known, simulated.table), level, random_state)
+    return summarise(simulated, known, level, random_state)
 
 
 def summarise(
-    simulated: Replicates, truth: FloatArray | None = None, level: float = 0.01, random_state: int = 0
+    simulated: Replicates, truth: npt.ArrayLike | None = None, level: float = 0.01, random_state: int = 0
 ) -> pd.DataFrame:
-    """The table of :func:`check` for tables that were simulated already."""
+    """The table of :func:`check` for tables that were simulated already; ``truth`` is its array ``known``."""
     instance_only("simulated", simulated, Replicates, "what estimators.replicates.simulate gives")
-    truth = None if truth is None else _truth(truth, simulated.table)
     level, random_state = within_0_and_1("level", level), seed_of("random_state", random_state)
     lines = _mask_lines(simulated) + _value_lines(simulated)
     if truth is not None:
-        lines += _truth_lines(simulated, truth, random_state)
+        known = numbers("known", truth)
+        if known.shape != simulated.table.shape:
+            raise InvalidInputError(
+                f"known has shape {known.shape}, the table {simulated.table.shape}; give one value per cell"
+            )
+        lines += _truth_lines(simulated, known, random_state)
     columns = ["check", "column", "other", "level", "observed", "predicted", "low", "high"]
     columns += ["p_value", "p_adjusted", "flagged"]
     kept = [(line, found) for line in lines if (found := np.isfinite(line.at_hand)).any()]
@@ -303,15 +307,6 @@ def _distribution(values: FloatArray, seen: BoolArray, grid: FloatArray) -> Floa
     counts = counts.reshape(len(values), -1)
     with np.errstate(invalid="ignore"):
         return np.asarray(counts.cumsum(1)[:, :-1] / counts.sum(1, keepdims=True))
-
-
-def _truth(known: npt.ArrayLike | None, table: FloatArray) -> FloatArray | None:
-    if known is None:
-        return None
-    truth = numbers("known", known)
-    if truth.shape != table.shape:
-        raise InvalidInputError(f"known has shape {truth.shape}, the table {table.shape}; give one value per cell")
-    return truth
 
 
 def _truth_lines(simulated: Replicates, truth: FloatArray, random_state: int) -> list[_Line]:

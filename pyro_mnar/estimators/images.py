@@ -61,12 +61,8 @@ class MNARImageImputer(Imputer):
     pixel_noise : {"shared", "image"}
         One noise scale for all pixels of all images, or one for each image, for images of which some are smooth and
         others are not.
-    random_state : int, RandomState or None
-        Of initialisation, minibatches and draws; global generators are left alone.
-    verbose : bool or None
-        Whether to show what is being done, how far it has come and the time left. None shows it in a terminal or a
-        notebook, for what takes more than two seconds, and nowhere else; True shows the bound too, at once; False
-        nothing.
+    random_state, verbose
+        As for :class:`~pyro_mnar.MNARImputer`.
 
     Other Parameters
     ----------------
@@ -78,12 +74,8 @@ class MNARImageImputer(Imputer):
         Passes over the images; None takes as many as make 3,000 steps.
     n_draws_posterior : int
         Importance draws K per image when asking.
-    training : TrainingSettings or None
-        Rates, batches, where the mechanism starts, early stopping, checkpoints; None takes the defaults.
-    device : str
-        torch device.
-    missing_values : float, None or NA
-        A number that marks missing pixels; NaN, None and NA mark them in any case when it is one of the three.
+    training, device, missing_values
+        As for :class:`~pyro_mnar.MNARImputer`.
 
     Attributes
     ----------

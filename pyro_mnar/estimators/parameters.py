@@ -54,14 +54,14 @@ def check_parameters(estimator: Any) -> None:
     # The names in it, and what belongs to none, before a table is read.
     by_name(estimator.mechanism)
     check_widths(estimator.hidden_units, "hidden_units", name)
-    check_devices(1 if estimator.training is None else estimator.training.devices, checked_device(estimator.device))
-    folder = None if estimator.training is None else estimator.training.checkpoint_dir
-    if folder is not None and any(
-        place.exists() and not place.is_dir() for place in (Path(folder), *Path(folder).parents)
-    ):
+    training = estimator.training
+    devices, folder = (1, None) if training is None else (training.devices, training.checkpoint_dir)
+    check_devices(devices, checked_device(estimator.device))
+    if folder is None:
+        return
+    if any(place.exists() and not place.is_dir() for place in (Path(folder), *Path(folder).parents)):
         raise InvalidParameterError(f"checkpoint_dir is {str(folder)!r}, which is not a folder; give a folder")
-    resumes = estimator.training is not None and estimator.training.checkpoint_dir is not None
-    if resumes and not isinstance(estimator.random_state, Integral):
+    if not isinstance(estimator.random_state, Integral):
         raise InvalidParameterError(
             f"The 'random_state' parameter of {name} must be a whole number when checkpoint_dir is given: a run can "
             f"only go on if its seed is known. Got {estimator.random_state!r} instead."

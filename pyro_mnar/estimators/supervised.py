@@ -141,12 +141,8 @@ class MNARClassifier(ClassifierMixin, SupervisedEstimator):
         random forest say: fitted to completed rows, original units, drawn from p(x_mis | x_obs, s, y); predictions are
         its probabilities averaged over draws from p(x_mis | x_obs, s). ``joint_.head.model`` is the fitted clone. It
         cannot be saved.
-    random_state : int, RandomState or None
-        Of initialisation, minibatches and draws; global generators are left alone.
-    verbose : bool or None
-        Whether to show what is being done, how far it has come and the time left. None shows it in a terminal or a
-        notebook, for what takes more than two seconds, and nowhere else; True shows the bound too, at once; False
-        nothing.
+    random_state, verbose
+        As for :class:`~pyro_mnar.MNARImputer`.
 
     Other Parameters
     ----------------

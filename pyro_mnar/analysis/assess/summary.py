@@ -66,6 +66,17 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
+def estimated(estimate: float, low: float, high: float) -> str:
+    """An estimate with its interval.
+
+    Examples
+    --------
+    >>> estimated(2935.55, 2800.0, 3011.2)
+    '2,936 (95 % interval 2,800 to 3,011)'
+    """
+    return f"{number(estimate)} (95 % interval {number(low)} to {number(high)})"
+
+
 def odds(log_odds: float) -> str:
     """Log odds as people say them.
 
@@ -219,9 +230,8 @@ def _of_answer(conclusion: Conclusion | None) -> list[str]:
     if conclusion is None:
         return []
     return [
-        f"The {conclusion.name} is {number(conclusion.estimate)} (95 % interval {number(conclusion.low)} to "
-        f"{number(conclusion.high)}) with the missing values imputed, and {number(conclusion.observed_only)} among the "
-        "observed ones alone."
+        f"The {conclusion.name} is {estimated(conclusion.estimate, conclusion.low, conclusion.high)} with the missing "
+        f"values imputed, and {number(conclusion.observed_only)} among the observed ones alone."
     ]
 
 

@@ -13,7 +13,7 @@ from pyro_mnar import __version__
 from pyro_mnar.analysis.assess.evidence import HIDES, OPEN, TOLD
 from pyro_mnar.analysis.assess.findings import Findings
 from pyro_mnar.analysis.assess.lines import at_zero, numbered
-from pyro_mnar.analysis.assess.summary import number, odds, percent
+from pyro_mnar.analysis.assess.summary import estimated, number, odds, percent
 from pyro_mnar.analysis.page import pictures
 
 #: Lines of a table that are shown; files and the object have them all.
@@ -179,8 +179,7 @@ def _shifts(a: Findings) -> list[dict[str, Any]]:
                     if shift == 0
                     else f"{number(abs(float(shift)))} {'higher' if shift > 0 else 'lower'} than imputed"
                 )
-                + f", the {c.name} would be {number(row['estimate'])} (95 % "
-                f"interval {number(row['low'])} to {number(row['high'])})."
+                + f", the {c.name} would be {estimated(row['estimate'], row['low'], row['high'])}."
             ),
         }
         for shift, row in numbered(c.delta)
@@ -196,10 +195,7 @@ def _slopes(a: Findings) -> list[dict[str, str]]:
     at_random = at_zero(c.sweep)
     found = []
     for slope, row in numbered(c.sweep):
-        value = (
-            f"the {c.name} would be {number(row['estimate'])} (95 % "
-            f"interval {number(row['low'])} to {number(row['high'])})"
-        )
+        value = f"the {c.name} would be {estimated(row['estimate'], row['low'], row['high'])}"
         if slope == 0:
             found.append({"label": "at random", "words": f"If {c.column} were missing at random, {value}."})
             continue
