@@ -258,6 +258,8 @@ def _odds_shift(
     chance, order = generator.random(cells.shape), generator.random(cells.shape)
     hit = cells == category
     share = hit.mean(0)
+    level = np.empty((), dtype=object)
+    level[()] = category
     # For each cell one of its imputations that is another level, at random: where all are this one, it stays.
     other = np.take_along_axis(cells, np.where(hit, -1.0, order).argmax(0)[None], 0)
 
@@ -266,7 +268,7 @@ def _odds_shift(
             moved = share / (share + (1 - share) * np.exp(-delta))
             moved = np.where((share == 0) | (share == 1), share, moved)
             gains, losses = np.nan_to_num((moved - share) / (1 - share)), np.nan_to_num((share - moved) / share)
-        new = np.where(~hit & (chance < gains), _filled(category, cells.shape), cells)
+        new = np.where(~hit & (chance < gains), level, cells)
         new = np.where(hit & (chance < losses), other, new)
         tables = []
         for table, values in zip(completed, new, strict=True):
@@ -276,12 +278,6 @@ def _odds_shift(
         return tables
 
     return shifted
-
-
-def _filled(value: Any, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    result = np.empty(shape, dtype=object)
-    result.fill(value)
-    return result
 
 
 def tipping_point(table: pd.DataFrame, reference: float = 0.0) -> float:

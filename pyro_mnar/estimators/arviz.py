@@ -33,7 +33,6 @@ def to_inference_data(
     y: npt.ArrayLike | None = None,
     *,
     n_samples: int = 200,
-    n_draws: int | None = None,
     random_state: int = 0,
 ) -> Any:
     r"""What a fitted model says about the rows of ``X``, for ArviZ.
@@ -74,8 +73,6 @@ def to_inference_data(
         The target, shape (n,), to be kept in observed_data; the posterior is the one without it.
     n_samples : int
         Draws in each group, at least 1, of all chains together.
-    n_draws : int or None
-        Importance draws per row that they are chosen from; None takes ``n_draws_posterior``.
     random_state : int
         Seed of the choice and of the simulated tables.
 
@@ -107,7 +104,7 @@ def to_inference_data(
     table = estimator.table(X)
     target = None if y is None else column_of("y", y, len(table))
     observed = ~np.isnan(table)
-    posterior = estimator.posterior(X, n_draws)
+    posterior = estimator.posterior(X)
     generator = torch.Generator().manual_seed(random_state)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(random_state)

@@ -354,7 +354,9 @@ def _without_term(column: Column, columns: ColumnInfo) -> str:
     if share > 0:
         others = f"; {percent(rate - share)} missing without limits, taken as at random" if rate > share else ""
         return f"{name}: of {percent(share)} of its values limits are known, and they are imputed within these{others}"
-    return f"{name}: no mechanism in the model ({percent(rate)} missing)" if rate > 0 else _complete(name)
+    if rate == 0:
+        return f"{name}: never missing in training"
+    return f"{name}: no mechanism in the model ({percent(rate)} missing)"
 
 
 def _evidence_without_term(column: Column, columns: ColumnInfo) -> str:
@@ -365,7 +367,3 @@ def _evidence_without_term(column: Column, columns: ColumnInfo) -> str:
 
 def _share_within_limits(column: Column, columns: ColumnInfo) -> float:
     return columns.within_limits[column.start] if columns.within_limits else 0.0
-
-
-def _complete(name: object) -> str:
-    return f"{name}: never missing in training"

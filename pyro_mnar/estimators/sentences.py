@@ -104,7 +104,7 @@ def words_for_atom(
             continue
         atoms = [value for value, _ in (knots[:-1] if below else knots[1:])]
         if below == (slope_per_sd < 0):
-            several = f"the values {_listed([f'{value:g}' for value in atoms])} are"
+            several = f"the values {listed([f'{value:g}' for value in atoms])} are"
             what = several if len(atoms) > 1 else f"the value {atoms[0]:g} is"
         else:
             what = f"values {'above' if below else 'below'} {atoms[-1 if below else 0]:g} are"
@@ -137,8 +137,8 @@ def words_for_levels(
         elif len(named) == 1:
             what = f"level {named[0]} is likely missing"
         else:
-            listed = _listed(named) if len(named) <= _NAMED else f"{named[0]} to {named[-1]}"
-            what = f"levels {listed} are likely missing"
+            several = listed(named) if len(named) <= _NAMED else f"{named[0]} to {named[-1]}"
+            what = f"levels {several} are likely missing"
     return f"{kind.name}: {what} {_numbers(slope_per_sd, missing_rate)}"
 
 
@@ -172,7 +172,7 @@ def words_for_labels(name: object, labels: Sequence[str], missing: FloatArray, m
     shares = ", ".join(f"{percent(missing[j])} of {labels[j]}" for j in shown)
     if len(likely) > 2 * _NAMED:
         likely = [*(labels[j] for j in order[:_NAMED]), f"{len(likely) - _NAMED} more levels"]
-    return f"{name}: {_listed(likely)} {'are' if len(likely) > 1 else 'is'} likely missing ({shares}; {rate})"
+    return f"{name}: {listed(likely)} {'are' if len(likely) > 1 else 'is'} likely missing ({shares}; {rate})"
 
 
 def words_for_row(name: object, reasons: Sequence[str], missing_rate: float) -> str:
@@ -201,7 +201,7 @@ def words_for_latent(name: object, others: Sequence[str], missing_rate: float) -
     """
     rate = f"({percent(missing_rate)} missing)"
     if others:
-        return f"{name}: goes missing together with {_listed(others)}, by what its row has in common {rate}"
+        return f"{name}: goes missing together with {listed(others)}, by what its row has in common {rate}"
     return f"{name}: missing by what its row has in common, whatever its value {rate}"
 
 
@@ -217,7 +217,7 @@ def words_for_observed(words: str, reasons: Sequence[str], named: Sequence[str])
     """
     if reasons:
         return f"{words}; likelier where {', '.join(reasons)}"
-    return f"{words}; {_listed(named)} {'do' if len(named) > 1 else 'does'} not matter" if named else words
+    return f"{words}; {listed(named)} {'do' if len(named) > 1 else 'does'} not matter" if named else words
 
 
 def words_for_tails(words: str, freedom: float) -> str:
@@ -285,5 +285,12 @@ def _numbers(slope_per_sd: float, missing_rate: float) -> str:
     return f"({how}; {percent(missing_rate)} missing)"
 
 
-def _listed(words: Sequence[str]) -> str:
+def listed(words: Sequence[str]) -> str:
+    """Words in a sentence.
+
+    Examples
+    --------
+    >>> listed(["a", "b", "c"])
+    'a, b and c'
+    """
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,7 +1,7 @@
 """What the fitted model puts into the holes, cell by cell, and how far it can be trusted, row by row."""
 
 import warnings
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,8 @@ _BINS = 30
 _PROMISE = 1.3 * MIN_ESS
 
 
-class Answers(NamedTuple):
+@dataclass(frozen=True)
+class Answers:
     """Imputations with what can be said of them; see :class:`~pyro_mnar.analysis.assess.assessment.Assessment`."""
 
     completed: pd.DataFrame
@@ -88,9 +89,8 @@ def answers(
         line = pd.DataFrame({"row": X.index[hidden].astype(str), "column": str(name)})
         line["value"] = completed[name][hidden].astype(str).to_numpy()
         if labels:
-            codes = completed_codes(drawn, len(labels))
             line["low"] = line["median"] = line["high"] = ""
-            line["chance"] = codes.max(0)
+            line["chance"] = np.max([(drawn == code).mean(0) for code in range(len(labels))], axis=0)
         else:
             for word, table in (("low", low), ("median", middle), ("high", high)):
                 line[word] = table[name][hidden].astype(str).to_numpy()
@@ -139,11 +139,6 @@ def _has_own_slope(imputer: MNARImputer, j: int) -> bool:
         return False
     curve = imputer.joint_.mechanism.curve()
     return curve is None or curve.flat is None or not bool(curve.flat[j])
-
-
-def completed_codes(drawn: FloatArray, n_labels: int) -> FloatArray:
-    """Share of the draws, shape (m, cells), that have each of the codes, shape (labels, cells)."""
-    return np.stack([(drawn == code).mean(0) for code in range(n_labels)])
 
 
 def histogram(seen: FloatArray, drawn: FloatArray, labels: list[str] | None) -> pd.DataFrame:

@@ -121,12 +121,7 @@ def assess(
         path_only("folder", folder)
     frame = _checked(X)
     started = time.perf_counter()
-    settings = {
-        "budget": budget,
-        "mechanism": _described(mechanism),
-        "types": str(types),
-        "seed": seed,
-    }
+    settings = {"budget": budget, "mechanism": _described(mechanism), "types": str(types), "seed": seed}
     steps = Steps(None if folder is None else Path(folder), key_of(frame, settings))
     with progress(verbose) as report, warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", MNARWarning)
@@ -199,7 +194,7 @@ def assess(
         evidence=found,
         comparison=compared,
         checks=checks,
-        **filled._asdict(),
+        **vars(filled),
         conclusion=conclusion,
         summary=summarise(frame, holes, masks, found, checks, filled.rows, conclusion),
         imputer=imputer,
@@ -220,13 +215,7 @@ def _described(mechanism: Any) -> str:
 
 
 def _checked(X: Any) -> pd.DataFrame:
-    """The table with its columns named by texts.
-
-    Raises
-    ------
-    InvalidInputError
-        It is no table, has no hole, or a name twice.
-    """
+    """The table with its columns named by texts; InvalidInputError: no table, no hole, or a name twice."""
     if not isinstance(X, pd.DataFrame):
         raise InvalidInputError(f"X is of type {type(X).__name__}; give a pandas DataFrame with named columns")
     frame = X.rename(columns=str)
