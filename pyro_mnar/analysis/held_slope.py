@@ -25,7 +25,6 @@ def with_slope(mechanism: Given, slope: dict[str, float]) -> Given:
                 raise InvalidInputError(
                     f"column {name!r} is censored: its limits say why its cells are missing; sweep another column"
                 )
-        for name in slope:
             block = next((key for key in mechanism if isinstance(key, tuple) and name in key), None)
             if block is not None:
                 raise InvalidInputError(

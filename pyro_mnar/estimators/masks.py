@@ -1,6 +1,7 @@
 """What is checked of masks that have to do with each other: those that depend on others, and those of blocks."""
 
 from collections.abc import Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 
 import numpy as np
 from torch import Tensor
@@ -20,22 +21,14 @@ def check_order(
     """
     first = {j: block[0] for block in blocks for j in block}
     edges = {j: [first.get(k, k) for k in ks] for j, ks in parents.items() if first.get(j, j) == j}
-    done: set[int] = set()
-
-    def visit(j: int, path: list[int]) -> None:
-        if j in path:
-            circle = " on ".join(repr(names[k]) for k in [*path[path.index(j) :], j])
-            raise InvalidInputError(
-                f"'depends_on' goes round in a circle, {circle}: masks that depend on each other have no joint "
-                "distribution; leave one out, or give a mapping from column to what its mask depends on"
-            )
-        if j not in done:
-            for k in edges.get(j, ()):
-                visit(k, [*path, j])
-            done.add(j)
-
-    for j in edges:
-        visit(j, [])
+    try:
+        TopologicalSorter(edges).prepare()
+    except CycleError as error:
+        circle = " on ".join(repr(names[j]) for j in reversed(error.args[1]))
+        raise InvalidInputError(
+            f"'depends_on' goes round in a circle, {circle}: masks that depend on each other have no joint "
+            "distribution; leave one out, or give a mapping from column to what its mask depends on"
+        ) from error
 
 
 def check_blocks(table: FloatArray, blocks: Sequence[Sequence[int]], names: Sequence[str]) -> None:

@@ -129,15 +129,7 @@ def simulate(
 
 
 def label_columns(schema: Schema) -> tuple[LabelColumn, ...]:
-    """The columns of labels of a table, those of two values among them.
-
-    Examples
-    --------
-    >>> from pyro_mnar.data.kinds.column import ColumnKind
-    >>> kinds = ColumnKind("age", "count", ""), ColumnKind("city", "nominal", "", labels=("Lima", "Oslo", "Rome"))
-    >>> label_columns(Schema(kinds))
-    (LabelColumn(name='city', columns=(1, 2, 3), levels=('Lima', 'Oslo', 'Rome')),)
-    """
+    """The columns of labels of a table, those of two values among them."""
     found = []
     for j, start in schema.starts().items():
         kind = schema.columns[j]

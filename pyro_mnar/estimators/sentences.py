@@ -286,11 +286,5 @@ def _numbers(slope_per_sd: float, missing_rate: float) -> str:
 
 
 def listed(words: Sequence[str]) -> str:
-    """Words in a sentence.
-
-    Examples
-    --------
-    >>> listed(["a", "b", "c"])
-    'a, b and c'
-    """
+    """Words in a sentence, with "and" before the last."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

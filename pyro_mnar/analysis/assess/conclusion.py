@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -178,24 +179,17 @@ def conclude(
             # Passes for a table of a thousand rows or so, and no more steps for a larger one.
             enough = passes(_REFIT_STEPS, len(X), TrainingSettings().batch_size)
             refit = {**refit, "max_iter": min(refit["max_iter"], enough)}
-        model = MNARImputer(
-            mechanism,
-            types=imputer.types,
-            random_state=seed,
-            verbose=imputer.verbose,
-            **refit,
-        )
+        model = MNARImputer(mechanism, types=imputer.types, random_state=seed, verbose=imputer.verbose, **refit)
+        name = f"{column} of {quantity.name}"
+        key = hashlib.sha256(name.encode()).hexdigest()[:12]
         for place, slope in enumerate(slopes):
             report(place / len(slopes))
-
-            def line(slope: float = slope) -> pd.DataFrame:
-                # One at a time, so that each is kept once it is done; all have the same seeds, so that they differ in
-                # nothing else.
-                return sweep(
-                    model, X, quantity.of, str(column), [slope], n_imputations=effort.refits, random_state=seed
-                )
-
-            lines.append(kept.frame(f"slope-{slope:g}-{column_key(column + ' of ' + quantity.name)}", line))
+            # One at a time, so that each is kept once it is done; all have the same seeds, so that they differ in
+            # nothing else.
+            line = partial(
+                sweep, model, X, quantity.of, column, [slope], n_imputations=effort.refits, random_state=seed
+            )
+            lines.append(kept.frame(f"slope-{slope:g}-{key}", line))
     swept = pd.concat(lines) if lines else pd.DataFrame()
     return Conclusion(
         quantity.name,
@@ -236,11 +230,6 @@ def swept_mechanism(mechanism: Given, column: str) -> "Given | None":
     except InvalidInputError:
         return None
     return kept
-
-
-def column_key(column: str) -> str:
-    """A column's name as part of a file's."""
-    return hashlib.sha256(column.encode()).hexdigest()[:12]
 
 
 def signed_slopes(direction: str, slopes: Sequence[float]) -> list[float]:

@@ -70,13 +70,7 @@ def number(value: float) -> str:
 
 
 def estimated(estimate: float, low: float, high: float) -> str:
-    """An estimate with its interval.
-
-    Examples
-    --------
-    >>> estimated(2935.55, 2800.0, 3011.2)
-    '2,936 (95 % interval 2,800 to 3,011)'
-    """
+    """An estimate with its interval."""
     return f"{number(estimate)} (95 % interval {number(low)} to {number(high)})"
 
 

@@ -117,22 +117,10 @@ def axis_left(scale: Scale, x: float, right: float, words: Callable[[float], str
 
 
 def shortened(words: str, most: int) -> str:
-    """Words that fit; the page names the column in full elsewhere.
-
-    Examples
-    --------
-    >>> shortened("abcdef", 4)
-    'abc…'
-    """
+    """Words that fit; the page names the column in full elsewhere."""
     return words if len(words) <= most else words[: most - 1] + "…"
 
 
 def plain(value: float) -> str:
-    """A number on an axis.
-
-    Examples
-    --------
-    >>> plain(1500.0), plain(0.25), plain(2000000.0)
-    ('1,500', '0.25', '2,000,000')
-    """
+    """A number on an axis, such as 1,500 or 0.25."""
     return f"{value:,.0f}" if abs(value) >= 1000 or value == np.rint(value) else f"{value:.4g}"

@@ -94,13 +94,7 @@ def wrapped(name: str, width: int = 24) -> str:
 
 
 def position(column: str | int, names: Sequence[str]) -> int:
-    """Index of a column that is given by name or by index; InvalidInputError where there is no such column.
-
-    Examples
-    --------
-    >>> position("age", ("income", "age")), position(0, ("income", "age"))
-    (1, 0)
-    """
+    """Index of a column that is given by name or by index; InvalidInputError where there is no such column."""
     if isinstance(column, str) and column in names:
         return list(names).index(column)
     if isinstance(column, int | np.integer) and not isinstance(column, bool) and 0 <= column < len(names):
