@@ -35,7 +35,7 @@ def to_inference_data(
     n_samples: int = 200,
     random_state: int = 0,
 ) -> Any:
-    r"""What a fitted model says about the rows of ``X``, for ArviZ.
+    r"""What a fitted model says about the rows of ``X``, for ArviZ: ``to_inference_data`` of the estimators.
 
     Dimensions: chain, draw, row (the index of a DataFrame), column (names) and latent. Draws are chosen independently,
     and so dealt to four chains of equal length (fewer if ``n_samples`` is no multiple of 4). Values of x are in
@@ -62,30 +62,6 @@ def to_inference_data(
     ``az.summary(idata, var_names="x")`` describes the imputations; observed cells are constant and have no R-hat.
     ``az.plot_ppc(idata, var_names="x_obs", coords={"column": ["income"]})`` compares observed values after selection;
     in ArviZ 1.x it is ``az.plot_ppc_dist``.
-
-    Parameters
-    ----------
-    estimator : MNARImputer, MNARClassifier or MNARRegressor
-        Fitted.
-    X : array-like
-        The table, shape (n, p), NaN = missing.
-    y : array-like or None
-        The target, shape (n,), to be kept in observed_data; the posterior is the one without it.
-    n_samples : int
-        Draws in each group, at least 1, of all chains together.
-    random_state : int
-        Seed of the choice and of the simulated tables.
-
-    Returns
-    -------
-    arviz.InferenceData, or xarray.DataTree with ArviZ 1.x
-
-    Raises
-    ------
-    InvalidInputError
-        ``n_samples`` below 1.
-    NotFittedError
-        Before ``fit``.
 
     References
     ----------

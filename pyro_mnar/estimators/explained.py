@@ -95,11 +95,11 @@ class Explained(Fitted):
         X : array-like
             The table, shape (n, p), NaN = missing.
         y : array-like or None
-            The target, shape (n,), to be kept in observed_data.
+            The target, shape (n,), to be kept in observed_data; the posterior is the one without it.
         n_samples : int
-            Draws in each group.
+            Draws in each group, at least 1, of all chains together.
         random_state : int
-            Seed.
+            Seed of the choice of draws and of the simulated tables.
 
         Returns
         -------

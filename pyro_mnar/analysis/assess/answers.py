@@ -186,6 +186,6 @@ def curve(imputer: MNARImputer, X: pd.DataFrame, j: int, values: FloatArray) -> 
     rows = X.iloc[np.unique(np.linspace(0, len(X) - 1, min(len(X), _CURVE_ROWS)).astype(int))]
     posterior = imputer.posterior(rows, 100, refine=False)
     grid = np.linspace(values.min(), values.max(), 80)
-    chances = missing_probability(imputer, posterior, len(rows), j, grid)
+    chances = missing_probability(imputer, posterior, len(rows), [j], grid)
     low, high = np.quantile(chances, [0.05, 0.95], axis=0)
     return pd.DataFrame({"value": grid, "chance": chances.mean(0), "low": low, "high": high})

@@ -156,10 +156,8 @@ def weight_health(
 
     Parameters
     ----------
-    estimator : MNARImputer, MNARClassifier or MNARRegressor
-        Fitted.
-    X : array-like
-        The table, shape (n, p), NaN = missing.
+    estimator, X
+        As for :func:`ppc_mask`.
     n_draws : int or None
         Draws per row, at least 100; None takes ``n_draws_posterior``.
     ax : Axes or None

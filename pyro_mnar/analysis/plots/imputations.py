@@ -235,10 +235,8 @@ def latent(
 
     Parameters
     ----------
-    estimator : MNARImputer, MNARClassifier or MNARRegressor
-        Fitted.
-    X : array-like
-        The table, shape (n, p), NaN = missing.
+    estimator, X
+        As for :func:`imputed_distribution`.
     column : str, int or None
         Colour by the completed values of this column, crosses where it was missing; None colours by the number of
         missing cells.
