@@ -18,13 +18,12 @@ import pandas as pd
 from pyro_mnar.analysis.asked import check_estimator
 from pyro_mnar.data.arguments import instance_only, numbers, seed_of, within_0_and_1
 from pyro_mnar.data.columns import FloatArray
+from pyro_mnar.data.raw import BoolArray
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.base import JointEstimator
 from pyro_mnar.estimators.replicates import Codes, LabelColumn, Replicates, simulate
 
 __all__ = ["check", "jointly_missing", "shift_where_missing", "summarise"]
-
-BoolArray = npt.NDArray[np.bool_]
 
 #: Places at which the distribution of the observed values is compared.
 _GRID = 200

@@ -7,19 +7,16 @@ column: the result is then in standardised units, and columns of different units
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike
 
 from pyro_mnar.data.arguments import numbers
+from pyro_mnar.data.columns import FloatArray
 from pyro_mnar.data.foreign import reading, shown
+from pyro_mnar.data.raw import BoolArray
 from pyro_mnar.errors import InvalidInputError
 
 __all__ = ["imputation_rmse", "interval_coverage"]
-
-Floats = np.ndarray[Any, np.dtype[np.float64]]
-Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def imputation_rmse(
@@ -100,7 +97,7 @@ def interval_coverage(x_true: ArrayLike, lower: ArrayLike, upper: ArrayLike, obs
     return float(np.mean((low <= x) & (x <= high)))
 
 
-def _tables(x_true: ArrayLike, x_imputed: ArrayLike, observed: ArrayLike) -> tuple[Floats, Floats, Mask]:
+def _tables(x_true: ArrayLike, x_imputed: ArrayLike, observed: ArrayLike) -> tuple[FloatArray, FloatArray, BoolArray]:
     """Check the shapes and the cells that count; give both tables and where the truth was missing."""
     x, other = numbers("x_true", x_true), numbers("the imputed values", x_imputed)
     with reading("observed"):

@@ -13,12 +13,11 @@ import pandas as pd
 from scipy import stats
 
 from pyro_mnar.data.arguments import within_0_and_1
+from pyro_mnar.data.columns import FloatArray
 from pyro_mnar.data.foreign import reading, shown
 from pyro_mnar.errors import InvalidInputError
 
 __all__ = ["Pooled", "pool"]
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -49,20 +48,20 @@ class Pooled:
         Probability of the interval.
     """
 
-    estimate: Array
-    within: Array
-    between: Array
-    total: Array
-    dof: Array
-    low: Array
-    high: Array
-    fraction_missing: Array
-    relative_increase: Array
+    estimate: FloatArray
+    within: FloatArray
+    between: FloatArray
+    total: FloatArray
+    dof: FloatArray
+    low: FloatArray
+    high: FloatArray
+    fraction_missing: FloatArray
+    relative_increase: FloatArray
     n_imputations: int
     level: float
 
     @property
-    def standard_error(self) -> Array:
+    def standard_error(self) -> FloatArray:
         """``sqrt(T)``."""
         return np.sqrt(self.total)
 
@@ -203,7 +202,7 @@ def pool(
     )
 
 
-def _power_of_two(largest: Array) -> Array:
+def _power_of_two(largest: FloatArray) -> FloatArray:
     """The power of two below each number, 1 for 0."""
     with np.errstate(over="ignore"):
         return np.exp2(np.floor(np.log2(np.where((largest > 0) & np.isfinite(largest), largest, 1.0))))

@@ -10,11 +10,11 @@ from pyro import poutine
 from pyro_mnar.data.arguments import one_of, seed_of, whole_number
 from pyro_mnar.data.columns import FloatArray, original, possible
 from pyro_mnar.data.kinds.schema import Schema
+from pyro_mnar.data.raw import BoolArray
 from pyro_mnar.estimators.fitted import Fitted
 from pyro_mnar.estimators.mask_at_random import fit_mask_at_random
 
 Codes = Literal["prior", "posterior"]
-BoolArray = npt.NDArray[np.bool_]
 
 _ROWS_AT_ONCE = 2**16
 

@@ -13,7 +13,6 @@ from pyro_mnar.analysis.assess.lines import at_zero
 from pyro_mnar.analysis.assess.steps import Steps
 from pyro_mnar.analysis.held_slope import with_slope
 from pyro_mnar.analysis.sensitivity import Quantity, delta_adjustment, pooled_over, sweep, tipping_point
-from pyro_mnar.data.foreign import shown
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators import MNARImputer, TrainingSettings
 from pyro_mnar.estimators.start.plan import passes
@@ -94,10 +93,6 @@ def named_quantity(
         if not holed:
             return None
         quantity = holed[0]
-    if not isinstance(quantity, str):
-        raise InvalidInputError(
-            f"quantity is {shown(quantity)}; give a column, 'column=level', or a function of a table"
-        )
     if quantity in numbers:
         name = quantity
         return Named(f"mean of {name}", lambda table: _mean(table[name].astype(float)), name)
