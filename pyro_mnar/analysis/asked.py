@@ -10,12 +10,11 @@ from pyro_mnar.data.foreign import shown
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.base import JointEstimator
 
-_WHAT = "a fitted MNARImputer, MNARClassifier, MNARRegressor or MNARImageImputer"
-
 
 def check_estimator(estimator: Any, name: str = "estimator") -> None:
     """See that it is one of the package's estimators: InvalidInputError; whether it is fitted it says itself."""
-    instance_only(name, estimator, JointEstimator, _WHAT)
+    what = "a fitted MNARImputer, MNARClassifier, MNARRegressor or MNARImageImputer"
+    instance_only(name, estimator, JointEstimator, what)
 
 
 def columns_of(column: Any, frame: pd.DataFrame) -> list[Any]:

@@ -266,12 +266,10 @@ class MNARRegressor(RegressorMixin, SupervisedEstimator):
         As for :class:`~pyro_mnar.MNARImputer`.
     head : {"linear", "mlp"}
         Mean of y given the completed row: linear, or a tanh network.
-    head_hidden_units : sequence of int
-        Widths of that network.
     final_estimator : estimator or None
         A scikit-learn regressor in the head's place, as for :class:`MNARClassifier`; sigma is then that of its
         cross-validated residuals.
-    random_state, verbose
+    head_hidden_units, random_state, verbose
         As for :class:`MNARClassifier`.
 
     Other Parameters

@@ -121,9 +121,7 @@ def uneven(posterior: Posterior, most: int | None) -> BoolArray:
     """The rows that are not reliable, bool, shape (n,): of more than ``most`` those with the fewest effective draws."""
     bad = ~posterior.reliable
     worst = np.argsort(np.where(bad, posterior.ess, np.inf), kind="stable")[:most]
-    chosen = np.zeros_like(bad)
-    chosen[worst] = True
-    return np.asarray(chosen & bad)
+    return np.asarray(bad & np.isin(np.arange(len(bad)), worst))
 
 
 def _in_place(everywhere: FloatArray, holed: BoolArray, draws: FloatArray) -> FloatArray:

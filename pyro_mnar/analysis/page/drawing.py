@@ -53,11 +53,9 @@ def line(x1: float, y1: float, x2: float, y2: float, kind: str, tip: str = "") -
     )
 
 
-def dot(x: float, y: float, kind: str, tip: str = "", radius: float = 4.5) -> Markup:
+def dot(x: float, y: float, kind: str, tip: str = "") -> Markup:
     """A point."""
-    return Markup('<circle cx="{:.1f}" cy="{:.1f}" r="{:.1f}" class="{}">{}</circle>').format(
-        x, y, radius, kind, tip_of(tip)
-    )
+    return Markup('<circle cx="{:.1f}" cy="{:.1f}" r="4.5" class="{}">{}</circle>').format(x, y, kind, tip_of(tip))
 
 
 def text(x: float, y: float, words: str, anchor: str = "start", kind: str = "", room: float = 0.0) -> Markup:
@@ -92,10 +90,10 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
     return [float(value) for value in found if low - 1e-9 * (high - low) <= value <= high + 1e-9 * (high - low)]
 
 
-def axis_below(scale: Scale, y: float, words: Callable[[float], str], label: str, most: int = 5) -> list[Markup]:
+def axis_below(scale: Scale, y: float, words: Callable[[float], str], label: str) -> list[Markup]:
     """An axis at the bottom, with its numbers and its name."""
     parts = [line(scale.start, y, scale.end, y, "axis")]
-    for value in ticks(scale.low, scale.high, most):
+    for value in ticks(scale.low, scale.high):
         number = words(value)
         half = CHARACTER * len(number) / 2
         place = min(max(scale(value), half), WIDTH - half)
@@ -105,10 +103,10 @@ def axis_below(scale: Scale, y: float, words: Callable[[float], str], label: str
     return [*parts, text(middle, y + 33, shortened(label, 60), "middle", "name", room)]
 
 
-def axis_left(scale: Scale, x: float, right: float, words: Callable[[float], str], most: int = 4) -> list[Markup]:
+def axis_left(scale: Scale, x: float, right: float, words: Callable[[float], str]) -> list[Markup]:
     """An axis on the left, with faint lines across."""
     parts = []
-    for value in ticks(min(scale.low, scale.high), max(scale.low, scale.high), most):
+    for value in ticks(min(scale.low, scale.high), max(scale.low, scale.high), 4):
         parts += [
             line(x, scale(value), right, scale(value), "grid"),
             text(x - 6, scale(value) + 4, words(value), "end", room=x - 8),

@@ -166,6 +166,15 @@ def name_levels(ax: Axes, labels: Sequence[str], axis: str = "x") -> None:
     set_ticks(range(0, len(labels), step), [wrapped(label, 16) for label in labels[::step]])
 
 
+def named(ax: Axes, of: Shown, ylabel: str) -> Axes:
+    """The Axes with a legend, and with the names of a column and of its levels below."""
+    ax.set(xlabel=wrapped(of.name, 60), ylabel=ylabel)
+    legend(ax)
+    if of.labels is not None:
+        name_levels(ax, of.labels)
+    return ax
+
+
 def bins(*samples: FloatArray, most: int = 40) -> list[float]:
     """Edges that all samples share, so that their histograms can be compared."""
     values = np.concatenate([np.asarray(sample, dtype=float).ravel() for sample in samples])
