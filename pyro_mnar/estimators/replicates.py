@@ -76,16 +76,10 @@ def simulate(
     random_state : int
         Seed; torch's global generator is left alone.
 
-    Returns
-    -------
-    Replicates
-
     Raises
     ------
     InvalidInputError
         ``n_tables`` below 1, or another value of ``codes``.
-    NotFittedError
-        Before ``fit``.
     """
     n_tables = whole_number("n_tables", n_tables)
     random_state = seed_of("random_state", random_state)

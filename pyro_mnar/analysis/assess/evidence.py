@@ -17,11 +17,6 @@ HIDES, TOLD, OPEN, FREE, NOT_JUDGED = "hides itself", "told", "undecided", "no s
 def evidence(imputer: MNARImputer) -> pd.DataFrame:
     """One line per column of the table that has holes, the likeliest to hide itself first.
 
-    Parameters
-    ----------
-    imputer : MNARImputer
-        Fitted.
-
     Returns
     -------
     DataFrame

@@ -48,15 +48,8 @@ def _shown(value: Any) -> str:
 def patterns(X: pd.DataFrame) -> pd.DataFrame:
     """Which columns are missing together, the most frequent combination first.
 
-    Returns
-    -------
-    DataFrame
-        missing (names, with commas between them; empty for whole rows), rows, share, and columns, the names as a tuple.
-
-    Examples
-    --------
-    >>> patterns(pd.DataFrame({"a": [1.0, np.nan, np.nan], "b": [1.0, 2.0, 3.0]}))["missing"].tolist()
-    ['a', '']
+    Columns: missing (names, with commas between them; empty for whole rows), rows, share, and columns, the names as a
+    tuple.
     """
     hidden = X.isna()
     kinds, counts = np.unique(hidden.to_numpy(), axis=0, return_counts=True)

@@ -23,13 +23,7 @@ _MOST_COLUMNS = 60
 
 
 def page(assessment: Findings) -> str:
-    """The page as text: one HTML document that needs nothing else.
-
-    Parameters
-    ----------
-    assessment : Findings
-        What is shown.
-    """
+    """The page of an assessment as text: one HTML document that needs nothing else."""
     a, c = assessment, assessment.conclusion
     columns = _columns(a)
     holed = a.profile.loc[a.profile["missing"] > 0, "column"].tolist()
