@@ -174,9 +174,15 @@ def conclude(
             # Passes for a table of a thousand rows or so, and no more steps for a larger one.
             enough = passes(_REFIT_STEPS, len(X), TrainingSettings().batch_size)
             refit = {**refit, "max_iter": min(refit["max_iter"], enough)}
-        model = MNARImputer(mechanism, types=imputer.types, random_state=seed, verbose=imputer.verbose, **refit)
-        name = f"{column} of {quantity.name}"
-        key = hashlib.sha256(name.encode()).hexdigest()[:12]
+        model = MNARImputer(
+            mechanism,
+            types=imputer.types,
+            random_state=seed,
+            verbose=imputer.verbose,
+            **refit,
+        )
+        # Names may be what no file's can be.
+        key = hashlib.sha256(f"{column} of {quantity.name}".encode()).hexdigest()[:12]
         for place, slope in enumerate(slopes):
             report(place / len(slopes))
             # One at a time, so that each is kept once it is done; all have the same seeds, so that they differ in

@@ -121,7 +121,12 @@ def assess(
         path_only("folder", folder)
     frame = _checked(X)
     started = time.perf_counter()
-    settings = {"budget": budget, "mechanism": _described(mechanism), "types": str(types), "seed": seed}
+    settings = {
+        "budget": budget,
+        "mechanism": _described(mechanism),
+        "types": str(types),
+        "seed": seed,
+    }
     steps = Steps(None if folder is None else Path(folder), key_of(frame, settings))
     with progress(verbose) as report, warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", MNARWarning)

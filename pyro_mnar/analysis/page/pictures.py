@@ -7,6 +7,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from pyro_mnar.analysis.assess.conclusion import Conclusion
+from pyro_mnar.analysis.assess.evidence import HIDES, OPEN, TOLD
 from pyro_mnar.analysis.assess.lines import lines_of, numbered
 from pyro_mnar.analysis.assess.summary import number, percent
 from pyro_mnar.analysis.page.drawing import (
@@ -116,13 +117,7 @@ def evidence_picture(identity: str, found: pd.DataFrame) -> Markup:
     parts = [line(x(0.5), TOP, x(0.5), height - BOTTOM, "mark")]
     for place, row in enumerate(lines_of(judged)):
         top = TOP + 38 * place
-        kind = (
-            "imputed"
-            if row.verdict in ("hides itself", "told")
-            else "open"
-            if row.verdict == "undecided"
-            else "observed"
-        )
+        kind = {HIDES: "imputed", TOLD: "imputed", OPEN: "open"}.get(row.verdict, "observed")
         words = f"{shortened(row.column, 34)}: {row.verdict}, {percent(row.chance)}"
         parts.append(text(x(0), top + 10, words, room=WIDTH - x(0) - 4))
         parts.append(rectangle(x(0), top + 16, x(1) - x(0), 12, "empty"))
@@ -163,10 +158,8 @@ def shift_picture(identity: str, c: Conclusion) -> Markup:
     shifts = delta.index.to_numpy(dtype=float)
     low, high = min(float(delta["low"].min()), c.reference), max(float(delta["high"].max()), c.reference)
     margin = 0.05 * (high - low) or 1.0
-    x, y = (
-        Scale(shifts.min(), shifts.max(), LEFT + 8, _RIGHT - 8),
-        Scale(low - margin, high + margin, height - BOTTOM, TOP),
-    )
+    x = Scale(shifts.min(), shifts.max(), LEFT + 8, _RIGHT - 8)
+    y = Scale(low - margin, high + margin, height - BOTTOM, TOP)
     xs = [x(shift) for shift in shifts]
     parts = axis_left(y, LEFT + 8, _RIGHT - 8, plain)
     parts.append(area(xs, [y(v) for v in delta["low"]], [y(v) for v in delta["high"]], "band"))

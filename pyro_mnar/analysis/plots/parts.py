@@ -131,14 +131,12 @@ def shown(estimator: JointEstimator, column: str | int) -> Shown:
     check_estimator(estimator)
     check_is_fitted(estimator)
     schema, info = estimator._schema, estimator.columns_
-    starts = schema.starts()
-    kinds = {str(schema.columns[j].name): (schema.columns[j], start) for j, start in starts.items()}
-    if isinstance(column, str) and column in kinds and kinds[column][0].kind == "nominal":
-        kind, start = kinds[column]
-        own = list(range(start, start + kind.width))
-        return Shown(column, own, [str(label) for label in kind.labels], np.eye(kind.width), False)
+    kinds = {str(kind.name): kind for kind in schema.columns if kind.modelled}
+    if isinstance(column, str) and column in kinds and kinds[column].kind == "nominal":
+        own = [j for j, owner in enumerate(schema.owners()) if owner == column]
+        return Shown(column, own, [str(label) for label in kinds[column].labels], np.eye(len(own)), False)
     j = position(column, info.names)
-    of = kinds[info.names[j]][0] if info.names[j] in kinds else None
+    of = kinds.get(info.names[j])
     labels = [str(label) for label in of.labels] if of is not None else []
     if j in estimator.layout_.discrete:
         two = ["False", "True"] if of is not None and of.holds == "boolean" else ["0", "1"]
