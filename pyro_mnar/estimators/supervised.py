@@ -24,7 +24,7 @@ from pyro_mnar.estimators.completion import Completing
 from pyro_mnar.estimators.final_estimator import final_head
 from pyro_mnar.estimators.parameters import check_widths, short_signature
 from pyro_mnar.estimators.settings import TrainingSettings
-from pyro_mnar.inference.posterior import Posterior, mixture_quantile
+from pyro_mnar.inference.posterior import mixture_quantile
 from pyro_mnar.model.heads import CategoricalHead, GaussianHead, Head
 from pyro_mnar.model.mechanisms import Given
 
@@ -107,11 +107,7 @@ class SupervisedEstimator(Completing):
         """Train the pair, and put the final estimator in its head's place."""
         self._fit_joint(rows, target, self.head_weight_decay)
         if self.final_estimator is not None:
-            batch = self._batch(rows)._replace(y=target)
-            draws, seed = self.n_draws_posterior, self._seed
-            posterior = Posterior(
-                self.joint_, batch, self.columns_, table=rows.values, limits=rows.limits, n_draws=draws, seed=seed
-            )
+            posterior = self._posterior(rows, target=target)
             self.joint_.head = final_head(self.final_estimator, posterior, self.n_completed, self._seed)
 
     def _head_widths(self) -> tuple[int, ...]:
