@@ -93,6 +93,7 @@ def named_quantity(
         if not holed:
             return None
         quantity = holed[0]
+    assert isinstance(quantity, str)
     if quantity in numbers:
         name = quantity
         return Named(f"mean of {name}", lambda table: _mean(table[name].astype(float)), name)
