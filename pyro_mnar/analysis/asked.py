@@ -1,6 +1,6 @@
 """What the functions of this room are given, checked before anything is done with it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -10,58 +10,15 @@ from pyro_mnar.data.foreign import shown
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.base import JointEstimator
 
-_WHAT = "a fitted MNARImputer, MNARClassifier, MNARRegressor or MNARImageImputer"
-
 
 def check_estimator(estimator: Any, name: str = "estimator") -> None:
-    """See that it is one of the package's estimators.
-
-    Raises
-    ------
-    InvalidInputError
-        It is something else; whether it is fitted it says itself.
-
-    Examples
-    --------
-    >>> from pyro_mnar import MNARImputer
-    >>> check_estimator(MNARImputer())
-    """
-    instance_only(name, estimator, JointEstimator, _WHAT)
-
-
-def check_models(models: Any) -> None:
-    """See that it is a mapping from names to estimators, and not empty.
-
-    Raises
-    ------
-    InvalidInputError
-        It is not.
-
-    Examples
-    --------
-    >>> from pyro_mnar import MNARImputer
-    >>> check_models({"a": MNARImputer()})
-    """
-    instance_only("models", models, Mapping, "a mapping from names to fitted estimators")
-    if not models:
-        raise InvalidInputError("models is empty; give at least one fitted estimator")
-    for name, model in models.items():
-        check_estimator(model, f"model {name!r}")
+    """See that it is one of the package's estimators: InvalidInputError; whether it is fitted it says itself."""
+    what = "a fitted MNARImputer, MNARClassifier, MNARRegressor or MNARImageImputer"
+    instance_only(name, estimator, JointEstimator, what)
 
 
 def columns_of(column: Any, frame: pd.DataFrame) -> list[Any]:
-    """The columns that are named: one, or several.
-
-    Raises
-    ------
-    InvalidInputError
-        None, or one that the table does not have.
-
-    Examples
-    --------
-    >>> columns_of("a", pd.DataFrame({"a": [1]}))
-    ['a']
-    """
+    """The columns that are named, one or several; InvalidInputError for none, or one that the table does not have."""
     several = isinstance(column, Sequence) and not isinstance(column, str | bytes)
     names = list(column) if several else [column]
     known = list(frame.columns)

@@ -18,16 +18,17 @@ import pandas as pd
 from pyro_mnar.analysis.asked import check_estimator
 from pyro_mnar.data.arguments import instance_only, numbers, seed_of, within_0_and_1
 from pyro_mnar.data.columns import FloatArray
+from pyro_mnar.data.raw import BoolArray
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.base import JointEstimator
-from pyro_mnar.estimators.replicates import Codes, Replicates, simulate
+from pyro_mnar.estimators.replicates import Codes, LabelColumn, Replicates, simulate
 
 __all__ = ["check", "jointly_missing", "shift_where_missing", "summarise"]
 
-BoolArray = npt.NDArray[np.bool_]
-
 #: Places at which the distribution of the observed values is compared.
 _GRID = 200
+#: The label of a column of numbers, which has one figure.
+_NUMBER = ("",)
 
 
 def check(
@@ -96,19 +97,23 @@ def check(
     simulated = simulate(estimator, X, n_tables, codes, random_state)
     if known is not None and hasattr(known, "columns"):
         known = estimator.table(known)
-    return summarise(simulated, _truth(known, simulated.table), level, random_state)
+    return summarise(simulated, known, level, random_state)
 
 
 def summarise(
-    simulated: Replicates, truth: FloatArray | None = None, level: float = 0.01, random_state: int = 0
+    simulated: Replicates, truth: npt.ArrayLike | None = None, level: float = 0.01, random_state: int = 0
 ) -> pd.DataFrame:
-    """The table of :func:`check` for tables that were simulated already."""
+    """The table of :func:`check` for tables that were simulated already; ``truth`` is its array ``known``."""
     instance_only("simulated", simulated, Replicates, "what estimators.replicates.simulate gives")
-    truth = None if truth is None else _truth(truth, simulated.table)
     level, random_state = within_0_and_1("level", level), seed_of("random_state", random_state)
     lines = _mask_lines(simulated) + _value_lines(simulated)
     if truth is not None:
-        lines += _truth_lines(simulated, truth, random_state)
+        known = numbers("known", truth)
+        if known.shape != simulated.table.shape:
+            raise InvalidInputError(
+                f"known has shape {known.shape}, the table {simulated.table.shape}; give one value per cell"
+            )
+        lines += _truth_lines(simulated, known, random_state)
     columns = ["check", "column", "other", "level", "observed", "predicted", "low", "high"]
     columns += ["p_value", "p_adjusted", "flagged"]
     kept = [(line, found) for line in lines if (found := np.isfinite(line.at_hand)).any()]
@@ -158,51 +163,25 @@ def summarise(
 
 
 class _Line(NamedTuple):
-    """A discrepancy, or one of each label of a column.
-
-    Attributes
-    ----------
-    check, column, other : str
-        What is compared.
-    at_hand : ndarray
-        Of the table, shape (L,).
-    drawn : ndarray
-        Of the simulated ones, shape (L, R).
-    levels : tuple of str
-        Its labels, or one empty text for a number.
-    """
+    """A discrepancy, or one of each label of a column: of the table, shape (L,), and of the simulated ones, (L, R)."""
 
     check: str
     column: str
     other: str
     at_hand: FloatArray
     drawn: FloatArray
-    levels: tuple[str, ...] = ("",)
+    levels: tuple[str, ...] = _NUMBER
 
 
-class _Part(NamedTuple):
-    """A column of the table: its name, the model's columns that stand for it, and their labels."""
-
-    name: str
-    columns: list[int]
-    levels: tuple[str, ...]
-
-    @property
-    def labelled(self) -> bool:
-        return self.levels != ("",)
-
-
-def _parts(simulated: Replicates) -> list[_Part]:
+def _parts(simulated: Replicates) -> list[LabelColumn]:
     """The columns that are not censored, columns of labels as one, in the model's order."""
-    labels = {column.columns[0]: column for column in simulated.labels}
-    inside = {j for column in simulated.labels for j in column.columns[1:]}
-    parts = []
-    for j, name in enumerate(simulated.names):
-        if j in labels:
-            parts.append(_Part(labels[j].name, list(labels[j].columns), labels[j].levels))
-        elif j not in inside and j not in simulated.censored:
-            parts.append(_Part(name, [j], ("",)))
-    return parts
+    inside = {j for column in simulated.labels for j in column.columns}
+    numbers = [
+        LabelColumn(name, (j,), _NUMBER)
+        for j, name in enumerate(simulated.names)
+        if j not in inside and j not in simulated.censored
+    ]
+    return sorted([*simulated.labels, *numbers], key=lambda part: part.columns[0])
 
 
 def _share(hits: BoolArray) -> FloatArray:
@@ -289,7 +268,7 @@ def _value_lines(simulated: Replicates) -> list[_Line]:
         if seen.sum() < 2:
             continue
         drawn, drawn_seen = simulated.values[..., j], simulated.observed[..., j]
-        if part.labelled:
+        if part.levels != _NUMBER:
             with np.errstate(invalid="ignore"):
                 shares = (simulated.values[..., part.columns] * drawn_seen[..., None]).sum(1)
                 shares = shares / drawn_seen.sum(1)[:, None]
@@ -327,15 +306,6 @@ def _distribution(values: FloatArray, seen: BoolArray, grid: FloatArray) -> Floa
     counts = counts.reshape(len(values), -1)
     with np.errstate(invalid="ignore"):
         return np.asarray(counts.cumsum(1)[:, :-1] / counts.sum(1, keepdims=True))
-
-
-def _truth(known: npt.ArrayLike | None, table: FloatArray) -> FloatArray | None:
-    if known is None:
-        return None
-    truth = numbers("known", known)
-    if truth.shape != table.shape:
-        raise InvalidInputError(f"known has shape {truth.shape}, the table {table.shape}; give one value per cell")
-    return truth
 
 
 def _truth_lines(simulated: Replicates, truth: FloatArray, random_state: int) -> list[_Line]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from pyro_mnar.analysis.asked import check_models
+from pyro_mnar.analysis.asked import check_estimator
 from pyro_mnar.data.arguments import instance_only, whole_number
 from pyro_mnar.data.columns import FloatArray, log_density_factor
 from pyro_mnar.errors import InvalidInputError
@@ -26,9 +26,18 @@ __all__ = ["compare", "elpd"]
 #: A difference is called one from so many of its standard errors on.
 _CLEAR = 2.0
 
-
 #: One fit of each mechanism, or several from other seeds.
 Models = Mapping[str, JointEstimator | Sequence[JointEstimator]]
+
+
+@contextmanager
+def _each_warning_once() -> Iterator[None]:
+    """Every model reads the same rows, several times: what is to be said of them is said once, at the end."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for category, text in dict.fromkeys((warning.category, str(warning.message)) for warning in caught):
+        warnings.warn(text, category, stacklevel=4)
 
 
 def compare(
@@ -110,20 +119,13 @@ def compare(
     fits = _fits(models)
     n_draws_mask = whole_number("n_draws_mask", n_draws_mask)
     with _each_warning_once():
-        return _ranking(fits, X, n_draws, n_draws_mask)
-
-
-def _ranking(
-    fits: Mapping[str, Sequence[JointEstimator]], X: npt.ArrayLike, n_draws: int | None, n_draws_mask: int
-) -> pd.DataFrame:
-    """The lines of :func:`compare`."""
-    ground = _common(fits, X)
-    bounds, lines = {}, {}
-    for name, models in fits.items():
-        found = [_line(ground, model, X, n_draws, n_draws_mask) for model in models]
-        bounds[name] = np.stack([rows for rows, _ in found])
-        masks = pd.DataFrame([line for _, line in found])
-        lines[name] = {**masks.mean(), "unreliable": int(masks["unreliable"].max()), "n_fits": len(models)}
+        ground = _common(fits, X)
+        bounds, lines = {}, {}
+        for name, some in fits.items():
+            found = [_line(ground, model, X, n_draws, n_draws_mask) for model in some]
+            bounds[name] = np.stack([rows for rows, _ in found])
+            masks = pd.DataFrame([line for _, line in found])
+            lines[name] = {**masks.mean(), "unreliable": int(masks["unreliable"].max()), "n_fits": len(some)}
     best = max(bounds, key=lambda name: bounds[name].mean())
     for name, line in lines.items():
         difference = bounds[name].mean(0) - bounds[best].mean(0)
@@ -165,17 +167,18 @@ def _of_fits(bounds: FloatArray) -> float:
 
 
 def _fits(models: Models) -> dict[str, list[JointEstimator]]:
-    """The fits of each name, as lists."""
+    """The fits of each name, as lists, once it is seen that they are the package's."""
     instance_only("models", models, Mapping, "a mapping from names to fitted estimators, or to lists of them")
+    if not models:
+        raise InvalidInputError("models is empty; give at least one fitted estimator")
     several: dict[str, list[Any]] = {
         name: list(some) if isinstance(some, list | tuple) else [some] for name, some in models.items()
     }
     for name, some in several.items():
         if not some:
             raise InvalidInputError(f"model {name!r} has no fits; give at least one fitted estimator")
-    check_models(
-        {f"{name}, fit {k}" if k else name: fit for name, some in several.items() for k, fit in enumerate(some)}
-    )
+        for k, fit in enumerate(some):
+            check_estimator(fit, f"model {f'{name}, fit {k}' if k else name!r}")
     return several
 
 
@@ -202,55 +205,28 @@ def elpd(models: Models, X: npt.ArrayLike, *, n_draws: int | None = None) -> dic
         As :func:`compare`.
     """
     fits = _fits(models)
-    with _each_warning_once():
-        return _expected_densities(fits, X, n_draws)
-
-
-@contextmanager
-def _each_warning_once() -> Iterator[None]:
-    """Every model reads the same rows, several times: what is to be said of them is said once, at the end."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield
-    for category, text in dict.fromkeys((warning.category, str(warning.message)) for warning in caught):
-        warnings.warn(text, category, stacklevel=4)
-
-
-def _expected_densities(
-    fits: Mapping[str, Sequence[JointEstimator]], X: npt.ArrayLike, n_draws: int | None
-) -> dict[str, Any]:
-    """What :func:`elpd` gives."""
-    ground = _common(fits, X)
     result = {}
-    for name, models in fits.items():
-        posteriors = [model.posterior(X, n_draws) for model in models]
-        of_fits = [_evidence(ground, *pair) for pair in zip(models, posteriors, strict=True)]
-        pareto_k = np.max([posterior.pareto_k for posterior in posteriors], axis=0)
-        n_draws_of = np.concatenate([posterior.n_draws for posterior in posteriors])
-        limit = pareto_k_limit(int(n_draws_of.min()))
-        uneven = any(bool((~posterior.reliable).any()) for posterior in posteriors)
-        result[name] = elpd_of_rows(np.mean(of_fits, axis=0), pareto_k, int(n_draws_of.max()), limit, uneven)
+    with _each_warning_once():
+        ground = _common(fits, X)
+        for name, some in fits.items():
+            posteriors = [model.posterior(X, n_draws) for model in some]
+            of_fits = [_evidence(ground, *pair) for pair in zip(some, posteriors, strict=True)]
+            pareto_k = np.max([posterior.pareto_k for posterior in posteriors], axis=0)
+            n_draws_of = np.concatenate([posterior.n_draws for posterior in posteriors])
+            limit = pareto_k_limit(int(n_draws_of.min()))
+            uneven = any(bool((~posterior.reliable).any()) for posterior in posteriors)
+            result[name] = elpd_of_rows(np.mean(of_fits, axis=0), pareto_k, int(n_draws_of.max()), limit, uneven)
     return result
 
 
 class _Ground(NamedTuple):
-    """What all fits are compared on.
-
-    Attributes
-    ----------
-    first : JointEstimator
-        In whose units values are.
-    table : ndarray
-        The rows, shape (n, p).
-    active : ndarray
-        bool, shape (p,): columns with a mechanism in any model.
-    at_random : ndarray
-        Shape (n, p): the mask probabilities of the ignorable models.
-    """
+    """What all fits are compared on: the rows, in units of the first fit, and what masks are judged on."""
 
     first: JointEstimator
     table: FloatArray
+    #: bool, shape (p,): columns with a mechanism in any model.
     active: npt.NDArray[np.bool_]
+    #: Mask probabilities of the ignorable models, shape (n, p).
     at_random: FloatArray
 
 
@@ -279,11 +255,7 @@ def _common(fits: Mapping[str, Sequence[JointEstimator]], X: npt.ArrayLike) -> _
 def _limited(model: JointEstimator) -> list[str]:
     """The columns of which limits were known."""
     columns = model.columns_
-    return [
-        name
-        for name, share in zip(columns.names, columns.within_limits or (0.0,) * len(columns.names), strict=True)
-        if share
-    ]
+    return [name for name, share in zip(columns.names, columns.within_limits, strict=False) if share]
 
 
 def _own_term(model: JointEstimator) -> npt.NDArray[np.bool_]:

@@ -1,7 +1,5 @@
 """The learned chance that a cell is missing, as its value varies."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 
@@ -13,34 +11,14 @@ from pyro_mnar.model.batch import Batch
 
 
 def missing_probability(
-    estimator: JointEstimator, posterior: Posterior, n_rows: int, j: int | Sequence[int], grid: FloatArray
+    estimator: JointEstimator, posterior: Posterior, n_rows: int, own: list[int], grid: FloatArray
 ) -> FloatArray:
-    """P(s_j = 0) with column j set to each value of the grid and the rest of the row left.
+    """P(s = 0) of a cell set to each value of the grid, the rest of the row left, shape (n_rows, g).
 
-    Parameters
-    ----------
-    estimator : JointEstimator
-        Fitted, with a mechanism for column j.
-    posterior : Posterior
-        Of the rows from which the other values are taken.
-    n_rows : int
-        How many of these rows.
-    j : int or sequence of int
-        The model's column, or those that stand for one cell of the table.
-    grid : ndarray
-        Values of it, shape (g,), or of them, (g, len(j)), original units.
-
-    Returns
-    -------
-    ndarray
-        Shape (rows, g).
-
-    Raises
-    ------
-    InvalidInputError
-        The model has no mechanism for the column.
+    The other values are those of the first ``n_rows`` rows of ``posterior``. ``own`` are the model's columns that stand
+    for the cell, and the grid their values, shape (g, len(own)), or (g,) for one, original units. InvalidInputError
+    where the model has no mechanism for them.
     """
-    own = [j] if isinstance(j, int) else list(j)
     joint, first = estimator.joint_, own[0]
     if not joint.has_mask_term or not bool(joint.active[first]):
         raise InvalidInputError(

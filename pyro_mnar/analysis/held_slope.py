@@ -11,17 +11,8 @@ from pyro_mnar.model.per_column import REST
 def with_slope(mechanism: Given, slope: dict[str, float]) -> Given:
     """A mechanism in which the slopes of some columns are held, and all else is as it was.
 
-    Parameters
-    ----------
-    mechanism : str, Mechanism or mapping
-        As an estimator has it.
-    slope : dict
-        By column, logits per standard deviation of the observed values.
-
-    Raises
-    ------
-    InvalidInputError
-        Limits, a block or another shape say why a column's cells are missing.
+    Slopes are logits per standard deviation of the observed values, by column. InvalidInputError where limits, a block
+    or another shape say why a column's cells are missing.
 
     Examples
     --------
@@ -34,7 +25,6 @@ def with_slope(mechanism: Given, slope: dict[str, float]) -> Given:
                 raise InvalidInputError(
                     f"column {name!r} is censored: its limits say why its cells are missing; sweep another column"
                 )
-        for name in slope:
             block = next((key for key in mechanism if isinstance(key, tuple) and name in key), None)
             if block is not None:
                 raise InvalidInputError(

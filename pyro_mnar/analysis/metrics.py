@@ -7,19 +7,16 @@ column: the result is then in standardised units, and columns of different units
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike
 
 from pyro_mnar.data.arguments import numbers
+from pyro_mnar.data.columns import FloatArray
 from pyro_mnar.data.foreign import reading, shown
+from pyro_mnar.data.raw import BoolArray
 from pyro_mnar.errors import InvalidInputError
 
 __all__ = ["imputation_rmse", "interval_coverage"]
-
-Floats = np.ndarray[Any, np.dtype[np.float64]]
-Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def imputation_rmse(
@@ -57,7 +54,13 @@ def imputation_rmse(
     >>> imputation_rmse([[1.0, 2.0], [3.0, 4.0]], [[1.0, 5.0], [3.0, 0.0]], [[True, False], [True, False]])
     3.535533905932738
     """
-    return float(np.sqrt(np.mean(_errors(x_true, x_imputed, observed, scale) ** 2)))
+    x, imputed, missing = _tables(x_true, x_imputed, observed)
+    sd = np.ones(x.shape[1]) if scale is None else numbers("scale", scale)
+    if sd.shape != (x.shape[1],) or not (np.isfinite(sd) & (sd > 0)).all():
+        raise InvalidInputError(
+            f"scale={shown(scale)} is not {x.shape[1]} positive standard deviations, one per column"
+        )
+    return float(np.sqrt(np.mean(((imputed - x) / sd)[missing] ** 2)))
 
 
 def interval_coverage(x_true: ArrayLike, lower: ArrayLike, upper: ArrayLike, observed: ArrayLike) -> float:
@@ -85,14 +88,17 @@ def interval_coverage(x_true: ArrayLike, lower: ArrayLike, upper: ArrayLike, obs
     >>> interval_coverage([[1.0, 2.0]], [[0.0, 3.0]], [[1.0, 4.0]], [[False, False]])
     0.5
     """
-    _, missing = _tables(x_true, lower, observed)
-    low, high = _interval(lower, upper, observed)
-    x = np.asarray(x_true, dtype=np.float64)[missing]
+    x, low, missing = _tables(x_true, lower, observed)
+    _, high, _ = _tables(x_true, upper, observed)
+    x, low, high = x[missing], low[missing], high[missing]
+    crossed = int((low > high).sum())
+    if crossed:
+        raise InvalidInputError(f"{crossed} intervals have a lower end above the upper one; swap them")
     return float(np.mean((low <= x) & (x <= high)))
 
 
-def _tables(x_true: ArrayLike, x_imputed: ArrayLike, observed: ArrayLike) -> tuple[Floats, Mask]:
-    """Check the shapes and the cells that count; give the truth and where it was missing."""
+def _tables(x_true: ArrayLike, x_imputed: ArrayLike, observed: ArrayLike) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """Check the shapes and the cells that count; give both tables and where the truth was missing."""
     x, other = numbers("x_true", x_true), numbers("the imputed values", x_imputed)
     with reading("observed"):
         seen = np.asarray(observed)
@@ -103,34 +109,11 @@ def _tables(x_true: ArrayLike, x_imputed: ArrayLike, observed: ArrayLike) -> tup
     missing = ~seen
     if not missing.any():
         raise InvalidInputError("observed is True everywhere: there is no missing cell to score")
-    _check_finite("the true values of the missing cells", x[missing])
-    _check_finite("the imputed values of the missing cells", other[missing])
-    return x, missing
-
-
-def _errors(x_true: ArrayLike, x_imputed: ArrayLike, observed: ArrayLike, scale: ArrayLike | None) -> Floats:
-    x, missing = _tables(x_true, x_imputed, observed)
-    difference = (np.asarray(x_imputed, float) - x) / _scale(scale, x.shape[1])
-    return np.asarray(difference[missing])
-
-
-def _scale(scale: ArrayLike | None, p: int) -> Floats:
-    sd = np.ones(p) if scale is None else numbers("scale", scale)
-    if sd.shape != (p,) or not (np.isfinite(sd) & (sd > 0)).all():
-        raise InvalidInputError(f"scale={shown(scale)} is not {p} positive standard deviations, one per column")
-    return sd
-
-
-def _interval(lower: ArrayLike, upper: ArrayLike, observed: ArrayLike) -> tuple[Floats, Floats]:
-    low, missing = _tables(lower, upper, observed)
-    ends = low[missing], np.asarray(upper, float)[missing]
-    crossed = int((ends[0] > ends[1]).sum())
-    if crossed:
-        raise InvalidInputError(f"{crossed} intervals have a lower end above the upper one; swap them")
-    return ends
-
-
-def _check_finite(what: str, values: Floats) -> None:
-    bad = int((~np.isfinite(values)).sum())
-    if bad:
-        raise InvalidInputError(f"{what}: {bad} of {values.size} values are not finite; impute or drop them first")
+    for what, values in (("true", x[missing]), ("imputed", other[missing])):
+        bad = int((~np.isfinite(values)).sum())
+        if bad:
+            raise InvalidInputError(
+                f"the {what} values of the missing cells: {bad} of {values.size} values are not finite; impute or drop "
+                "them first"
+            )
+    return x, other, missing

@@ -13,12 +13,11 @@ import pandas as pd
 from scipy import stats
 
 from pyro_mnar.data.arguments import within_0_and_1
+from pyro_mnar.data.columns import FloatArray
 from pyro_mnar.data.foreign import reading, shown
 from pyro_mnar.errors import InvalidInputError
 
 __all__ = ["Pooled", "pool"]
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -49,20 +48,20 @@ class Pooled:
         Probability of the interval.
     """
 
-    estimate: Array
-    within: Array
-    between: Array
-    total: Array
-    dof: Array
-    low: Array
-    high: Array
-    fraction_missing: Array
-    relative_increase: Array
+    estimate: FloatArray
+    within: FloatArray
+    between: FloatArray
+    total: FloatArray
+    dof: FloatArray
+    low: FloatArray
+    high: FloatArray
+    fraction_missing: FloatArray
+    relative_increase: FloatArray
     n_imputations: int
     level: float
 
     @property
-    def standard_error(self) -> Array:
+    def standard_error(self) -> FloatArray:
         """``sqrt(T)``."""
         return np.sqrt(self.total)
 
@@ -82,19 +81,9 @@ class Pooled:
         q = np.size(self.estimate)
         if names is not None and (not isinstance(names, Sequence) or len(names) != q):
             raise InvalidInputError(f"names is {shown(names)}; give a list of {q}, one for each estimate")
-        columns = {
-            "estimate": self.estimate,
-            "standard_error": self.standard_error,
-            "low": self.low,
-            "high": self.high,
-            "dof": self.dof,
-            "within": self.within,
-            "between": self.between,
-            "total": self.total,
-            "fraction_missing": self.fraction_missing,
-            "relative_increase": self.relative_increase,
-        }
-        return pd.DataFrame({name: np.atleast_1d(value) for name, value in columns.items()}, index=names)
+        columns = ["estimate", "standard_error", "low", "high", "dof", "within", "between", "total"]
+        columns += ["fraction_missing", "relative_increase"]
+        return pd.DataFrame({name: np.atleast_1d(getattr(self, name)) for name in columns}, index=names)
 
 
 def pool(
@@ -213,7 +202,7 @@ def pool(
     )
 
 
-def _power_of_two(largest: Array) -> Array:
+def _power_of_two(largest: FloatArray) -> FloatArray:
     """The power of two below each number, 1 for 0."""
     with np.errstate(over="ignore"):
         return np.exp2(np.floor(np.log2(np.where((largest > 0) & np.isfinite(largest), largest, 1.0))))

@@ -186,7 +186,9 @@ def delta_adjustment(
     instance_only("X", X, pd.DataFrame, "a DataFrame, the table with its holes")
     callable_only("quantity", quantity, "a function of a completed table")
     level, random_state = within_0_and_1("level", level), seed_of("random_state", random_state)
-    factors = dict(column) if isinstance(column, Mapping) else {_column_name(column): 1.0}
+    if not isinstance(column, Mapping):
+        instance_only("column", column, str, "the name of a column, or a mapping from names to factors")
+    factors = dict(column) if isinstance(column, Mapping) else {column: 1.0}
     columns_of(list(factors), X)
     for name, factor in factors.items():
         finite_number(f"the factor of {name!r}", factor)
@@ -194,11 +196,10 @@ def delta_adjustment(
     instance_only("completed", completed, Sequence, "a list of completed tables")
     for table in completed:
         instance_only("one of the completed tables", table, pd.DataFrame, "a DataFrame")
-    if len(completed) < 2:
-        raise InvalidInputError(f"{len(completed)} completed table(s) given; pooling needs at least 2")
-    for table in completed:
         if table.shape != X.shape:
             raise InvalidInputError(f"a completed table has shape {table.shape}, the table with holes {X.shape}")
+    if len(completed) < 2:
+        raise InvalidInputError(f"{len(completed)} completed table(s) given; pooling needs at least 2")
     if category is not None and not isinstance(column, str):
         raise InvalidInputError(f"'category' is a level of one column; give 'column' as its name, not {column!r}")
     if category is not None:
@@ -257,6 +258,8 @@ def _odds_shift(
     chance, order = generator.random(cells.shape), generator.random(cells.shape)
     hit = cells == category
     share = hit.mean(0)
+    level = np.empty((), dtype=object)
+    level[()] = category
     # For each cell one of its imputations that is another level, at random: where all are this one, it stays.
     other = np.take_along_axis(cells, np.where(hit, -1.0, order).argmax(0)[None], 0)
 
@@ -265,7 +268,7 @@ def _odds_shift(
             moved = share / (share + (1 - share) * np.exp(-delta))
             moved = np.where((share == 0) | (share == 1), share, moved)
             gains, losses = np.nan_to_num((moved - share) / (1 - share)), np.nan_to_num((share - moved) / share)
-        new = np.where(~hit & (chance < gains), _filled(category, cells.shape), cells)
+        new = np.where(~hit & (chance < gains), level, cells)
         new = np.where(hit & (chance < losses), other, new)
         tables = []
         for table, values in zip(completed, new, strict=True):
@@ -275,12 +278,6 @@ def _odds_shift(
         return tables
 
     return shifted
-
-
-def _filled(value: Any, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    result = np.empty(shape, dtype=object)
-    result.fill(value)
-    return result
 
 
 def tipping_point(table: pd.DataFrame, reference: float = 0.0) -> float:
@@ -326,12 +323,6 @@ def _numbers_of(name: str, values: Any) -> list[float]:
     if not entries:
         raise InvalidInputError(f"{name} is empty; give at least one number")
     return [finite_number(name, value) for value in entries]
-
-
-def _column_name(column: Any) -> str:
-    """The name of one column; InvalidInputError for anything else."""
-    instance_only("column", column, str, "the name of a column, or a mapping from names to factors")
-    return str(column)
 
 
 def _frame(X: npt.ArrayLike | pd.DataFrame) -> pd.DataFrame:
@@ -387,13 +378,8 @@ def pooled_over(completed: Sequence[pd.DataFrame], quantity: Quantity, level: fl
         estimates.append(float(answer if alone else answer[0]))
         variances.append(_bootstrap_variance(table, quantity, seed) if alone else float(answer[1]))
     pooled = pool(estimates, variances, level=level)
-    return {
-        "estimate": float(pooled.estimate),
-        "standard_error": float(pooled.standard_error),
-        "low": float(pooled.low),
-        "high": float(pooled.high),
-        "fraction_missing": float(pooled.fraction_missing),
-    }
+    shown = ("estimate", "standard_error", "low", "high", "fraction_missing")
+    return {name: float(getattr(pooled, name)) for name in shown}
 
 
 def _bootstrap_variance(table: pd.DataFrame, quantity: Quantity, seed: int) -> float:

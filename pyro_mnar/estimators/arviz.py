@@ -33,10 +33,9 @@ def to_inference_data(
     y: npt.ArrayLike | None = None,
     *,
     n_samples: int = 200,
-    n_draws: int | None = None,
     random_state: int = 0,
 ) -> Any:
-    r"""What a fitted model says about the rows of ``X``, for ArviZ.
+    r"""What a fitted model says about the rows of ``X``, for ArviZ: ``to_inference_data`` of the estimators.
 
     Dimensions: chain, draw, row (the index of a DataFrame), column (names) and latent. Draws are chosen independently,
     and so dealt to four chains of equal length (fewer if ``n_samples`` is no multiple of 4). Values of x are in
@@ -64,32 +63,6 @@ def to_inference_data(
     ``az.plot_ppc(idata, var_names="x_obs", coords={"column": ["income"]})`` compares observed values after selection;
     in ArviZ 1.x it is ``az.plot_ppc_dist``.
 
-    Parameters
-    ----------
-    estimator : MNARImputer, MNARClassifier or MNARRegressor
-        Fitted.
-    X : array-like
-        The table, shape (n, p), NaN = missing.
-    y : array-like or None
-        The target, shape (n,), to be kept in observed_data; the posterior is the one without it.
-    n_samples : int
-        Draws in each group, at least 1, of all chains together.
-    n_draws : int or None
-        Importance draws per row that they are chosen from; None takes ``n_draws_posterior``.
-    random_state : int
-        Seed of the choice and of the simulated tables.
-
-    Returns
-    -------
-    arviz.InferenceData, or xarray.DataTree with ArviZ 1.x
-
-    Raises
-    ------
-    InvalidInputError
-        ``n_samples`` below 1.
-    NotFittedError
-        Before ``fit``.
-
     References
     ----------
     Vehtari, Gelman & Gabry 2017, Statistics and Computing 27 (leave-one-out).
@@ -107,7 +80,7 @@ def to_inference_data(
     table = estimator.table(X)
     target = None if y is None else column_of("y", y, len(table))
     observed = ~np.isnan(table)
-    posterior = estimator.posterior(X, n_draws)
+    posterior = estimator.posterior(X)
     generator = torch.Generator().manual_seed(random_state)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(random_state)

@@ -40,23 +40,11 @@ def grouped(groups: Mapping[str, xr.Dataset]) -> Any:
 
 
 def elpd_of_rows(rows: FloatArray, pareto_k: FloatArray, n_samples: int, good_k: float, warning: bool) -> Any:
-    """Log predictive densities of held-out rows, in the form that ``az.compare`` takes.
+    """Log predictive densities of held-out rows, shape (n,), nats, in the form that ``az.compare`` takes.
 
     It goes by the name "loo", because that is the one that ``az.compare`` reads; p (the effective number of parameters,
-    not defined for rows that were held out) is NaN.
-
-    Parameters
-    ----------
-    rows : ndarray
-        Log density of each row, shape (n,), nats.
-    pareto_k : ndarray
-        Of each row's importance weights, shape (n,).
-    n_samples : int
-        Draws behind them.
-    good_k : float
-        Limit of ``pareto_k``.
-    warning : bool
-        Whether a row exceeds it.
+    not defined for rows that were held out) is NaN. ``pareto_k`` is that of each row's ``n_samples`` importance
+    weights, ``good_k`` its limit, and ``warning`` whether a row exceeds it.
     """
     library = arviz()
     n = len(rows)

@@ -415,15 +415,15 @@ class JointEstimator(Explained, BaseEstimator):
         single: bool = False,
         independent: bool = False,
         first_row: int = 0,
+        target: torch.Tensor | None = None,
     ) -> Posterior:
-        draws = self.n_draws_posterior if n_draws is None else n_draws
         return Posterior(
             self.joint_,
-            self._batch(rows),
+            self._batch(rows)._replace(y=target),
             self.columns_,
             table=rows.values,
             limits=rows.limits,
-            n_draws=draws,
+            n_draws=self.n_draws_posterior if n_draws is None else n_draws,
             seed=self._seed,
             show=self.verbose,
             single=single,

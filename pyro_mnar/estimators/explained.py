@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from pyro_mnar.data.columns import standardise
 from pyro_mnar.estimators.fitted import Fitted
-from pyro_mnar.estimators.precision import CurveErrors, curve_errors
+from pyro_mnar.estimators.precision import curve_errors
 from pyro_mnar.estimators.readable import MechanismReport
 from pyro_mnar.estimators.report import drawn_rows, mechanism_table, sensitivity_matrix
 from pyro_mnar.inference.posterior import Posterior
@@ -50,7 +50,10 @@ class Explained(Fitted):
         check_is_fitted(self)
         posterior = None if X is None else self.posterior(X)
         rows = self._rows_to_average(posterior)
-        errors = None if posterior is None else self._curve_errors(posterior)
+        errors = None
+        if posterior is not None:
+            codes = posterior.codes(_CODES, torch.Generator().manual_seed(self._seed))
+            errors = curve_errors(posterior.joint, posterior.batch, codes)
         return MechanismReport(mechanism_table(self.joint_, self._schema, self.columns_, rows, self.findings_, errors))
 
     def mechanism_sensitivity(self, X: npt.ArrayLike | None = None) -> pd.DataFrame:
@@ -92,11 +95,11 @@ class Explained(Fitted):
         X : array-like
             The table, shape (n, p), NaN = missing.
         y : array-like or None
-            The target, shape (n,), to be kept in observed_data.
+            The target, shape (n,), to be kept in observed_data; the posterior is the one without it.
         n_samples : int
-            Draws in each group.
+            Draws in each group, at least 1, of all chains together.
         random_state : int
-            Seed.
+            Seed of the choice of draws and of the simulated tables.
 
         Returns
         -------
@@ -111,10 +114,6 @@ class Explained(Fitted):
         from pyro_mnar.estimators.arviz import to_inference_data
 
         return to_inference_data(self, X, y, n_samples=n_samples, random_state=random_state)
-
-    def _curve_errors(self, posterior: Posterior) -> CurveErrors:
-        codes = posterior.codes(_CODES, torch.Generator().manual_seed(self._seed))
-        return curve_errors(posterior.joint, posterior.batch, codes)
 
     def _rows_to_average(self, posterior: Posterior | None) -> torch.Tensor:
         """Complete rows, standardised: the model's completion of given ones, or rows drawn from it."""

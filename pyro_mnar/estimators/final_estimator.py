@@ -20,14 +20,8 @@ _PARTS = 3
 class FinalHead(Head):
     """p(y | x) by a fitted scikit-learn model: its class probabilities, or N(its prediction, sigma^2).
 
-    Parameters
-    ----------
-    model
-        fitted to completed rows in original units, and to class numbers or standardised targets.
-    columns
-        the way to original units.
-    sigma
-        standard deviation of the target around the prediction, standardised; None for a classifier.
+    The model is for completed rows in original units, to which ``columns`` are the way, and class numbers or
+    standardised targets; ``sigma`` is standardised too, and None for a classifier.
     """
 
     def __init__(self, model: Any, columns: ColumnInfo, sigma: float | None) -> None:
@@ -50,16 +44,8 @@ def final_head(estimator: Any, posterior: Posterior, n_completed: int, seed: int
     One step of Monte Carlo expectation maximisation for p(y | x), the rest of the joint model held as it is. A
     regressor's sigma^2 is the mean of (y - f(x))^2 over the completed rows, f fitted without the row.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Unfitted; its ``random_state``, if it has one that is None, becomes ``seed``.
-    posterior : Posterior
-        Of the training rows, with their target.
-    n_completed : int
-        M.
-    seed : int
-        Of the estimator.
+    The estimator is unfitted; its ``random_state``, if it has one that is None, becomes ``seed``. M is ``n_completed``;
+    the posterior is that of the training rows, with their target.
     """
     y = posterior.batch.y
     assert y is not None

@@ -14,17 +14,11 @@ from pyro_mnar.model.joint import Joint
 
 
 class Fitted(ABC):
-    """What code that asks a fitted estimator may use of it.
+    """What code that asks a fitted estimator may use of it."""
 
-    Attributes
-    ----------
-    joint_ : Joint
-        The fitted Pyro model/guide pair.
-    columns_ : ColumnInfo
-        The columns that the model has, and the way back to original units.
-    """
-
+    #: The fitted Pyro model/guide pair.
     joint_: Joint
+    #: The columns that the model has, and the way back to original units.
     columns_: ColumnInfo
     # What each column shows of hiding its own values; only the nested mechanism asks.
     findings_: tuple[Finding, ...] = ()

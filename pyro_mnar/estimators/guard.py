@@ -20,22 +20,9 @@ _NAMED = 3
 def warn_far(table: FloatArray, completed: FloatArray, columns: ColumnInfo, judged: Sequence[int]) -> None:
     """Warn of columns of which many imputed values lie far beyond what was observed.
 
-    Parameters
-    ----------
-    table : ndarray
-        The model's columns before, original units, shape (n, p), NaN = missing.
-    completed : ndarray
-        And after.
-    columns : ColumnInfo
-        Their names.
-    judged : sequence of int
-        Positions of the columns that hold numbers.
-
-    Warns
-    -----
-    ImputationWarning
-        More than 1 % of the imputed values of a column lie more than five standard deviations of its observed values
-        beyond the smallest or largest of them, on the scale on which the column is modelled.
+    ``table`` is that of the model's columns before, shape (n, p), original units, NaN = missing, ``completed`` after;
+    ``judged`` are positions of columns that hold numbers. Of a column more than 1 % are many, and far is more than five
+    standard deviations of its observed values beyond the smallest or largest, on the scale on which it is modelled.
 
     Examples
     --------

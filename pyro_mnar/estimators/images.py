@@ -61,12 +61,8 @@ class MNARImageImputer(Imputer):
     pixel_noise : {"shared", "image"}
         One noise scale for all pixels of all images, or one for each image, for images of which some are smooth and
         others are not.
-    random_state : int, RandomState or None
-        Of initialisation, minibatches and draws; global generators are left alone.
-    verbose : bool or None
-        Whether to show what is being done, how far it has come and the time left. None shows it in a terminal or a
-        notebook, for what takes more than two seconds, and nowhere else; True shows the bound too, at once; False
-        nothing.
+    random_state, verbose
+        As for :class:`~pyro_mnar.MNARImputer`.
 
     Other Parameters
     ----------------
@@ -78,12 +74,8 @@ class MNARImageImputer(Imputer):
         Passes over the images; None takes as many as make 3,000 steps.
     n_draws_posterior : int
         Importance draws K per image when asking.
-    training : TrainingSettings or None
-        Rates, batches, where the mechanism starts, early stopping, checkpoints; None takes the defaults.
-    device : str
-        torch device.
-    missing_values : float, None or NA
-        A number that marks missing pixels; NaN, None and NA mark them in any case when it is one of the three.
+    training, device, missing_values
+        As for :class:`~pyro_mnar.MNARImputer`.
 
     Attributes
     ----------
@@ -267,19 +259,9 @@ class MNARImageImputer(Imputer):
 
 
 def image_rows(X: Any, shape: ImageShape | None) -> tuple[Any, ImageShape | None]:
-    """Images as rows of pixels, and their shape (h, w) if it is known.
+    """Images (n, h, w) as rows of pixels, and their shape (h, w); anything else as it is, with the given ``shape``.
 
-    Parameters
-    ----------
-    X : array-like
-        Grey images, shape (n, h, w), or anything else, which is left as it is.
-    shape : tuple or None
-        (h, w) that these must have; None where they may have any.
-
-    Raises
-    ------
-    InvalidInputError
-        Images of another size than ``shape``, or without pixels.
+    InvalidInputError: images of another size than ``shape``, or without pixels.
 
     Examples
     --------
@@ -305,23 +287,9 @@ def shared_curve(joint: Joint, data: Batch, settings: FitSettings, history: Hist
     """The state of a mechanism that all pixels share, found from a neutral start by networks that are thrown away.
 
     Networks that learn beside a flat curve fill lost pixels with dark values, and keep a part of that when the curve
-    has become steep: the curve is found first, in a few passes, and the networks of ``joint`` then learn beside it.
-
-    Parameters
-    ----------
-    joint : Joint
-        The untrained pair, which is not changed.
-    data : Batch
-        All rows.
-    settings : FitSettings
-        Of the fit that will follow.
-    history : History
-        Gets the path of the curve.
-
-    Returns
-    -------
-    dict
-        State of the mechanism, parameters of shape (1,); the given one where no curve is learned that all pixels share.
+    has become steep: the curve is found first, in a few passes over ``data``, and the networks of ``joint``, which is
+    not changed, then learn beside it. ``history`` gets the curve's path. Where no curve is learned that all pixels
+    share, the state is the given one.
     """
     if not (joint.has_mask_term and is_shared(joint.mechanism.curve())):
         return joint.mechanism.state_dict()

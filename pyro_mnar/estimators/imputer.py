@@ -12,13 +12,11 @@ from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
 from pyro_mnar.data.arguments import truth_value, whole_number
-from pyro_mnar.data.columns import FloatArray, most_likely
 from pyro_mnar.data.exact import check_exact
 from pyro_mnar.data.foreign import check_distinct
 from pyro_mnar.data.kinds.declared import Types
 from pyro_mnar.data.kinds.schema import Cells
 from pyro_mnar.data.raw import BoolArray
-from pyro_mnar.data.rows import Rows
 from pyro_mnar.data.sources import is_source
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators.completion import Imputer
@@ -270,11 +268,6 @@ class MNARImputer(Imputer):
     def _numeric(self) -> list[int]:
         """Positions of the model's columns that hold numbers."""
         return [*self.layout_.continuous, *(atoms.column for atoms in self.layout_.atoms)]
-
-    def _tidied(self, rows: Rows, values: FloatArray) -> FloatArray:
-        if self.discrete_output == "value":
-            values = most_likely(values, self.layout_)
-        return super()._tidied(rows, values)
 
     def _indicators(self, missing: BoolArray) -> dict[str, BoolArray]:
         if not self.add_indicator:

@@ -19,21 +19,13 @@ _FOLDS = 5
 
 
 class MaskAtRandom(NamedTuple):
-    r"""logit P(s_j = 1 | x) = a_j + sum over the complete columns l of B_jl (x_l - center_l) / scale_l.
+    r"""logit P(s_j = 1 | x) = a_j + sum over the complete columns l of B_jl (x_l - center_l) / scale_l."""
 
-    Attributes
-    ----------
-    complete : ndarray
-        Indices of the columns without a hole, shape (c,).
-    center, scale : ndarray
-        Of those columns, shape (c,), original units.
-    intercept, slopes : ndarray
-        Shape (p,) and (p, c), logits per standard deviation.
-    """
-
+    #: Indices of the columns without a hole, shape (c,), and their means and standard deviations, original units.
     complete: npt.NDArray[np.intp]
     center: FloatArray
     scale: FloatArray
+    #: a and B, shape (p,) and (p, c), logits per standard deviation.
     intercept: FloatArray
     slopes: FloatArray
 
@@ -46,17 +38,8 @@ class MaskAtRandom(NamedTuple):
 def fit_mask_at_random(table: FloatArray, active: npt.NDArray[np.bool_] | None = None) -> MaskAtRandom:
     """Logistic regressions of the mask on the complete columns (on nothing, where there is no complete column).
 
-    Parameters
-    ----------
-    table : ndarray
-        Shape (n, p), NaN = missing, original units.
-    active : ndarray or None
-        bool, shape (p,): the columns that can be missing; None takes those with a hole in ``table``. Only the others
-        are used as complete columns, and of them only those without a hole in ``table``.
-
-    Returns
-    -------
-    MaskAtRandom
+    ``table`` has shape (n, p), NaN = missing, original units. ``active``, bool of shape (p,), are the columns that can
+    be missing; None takes those with a hole. Of the others those without a hole are the complete columns.
 
     Examples
     --------
@@ -83,12 +66,7 @@ def probability_from_other_rows(
 ) -> FloatArray:
     """P(s_j = 1 | complete columns) of each row by :func:`fit_mask_at_random` on the other folds, shape (n, p).
 
-    Parameters
-    ----------
-    table, active
-        As for :func:`fit_mask_at_random`.
-    missing_rate : ndarray
-        Shape (p,): what is taken where there are no complete columns, or too few rows.
+    ``missing_rate``, shape (p,), is taken where there are no complete columns, or too few rows.
     """
     chance = np.broadcast_to(1 - missing_rate, table.shape).copy()
     usable = active | np.isnan(table).any(0)

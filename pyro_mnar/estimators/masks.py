@@ -1,6 +1,7 @@
 """What is checked of masks that have to do with each other: those that depend on others, and those of blocks."""
 
 from collections.abc import Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 
 import numpy as np
 from torch import Tensor
@@ -13,68 +14,27 @@ from pyro_mnar.model.mechanism import Mechanism
 def check_order(
     parents: Mapping[int, Sequence[int]], names: Sequence[str], blocks: Sequence[Sequence[int]] = ()
 ) -> None:
-    """See that no mask depends on itself by way of others.
+    """See that no mask depends on itself by way of others; InvalidInputError names the circle.
 
     Where a parent's cell is missing the mask depends on that; in a circle the masks would have no joint distribution.
-
-    Parameters
-    ----------
-    parents : mapping
-        Positions of the parents of each column that goes missing.
-    names : sequence of str
-        Of the columns.
-    blocks : sequence of sequence of int
-        Positions of columns that go missing together, as the first of them says.
-
-    Raises
-    ------
-    InvalidInputError
-        The message names the circle.
-
-    Examples
-    --------
-    >>> check_order({1: [0], 2: [1]}, ["age", "income", "weight"])
+    ``parents`` and ``blocks`` hold positions of columns; a block goes missing as the first of its columns says.
     """
     first = {j: block[0] for block in blocks for j in block}
     edges = {j: [first.get(k, k) for k in ks] for j, ks in parents.items() if first.get(j, j) == j}
-    done: set[int] = set()
-
-    def visit(j: int, path: list[int]) -> None:
-        if j in path:
-            circle = " on ".join(repr(names[k]) for k in [*path[path.index(j) :], j])
-            raise InvalidInputError(
-                f"'depends_on' goes round in a circle, {circle}: masks that depend on each other have no joint "
-                "distribution; leave one out, or give a mapping from column to what its mask depends on"
-            )
-        if j not in done:
-            for k in edges.get(j, ()):
-                visit(k, [*path, j])
-            done.add(j)
-
-    for j in edges:
-        visit(j, [])
+    try:
+        TopologicalSorter(edges).prepare()
+    except CycleError as error:
+        circle = " on ".join(repr(names[j]) for j in reversed(error.args[1]))
+        raise InvalidInputError(
+            f"'depends_on' goes round in a circle, {circle}: masks that depend on each other have no joint "
+            "distribution; leave one out, or give a mapping from column to what its mask depends on"
+        ) from error
 
 
 def check_blocks(table: FloatArray, blocks: Sequence[Sequence[int]], names: Sequence[str]) -> None:
-    """See that the cells of a block are all observed or all missing in each row.
+    """See that the cells of a block are all observed or all missing in each row of the model's table, shape (n, p).
 
-    Parameters
-    ----------
-    table : ndarray
-        The model's columns, shape (n, p), NaN = missing.
-    blocks : sequence of sequence of int
-        Positions of the columns that go missing together.
-    names : sequence of str
-        Of the columns.
-
-    Raises
-    ------
-    InvalidInputError
-        The message names the row and the columns.
-
-    Examples
-    --------
-    >>> check_blocks(np.array([[1.0, np.nan, np.nan]]), [[1, 2]], ["age", "q1", "q2"])
+    InvalidInputError names the row and the columns; ``blocks`` are positions of columns that go missing together.
     """
     for block in blocks:
         missing = np.isnan(table[:, list(block)])
@@ -104,10 +64,7 @@ def with_blocks(groups: Sequence[Sequence[int]], blocks: Sequence[Sequence[int]]
 def student_columns(mechanism: Mechanism, active: Tensor, layout: Layout, names: Sequence[str]) -> dict[int, float]:
     """Positions and degrees of freedom (NaN: learned) of columns that go missing by a mechanism with t errors.
 
-    Raises
-    ------
-    InvalidInputError
-        One of them is not continuous.
+    InvalidInputError names one that is not continuous.
     """
     of_mechanism = mechanism.freedom()
     if of_mechanism is None:

@@ -45,10 +45,7 @@ def short_signature(cls: AnyClass) -> AnyClass:
 def check_parameters(estimator: Any) -> None:
     """Check what the constructor was given against the estimator's ``_parameter_constraints``.
 
-    Raises
-    ------
-    InvalidParameterError
-        The message names the parameter, its rule and the value.
+    InvalidParameterError names the parameter, its rule and the value.
     """
     name = type(estimator).__name__
     for owner in (estimator, estimator.training):
@@ -57,14 +54,14 @@ def check_parameters(estimator: Any) -> None:
     # The names in it, and what belongs to none, before a table is read.
     by_name(estimator.mechanism)
     check_widths(estimator.hidden_units, "hidden_units", name)
-    check_devices(1 if estimator.training is None else estimator.training.devices, checked_device(estimator.device))
-    folder = None if estimator.training is None else estimator.training.checkpoint_dir
-    if folder is not None and any(
-        place.exists() and not place.is_dir() for place in (Path(folder), *Path(folder).parents)
-    ):
+    training = estimator.training
+    devices, folder = (1, None) if training is None else (training.devices, training.checkpoint_dir)
+    check_devices(devices, checked_device(estimator.device))
+    if folder is None:
+        return
+    if any(place.exists() and not place.is_dir() for place in (Path(folder), *Path(folder).parents)):
         raise InvalidParameterError(f"checkpoint_dir is {str(folder)!r}, which is not a folder; give a folder")
-    resumes = estimator.training is not None and estimator.training.checkpoint_dir is not None
-    if resumes and not isinstance(estimator.random_state, Integral):
+    if not isinstance(estimator.random_state, Integral):
         raise InvalidParameterError(
             f"The 'random_state' parameter of {name} must be a whole number when checkpoint_dir is given: a run can "
             f"only go on if its seed is known. Got {estimator.random_state!r} instead."
@@ -96,21 +93,10 @@ def code_size(latent_dim: int | None, p: int, n_columns: int) -> int:
 
 
 def check_size(estimator: Any, shape: tuple[int, ...], n_columns: int) -> None:
-    """See that the model and a step of its training can be held, before a long fit finds out.
+    """See that the model and a step of its training can be held, before a long fit finds out: InvalidInputError.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Its parameters have been checked.
-    shape : tuple of int
-        Rows and columns of the model's table.
-    n_columns : int
-        Columns of the user's that these stand for.
-
-    Raises
-    ------
-    InvalidInputError
-        They take more than half of the machine's memory.
+    ``shape`` are rows and columns of the model's table, and ``n_columns`` the columns of the user's behind these. The
+    estimator's parameters have been checked.
     """
     n_rows, p = float(shape[0]), float(shape[1])
     training = estimator.training_used
@@ -142,18 +128,7 @@ def check_size(estimator: Any, shape: tuple[int, ...], n_columns: int) -> None:
 
 
 def checked_device(name: str) -> torch.device:
-    """The torch device of a name, after asking it for memory.
-
-    Raises
-    ------
-    InvalidParameterError
-        No such device, or none on this machine.
-
-    Examples
-    --------
-    >>> checked_device("cpu")
-    device(type='cpu')
-    """
+    """The torch device of a name, after asking it for memory; InvalidParameterError where that fails."""
     if not isinstance(name, str | torch.device):
         raise InvalidParameterError(f"device is {shown(name)}; it must be the name of a torch device, such as 'cpu'")
     try:
@@ -170,11 +145,6 @@ def drawn_seed(random_state: int | np.random.RandomState | None) -> int:
     """One seed for everything random in a fit: from ``random_state``, or from the system when it is None.
 
     NumPy's global generator, which scikit-learn would move for None, is left alone.
-
-    Examples
-    --------
-    >>> drawn_seed(0) == drawn_seed(0)
-    True
     """
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1)[0] % (2**31 - 1))
@@ -182,13 +152,7 @@ def drawn_seed(random_state: int | np.random.RandomState | None) -> int:
 
 
 def check_widths(hidden_units: Sequence[object], parameter: str, name: str) -> None:
-    """Check that the widths of a network's layers are whole numbers of at least 1.
-
-    Raises
-    ------
-    InvalidParameterError
-        The message names the width.
-    """
+    """See that the widths of a network's layers are whole numbers from 1 on; InvalidParameterError names another."""
     for width in hidden_units:
         if not isinstance(width, Integral) or width < 1:
             raise InvalidParameterError(

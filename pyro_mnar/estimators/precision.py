@@ -23,30 +23,18 @@ _WORST = 1e10
 
 
 class CurveErrors(NamedTuple):
-    """Standard errors, model's scale; NaN where the data do not tell (the slope of a cut), or nothing is to tell.
+    """Standard errors, model's scale; NaN where the data do not tell (the slope of a cut), or nothing is to tell."""
 
-    Attributes
-    ----------
-    slope, threshold : ndarray
-        Shape (p,): probits or logits per standard deviation, and standard deviations.
-    """
-
+    #: Probits or logits per standard deviation, and standard deviations, shape (p,) each.
     slope: FloatArray
     threshold: FloatArray
 
 
 @torch.no_grad()
 def curve_errors(joint: Joint, batch: Batch, codes: Tensor) -> CurveErrors:
-    """Standard errors of a mechanism with a closed form.
+    """Standard errors of a mechanism with a closed form, from the rows, standardised.
 
-    Parameters
-    ----------
-    joint : Joint
-        The fitted pair.
-    batch : Batch
-        The rows, standardised.
-    codes : Tensor
-        Draws of their codes that count equally, shape (m, n, L).
+    ``codes`` are draws of the rows' codes that count equally, shape (m, n, L).
     """
     p = batch.x.shape[-1]
     errors = CurveErrors(np.full(p, np.nan), np.full(p, np.nan))
@@ -60,16 +48,14 @@ def curve_errors(joint: Joint, batch: Batch, codes: Tensor) -> CurveErrors:
     for j in own.nonzero()[:, 0].tolist():
         alone = torch.arange(p, device=own.device) == j
 
-        def of_rows(slope: Tensor, intercept: Tensor, alone: Tensor = alone) -> Tensor:
-            moved = curve._replace(slope=slope, intercept=intercept)
+        def of_rows(by_w: float, by_c: float, alone: Tensor = alone) -> Tensor:
+            moved = curve._replace(slope=slopes + by_w * alone, intercept=curve.intercept + by_c * alone)
             return rows.mask_term(MaskedRows(moved, batch.x, batch.observed, alone)).log_prob(batch.observed).mean(0)
 
         w, c = float(slopes[j]), float(intercepts.intercept[j])
         step_w, step_c = (_STEP * max(1.0, abs(value)) for value in (w, c))
-        of_slope = of_rows(slopes + step_w * alone, curve.intercept) - of_rows(slopes - step_w * alone, curve.intercept)
-        of_intercept = of_rows(slopes, curve.intercept + step_c * alone) - of_rows(
-            slopes, curve.intercept - step_c * alone
-        )
+        of_slope = of_rows(step_w, 0.0) - of_rows(-step_w, 0.0)
+        of_intercept = of_rows(0.0, step_c) - of_rows(0.0, -step_c)
         scores = torch.stack([of_slope / (2 * step_w), of_intercept / (2 * step_c)], -1).double().cpu().numpy()
         information = scores.T @ scores
         if not np.isfinite(information).all() or np.linalg.cond(information) > _WORST:

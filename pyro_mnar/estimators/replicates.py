@@ -7,68 +7,43 @@ import numpy.typing as npt
 import torch
 from pyro import poutine
 
-from pyro_mnar.data.arguments import seed_of, whole_number
+from pyro_mnar.data.arguments import one_of, seed_of, whole_number
 from pyro_mnar.data.columns import FloatArray, original, possible
-from pyro_mnar.data.foreign import shown
 from pyro_mnar.data.kinds.schema import Schema
-from pyro_mnar.errors import InvalidInputError
+from pyro_mnar.data.raw import BoolArray
 from pyro_mnar.estimators.fitted import Fitted
 from pyro_mnar.estimators.mask_at_random import fit_mask_at_random
 
 Codes = Literal["prior", "posterior"]
-BoolArray = npt.NDArray[np.bool_]
 
 _ROWS_AT_ONCE = 2**16
 
 
 class LabelColumn(NamedTuple):
-    """A column of labels of the table: the model has a column of 0 and 1 for each label, or one for the second of two.
-
-    Attributes
-    ----------
-    name : str
-        The table's name for it.
-    columns : tuple of int
-        The model's columns, by position.
-    levels : tuple of str
-        The label of which each of them says whether it is there.
-    """
+    """A column of labels: the model has a column of 0 and 1 for each label, or one for the second of two."""
 
     name: str
+    #: The model's columns, by position, and the label of which each says whether it is there.
     columns: tuple[int, ...]
     levels: tuple[str, ...]
 
 
 class Replicates(NamedTuple):
-    """The table at hand, and R tables simulated from the fitted model.
-
-    Attributes
-    ----------
-    names : tuple of str
-        Columns.
-    table : ndarray
-        The data, shape (n, p), NaN = missing, original units.
-    values : ndarray
-        Simulated complete tables, shape (R, n, p), original units.
-    observed : ndarray
-        Their masks, bool, shape (R, n, p), True = observed.
-    codes : ndarray
-        The z that they were made from, shape (R, n, L).
-    target : ndarray or None
-        y of the simulated rows, shape (R, n), on the model's scale, if there is a model of y.
-    censored : tuple of int
-        Columns of which some cells are known by limits: the limits that other rows would have had are not in the model,
-        so their masks in the simulated tables are those of the data, and mean nothing.
-    labels : tuple of LabelColumn
-        Columns of labels.
-    """
+    """The table at hand, and R tables simulated from the fitted model, values in original units."""
 
     names: tuple[str, ...]
+    #: The data, shape (n, p), NaN = missing.
     table: FloatArray
+    #: Simulated complete tables, shape (R, n, p).
     values: FloatArray
+    #: Their masks, bool, shape (R, n, p), True = observed.
     observed: BoolArray
+    #: The z that they were made from, shape (R, n, L).
     codes: FloatArray
+    #: y of the simulated rows, shape (R, n), on the model's scale, if there is a model of y.
     target: FloatArray | None
+    #: Columns of which some cells are known by limits: the limits that other rows would have had are not in the model,
+    #: so their masks in the simulated tables are those of the data, and mean nothing.
     censored: tuple[int, ...] = ()
     labels: tuple[LabelColumn, ...] = ()
 
@@ -101,21 +76,15 @@ def simulate(
     random_state : int
         Seed; torch's global generator is left alone.
 
-    Returns
-    -------
-    Replicates
-
     Raises
     ------
     InvalidInputError
         ``n_tables`` below 1, or another value of ``codes``.
-    NotFittedError
-        Before ``fit``.
     """
     n_tables = whole_number("n_tables", n_tables)
     random_state = seed_of("random_state", random_state)
-    if not isinstance(codes, torch.Tensor) and not (isinstance(codes, str) and codes in ("prior", "posterior")):
-        raise InvalidInputError(f"codes is {shown(codes)}; it must be 'prior' or 'posterior'")
+    if not isinstance(codes, torch.Tensor):
+        one_of("codes", codes, ("prior", "posterior"))
     table = estimator.table(X)
     n, beside = len(table), None if estimator.columns_.beside is None else estimator.batch(X).beside
     tables_at_once = max(1, _ROWS_AT_ONCE // n)
@@ -154,15 +123,7 @@ def simulate(
 
 
 def label_columns(schema: Schema) -> tuple[LabelColumn, ...]:
-    """The columns of labels of a table, those of two values among them.
-
-    Examples
-    --------
-    >>> from pyro_mnar.data.kinds.column import ColumnKind
-    >>> kinds = ColumnKind("age", "count", ""), ColumnKind("city", "nominal", "", labels=("Lima", "Oslo", "Rome"))
-    >>> label_columns(Schema(kinds))
-    (LabelColumn(name='city', columns=(1, 2, 3), levels=('Lima', 'Oslo', 'Rome')),)
-    """
+    """The columns of labels of a table, those of two values among them."""
     found = []
     for j, start in schema.starts().items():
         kind = schema.columns[j]

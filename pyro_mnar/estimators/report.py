@@ -55,30 +55,12 @@ class Column(NamedTuple):
 
 
 class _Line(NamedTuple):
-    """Slope (logits per original unit, and per standard deviation) and threshold of a column, and its sentence."""
+    """What is said of a column: slope in logits per original unit, and per standard deviation; threshold."""
 
-    slope: float
-    slope_per_sd: float
-    threshold: float
     words: str
-
-    def only_words(self) -> "_Line":
-        return _Line(np.nan, np.nan, np.nan, self.words)
-
-
-def _with_lines(
-    table: pd.DataFrame, found: Sequence[Column], lines: Sequence[_Line | None], columns: ColumnInfo
-) -> pd.DataFrame:
-    """The table with what is said of each column; None for columns without a mask term."""
-    for name in ("slope", "slope_per_sd", "threshold"):
-        table[name] = [np.nan if line is None else getattr(line, name) for line in lines]
-    sides = np.sign(table["slope_per_sd"].fillna(0.0)).astype(int)
-    table["direction"] = [("low", "", "high")[side + 1] for side in sides]
-    table["words"] = [
-        _without_term(column, columns) if line is None else line.words
-        for column, line in zip(found, lines, strict=True)
-    ]
-    return table
+    slope: float = np.nan
+    slope_per_sd: float = np.nan
+    threshold: float = np.nan
 
 
 def mechanism_table(
@@ -91,93 +73,71 @@ def mechanism_table(
 ) -> pd.DataFrame:
     """One row per column of the table, original units; see :meth:`pyro_mnar.estimators.MNARImputer.mechanism_report`.
 
-    Parameters
-    ----------
-    joint : Joint
-        The fitted pair.
-    schema : Schema
-        What the columns of the table are.
-    columns : ColumnInfo
-        Of the training table, p columns of the model.
-    x : Tensor
-        Complete rows over which the sensitivities are averaged, shape (n, p), standardised.
-    findings : sequence of Finding
-        What each column shows, p of them, for the nested mechanism.
-    errors : CurveErrors or None
-        Of slopes and thresholds, for those who ask for them.
-
-    Returns
-    -------
-    DataFrame
+    ``x`` are complete rows over which sensitivities are averaged, shape (n, p), standardised; ``findings`` say what
+    each of the p columns shows, for the nested mechanism; ``errors`` are of slopes and thresholds, where they are asked
+    for.
     """
     transforms = columns.transforms or (Identity(),) * len(columns.names)
     found = [Column(schema.columns[j], start, transforms[start]) for j, start in schema.starts().items()]
-    starts = [column.start for column in found]
-    rates = columns.missing_rate[starts]
-    table = pd.DataFrame({"feature": [str(column.kind.name) for column in found], "missing_rate": rates})
-    if not joint.has_mask_term:
-        table["words"] = [_without_term(column, columns) for column in found]
-        return table
-    together = {j: block for block in joint.mechanism.blocks for j in block}
+    rates = columns.missing_rate[[column.start for column in found]]
+    mechanism, together = joint.mechanism, {j: block for block in joint.mechanism.blocks for j in block}
     # A block has the mask term of its first column.
-    firsts = [together.get(start, [start])[0] for start in starts]
-    has_term = joint.active.cpu().numpy()[firsts]
-    curve = joint.mechanism.curve()
-    if curve is None and isinstance(joint.mechanism, Fixed) and joint.mechanism.by_own_value:
-        fixed = joint.mechanism
-        given = [_as_given(c, fixed, columns) if term else None for c, term in zip(found, has_term, strict=True)]
-        return _with_lines(table, found, given, columns)
-    if curve is None:
-        matrix = sensitivity_matrix(joint, columns, x).to_numpy()
-        table["words"] = [
-            words_for_row(column.kind.name, _reasons(column, found, matrix[column.start]), rate)
-            if term
-            else _without_term(column, columns)
-            for column, rate, term in zip(found, rates, has_term, strict=True)
-        ]
-        return table
-    lines = [_line(column, curve, columns) if term else None for column, term in zip(found, has_term, strict=True)]
-    own_value = np.ones(len(columns.names), bool) if curve.flat is None else ~curve.flat.cpu().numpy()
-    flat = [not own_value[c.start : c.start + c.kind.width].any() for c in found]
-    shown = [line and (line.only_words() if off else line) for line, off in zip(lines, flat, strict=True)]
-    shown = [
-        line._replace(words=words_for_latent(c.kind.name, _others(c, found, together), rate)) if line and off else line
-        for line, c, rate, off in zip(shown, found, rates, flat, strict=True)
-    ]
-    table = _with_lines(table, found, shown, columns)
-    if errors is not None:
-        pairs, place = list(zip(found, lines, strict=True)), table.columns.get_loc("direction")
-        assert isinstance(place, int)
-        table.insert(place, "slope_per_sd_se", [_slope_error(column, line, curve, errors) for column, line in pairs])
-        table.insert(
-            place + 1, "threshold_se", [_threshold_error(column, line, columns, errors) for column, line in pairs]
-        )
-    if findings and curve.flat is not None:
-        of_columns = [findings[start] for start in starts]
-        table["evidence"] = [
-            finding.kind if term else _evidence_without_term(column, columns)
-            for column, finding, term in zip(found, of_columns, has_term, strict=True)
-        ]
-        table["words"] = [
-            _with_reason(column.kind, line.words, finding, rate, off)
-            if line is not None
-            else _without_term(column, columns)
-            for column, line, finding, rate, off in zip(found, shown, of_columns, rates, flat, strict=True)
-        ]
+    firsts = [together.get(column.start, [column.start])[0] for column in found]
+    has_term = joint.active.cpu().numpy()[firsts] & joint.has_mask_term
+    curve = mechanism.curve() if joint.has_mask_term else None
+    given = isinstance(mechanism, Fixed) and mechanism.by_own_value and joint.has_mask_term and curve is None
+    of_row = None
+    if joint.has_mask_term and curve is None and not given:
+        of_row = sensitivity_matrix(joint, columns, x).to_numpy()
+    asked = bool(findings) and curve is not None and curve.flat is not None
+    lines, evidence = [], []
+    for column, first, rate, term in zip(found, firsts, rates, has_term, strict=True):
+        finding = findings[column.start] if asked else None
+        evidence.append(finding.kind if finding and term else _evidence_without_term(column, columns))
+        if not term:
+            lines.append(_Line(_without_term(column, columns)))
+        elif curve is not None:
+            line = _of_curve(column, curve, columns, _others(column, found, together), finding)
+            lines.append(line._replace(words=_with_the_rest(line.words, column, first, curve, joint, columns)))
+        elif of_row is not None:
+            reasons = _reasons(column, found, of_row[column.start])
+            lines.append(_Line(words_for_row(column.kind.name, reasons, rate)))
+        else:
+            assert isinstance(mechanism, Fixed)
+            lines.append(_as_given(column, mechanism, columns))
+    table = pd.DataFrame({"feature": [str(column.kind.name) for column in found], "missing_rate": rates})
+    if curve is not None or given:
+        for name in ("slope", "slope_per_sd", "threshold"):
+            table[name] = [getattr(line, name) for line in lines]
+        if errors is not None and curve is not None:
+            pairs = list(zip(found, lines, strict=True))
+            table["slope_per_sd_se"] = [_slope_error(column, line, curve, errors) for column, line in pairs]
+            table["threshold_se"] = [_threshold_error(column, line, columns, errors) for column, line in pairs]
+        sides = np.sign(table["slope_per_sd"].fillna(0.0)).astype(int)
+        table["direction"] = [("low", "", "high")[side + 1] for side in sides]
+    table["words"] = [line.words for line in lines]
+    return table.assign(evidence=evidence) if asked else table
+
+
+def _of_curve(
+    column: Column, curve: Curve, columns: ColumnInfo, others: Sequence[str], finding: Finding | None
+) -> _Line:
+    """What the curve says of one column, or that its own value has no part in it; ``others`` go missing with it."""
+    kind, start, _ = column
+    rate = float(columns.missing_rate[start])
+    flat = curve.flat is not None and bool(curve.flat[start : start + kind.width].all())
+    line = _Line(words_for_latent(kind.name, others, rate)) if flat else _line(column, curve, columns)
+    return line if finding is None else line._replace(words=_with_reason(kind, line.words, finding, rate, flat))
+
+
+def _with_the_rest(words: str, column: Column, first: int, curve: Curve, joint: Joint, columns: ColumnInfo) -> str:
+    """A column's sentence, with what of the observed cells matters beside its own value, and its errors' tails."""
     weights = joint.mechanism.observed_weights
     if weights is not None:
-        logits = logistic_slope(weights, curve.link).detach().double().cpu().numpy()
-        reasons = [observed_reasons(logits[first], columns) for first in firsts]
-        table["words"] = [
-            words if line is None else words_for_observed(words, *of_column)
-            for words, line, of_column in zip(table["words"], lines, reasons, strict=True)
-        ]
-    if isinstance(joint.likelihood, MixedLikelihood) and (freedom := joint.likelihood.freedom):
-        table["words"] = [
-            words_for_tails(words, freedom[start]) if start in freedom else words
-            for words, start in zip(table["words"], starts, strict=True)
-        ]
-    return table
+        logits = logistic_slope(weights[first], curve.link).detach().double().cpu().numpy()
+        words = words_for_observed(words, *observed_reasons(logits, columns))
+    freedom = joint.likelihood.freedom if isinstance(joint.likelihood, MixedLikelihood) else {}
+    return words_for_tails(words, freedom[column.start]) if column.start in freedom else words
 
 
 def _others(column: Column, every: Sequence[Column], together: Mapping[int, Sequence[int]]) -> list[str]:
@@ -189,12 +149,8 @@ def _others(column: Column, every: Sequence[Column], together: Mapping[int, Sequ
 def observed_reasons(weights: FloatArray, columns: ColumnInfo) -> tuple[list[str], list[str]]:
     """What of the observed cells makes a cell go missing, the strongest first; and all columns that could.
 
-    Parameters
-    ----------
-    weights : ndarray
-        Logits per standard deviation, and where they are missing themselves, shape (2 (p + q),); 0 for others.
-    columns : ColumnInfo
-        p columns of the model, and q beside it.
+    ``weights`` are logits per standard deviation, then where cells are missing themselves, shape (2 (p + q),), 0 for
+    others: of p columns of the model and q beside it.
 
     Examples
     --------
@@ -228,17 +184,17 @@ def _line(column: Column, curve: Curve, columns: ColumnInfo) -> _Line:
     link, rate, name = curve.link, float(columns.missing_rate[start]), str(kind.name)
     if kind.kind == "nominal":
         words = words_for_labels(name, column.labels, _missing_at(own, np.ones(kind.width)), rate)
-        return _Line(np.nan, np.nan, np.nan, words)
+        return _Line(words)
     per_sd = float(logistic_slope(own.slope, link).detach().double().reshape(-1)[0])
     if kind.kind in ("binary", "one-hot"):
         words = words_for_labels(name, column.labels, _missing_at(own, np.array([0.0, 1.0])), rate)
-        return _Line(per_sd, per_sd, np.nan, words)
+        return _Line(words, per_sd, per_sd)
     two_ends = own.gap is not None and own.ends is not None and float(own.gap.detach().reshape(-1)[0]) < NO_GAP
     if two_ends and isinstance(g, Tabulated):
         missing = _missing_at(own, np.array(g.scores))
-        return _Line(np.nan, np.nan, np.nan, words_for_labels(name, column.labels, missing, rate))
+        return _Line(words_for_labels(name, column.labels, missing, rate))
     if two_ends:
-        return _Line(np.nan, np.nan, np.nan, _words_for_ends(column, own, columns))
+        return _Line(_words_for_ends(column, own, columns))
     slope, intercept = (float(value.detach().double().reshape(-1)[0]) for value in (own.slope, own.intercept))
     with np.errstate(divide="ignore", invalid="ignore"):
         standard = np.float64(-intercept) / slope
@@ -247,7 +203,7 @@ def _line(column: Column, curve: Curve, columns: ColumnInfo) -> _Line:
         # Levels: what the logit changes from one unit to the next on average.
         per_unit = per_sd * (g.scores[-1] - g.scores[0]) / (g.values[-1] - g.values[0])
         words = words_for_levels(kind, column.labels, _missing_at(own, np.array(g.scores)), per_sd, rate)
-        return _Line(per_unit, per_sd, np.nan if kind.labels else threshold, words)
+        return _Line(words, per_unit, per_sd, np.nan if kind.labels else threshold)
     scale = _scale_at(threshold, column, columns)
     return _of_number(column, per_sd / scale, per_sd, threshold, columns)
 
@@ -265,15 +221,15 @@ def _as_given(column: Column, mechanism: Fixed, columns: ColumnInfo) -> _Line:
 
     if kind.kind == "nominal":
         words = words_for_labels(kind.name, column.labels, missing(np.ones(kind.width)), rate)
-        return _Line(np.nan, np.nan, np.nan, words)
+        return _Line(words)
     if kind.kind in ("binary", "one-hot"):
         codes = columns.codes[start] if columns.codes and columns.codes[start] else (0.0, 1.0)
         words = words_for_labels(kind.name, column.labels, missing(np.array(codes)), rate)
-        return _Line(float(logits[0]), float(logits[0]) * (codes[1] - codes[0]), float(threshold[0]), words)
+        return _Line(words, float(logits[0]), float(logits[0]) * (codes[1] - codes[0]), float(threshold[0]))
     if isinstance(g, Tabulated):
         per_sd = float(logits[0]) * (g.values[-1] - g.values[0]) / (g.scores[-1] - g.scores[0])
         words = words_for_levels(kind, column.labels, missing(np.array(g.values)), per_sd, rate)
-        return _Line(float(logits[0]), per_sd, float(threshold[0]), words)
+        return _Line(words, float(logits[0]), per_sd, float(threshold[0]))
     per_sd = float(logits[0]) * _scale_at(float(threshold[0]), column, columns)
     return _of_number(column, float(logits[0]), per_sd, float(threshold[0]), columns)
 
@@ -297,18 +253,18 @@ def _of_number(column: Column, slope: float, per_sd: float, threshold: float, co
         words = words_for_atom(kind, g, per_sd, threshold, rate) or words_for_curve(
             str(kind.name), per_sd, threshold, center, scale, rate
         )
-    return _Line(slope, per_sd, threshold, words)
+    return _Line(words, slope, per_sd, threshold)
 
 
-def _slope_error(column: Column, line: _Line | None, curve: Curve, errors: CurveErrors) -> float:
-    if line is None or np.isnan(line.slope_per_sd):
+def _slope_error(column: Column, line: _Line, curve: Curve, errors: CurveErrors) -> float:
+    if np.isnan(line.slope_per_sd):
         return np.nan
     return float(logistic_slope(torch.as_tensor(errors.slope[column.start]), curve.link))
 
 
-def _threshold_error(column: Column, line: _Line | None, columns: ColumnInfo, errors: CurveErrors) -> float:
+def _threshold_error(column: Column, line: _Line, columns: ColumnInfo, errors: CurveErrors) -> float:
     """Of the threshold, original units."""
-    if line is None or np.isnan(line.threshold):
+    if np.isnan(line.threshold):
         return np.nan
     per_unit = np.exp(column.transform.log_derivative(np.asarray(line.threshold)))
     return float(errors.threshold[column.start] * columns.scale[column.start] / per_unit)
@@ -350,28 +306,7 @@ def _with_reason(kind: ColumnKind, words: str, finding: Finding, rate: float, fl
 
 
 def sensitivity_matrix(joint: Joint, columns: ColumnInfo, x: torch.Tensor) -> pd.DataFrame:
-    r"""Mean over the rows of d logit P(s_j = 0 | x) / d x_l, in logits per standard deviation of column l.
-
-    Parameters
-    ----------
-    joint : Joint
-        The fitted pair, with a mechanism.
-    columns : ColumnInfo
-        Of the training table.
-    x : Tensor
-        Complete rows, shape (n, p), standardised.
-
-    Returns
-    -------
-    DataFrame
-        Shape (p, p): one row per column j whose cell goes missing, one column per column l whose value matters;
-        positive where high values of l make j go missing. NaN in the rows of columns that were complete in training.
-
-    Raises
-    ------
-    UnsupportedModelError
-        The model has no mechanism.
-    """
+    """What :meth:`pyro_mnar.estimators.MNARImputer.mechanism_sensitivity` gives, averaged over complete rows ``x``."""
     if not joint.has_mask_term:
         raise UnsupportedModelError(
             "this model has no mechanism p(s|x); fit with mechanism='linear', 'nonlinear' or 'self-masking'"
@@ -419,7 +354,9 @@ def _without_term(column: Column, columns: ColumnInfo) -> str:
     if share > 0:
         others = f"; {percent(rate - share)} missing without limits, taken as at random" if rate > share else ""
         return f"{name}: of {percent(share)} of its values limits are known, and they are imputed within these{others}"
-    return f"{name}: no mechanism in the model ({percent(rate)} missing)" if rate > 0 else _complete(name)
+    if rate == 0:
+        return f"{name}: never missing in training"
+    return f"{name}: no mechanism in the model ({percent(rate)} missing)"
 
 
 def _evidence_without_term(column: Column, columns: ColumnInfo) -> str:
@@ -430,7 +367,3 @@ def _evidence_without_term(column: Column, columns: ColumnInfo) -> str:
 
 def _share_within_limits(column: Column, columns: ColumnInfo) -> float:
     return columns.within_limits[column.start] if columns.within_limits else 0.0
-
-
-def _complete(name: object) -> str:
-    return f"{name}: never missing in training"

@@ -88,16 +88,7 @@ def words_for_atom(
 ) -> str | None:
     """The sentence where half of the cells are missing between an atom at an end and the rest; None elsewhere.
 
-    Parameters
-    ----------
-    kind : ColumnKind
-        With atoms.
-    g : Transform
-        Of the column.
-    slope_per_sd, missing_rate : float
-        As for :func:`words_for_curve`.
-    threshold : float
-        Original units.
+    The threshold is in original units; ``g`` is the column's transform.
 
     Examples
     --------
@@ -113,7 +104,7 @@ def words_for_atom(
             continue
         atoms = [value for value, _ in (knots[:-1] if below else knots[1:])]
         if below == (slope_per_sd < 0):
-            several = f"the values {_listed([f'{value:g}' for value in atoms])} are"
+            several = f"the values {listed([f'{value:g}' for value in atoms])} are"
             what = several if len(atoms) > 1 else f"the value {atoms[0]:g} is"
         else:
             what = f"values {'above' if below else 'below'} {atoms[-1 if below else 0]:g} are"
@@ -124,18 +115,7 @@ def words_for_atom(
 def words_for_levels(
     kind: ColumnKind, labels: Sequence[str], missing: FloatArray, slope_per_sd: float, missing_rate: float
 ) -> str:
-    """One sentence about a column of ordered levels, counts or settings.
-
-    Parameters
-    ----------
-    kind : ColumnKind
-        What it is.
-    labels : sequence of str
-        Its levels, in order.
-    missing : ndarray
-        P(missing | level), shape (C,).
-    slope_per_sd, missing_rate : float
-        As for :func:`words_for_curve`.
+    """One sentence about a column of ordered levels, counts or settings; ``missing`` is P(missing | level), shape (C,).
 
     Examples
     --------
@@ -157,24 +137,13 @@ def words_for_levels(
         elif len(named) == 1:
             what = f"level {named[0]} is likely missing"
         else:
-            listed = _listed(named) if len(named) <= _NAMED else f"{named[0]} to {named[-1]}"
-            what = f"levels {listed} are likely missing"
+            several = listed(named) if len(named) <= _NAMED else f"{named[0]} to {named[-1]}"
+            what = f"levels {several} are likely missing"
     return f"{kind.name}: {what} {_numbers(slope_per_sd, missing_rate)}"
 
 
 def words_for_labels(name: object, labels: Sequence[str], missing: FloatArray, missing_rate: float) -> str:
-    """One sentence about labels without an order, and about columns of two values.
-
-    Parameters
-    ----------
-    name : object
-        The column.
-    labels : sequence of str
-        Its levels.
-    missing : ndarray
-        P(missing | level), shape (C,).
-    missing_rate : float
-        Share of its cells.
+    """One sentence about labels without an order, and about columns of two values; ``missing`` is P(missing | level).
 
     Examples
     --------
@@ -203,7 +172,7 @@ def words_for_labels(name: object, labels: Sequence[str], missing: FloatArray, m
     shares = ", ".join(f"{percent(missing[j])} of {labels[j]}" for j in shown)
     if len(likely) > 2 * _NAMED:
         likely = [*(labels[j] for j in order[:_NAMED]), f"{len(likely) - _NAMED} more levels"]
-    return f"{name}: {_listed(likely)} {'are' if len(likely) > 1 else 'is'} likely missing ({shares}; {rate})"
+    return f"{name}: {listed(likely)} {'are' if len(likely) > 1 else 'is'} likely missing ({shares}; {rate})"
 
 
 def words_for_row(name: object, reasons: Sequence[str], missing_rate: float) -> str:
@@ -232,7 +201,7 @@ def words_for_latent(name: object, others: Sequence[str], missing_rate: float) -
     """
     rate = f"({percent(missing_rate)} missing)"
     if others:
-        return f"{name}: goes missing together with {_listed(others)}, by what its row has in common {rate}"
+        return f"{name}: goes missing together with {listed(others)}, by what its row has in common {rate}"
     return f"{name}: missing by what its row has in common, whatever its value {rate}"
 
 
@@ -248,7 +217,7 @@ def words_for_observed(words: str, reasons: Sequence[str], named: Sequence[str])
     """
     if reasons:
         return f"{words}; likelier where {', '.join(reasons)}"
-    return f"{words}; {_listed(named)} {'do' if len(named) > 1 else 'does'} not matter" if named else words
+    return f"{words}; {listed(named)} {'do' if len(named) > 1 else 'does'} not matter" if named else words
 
 
 def words_for_tails(words: str, freedom: float) -> str:
@@ -316,5 +285,6 @@ def _numbers(slope_per_sd: float, missing_rate: float) -> str:
     return f"({how}; {percent(missing_rate)} missing)"
 
 
-def _listed(words: Sequence[str]) -> str:
+def listed(words: Sequence[str]) -> str:
+    """Words in a sentence, with "and" before the last."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

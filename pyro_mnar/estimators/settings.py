@@ -158,5 +158,5 @@ def with_training(parameters: Mapping[str, Any]) -> dict[str, Any]:
 def flat_parameters(estimator: Any) -> dict[str, Any]:
     """An estimator's parameters, the settings of training as it uses them among them: what a study records."""
     own: dict[str, Any] = estimator.get_params(deep=False)
-    settings: dict[str, Any] = estimator.training_used.get_params(deep=False)
-    return {**{key: value for key, value in own.items() if key != "training"}, **settings}
+    del own["training"]
+    return own | estimator.training_used.get_params(deep=False)

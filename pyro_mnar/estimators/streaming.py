@@ -27,7 +27,6 @@ from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import check_is_fitted
 
 from pyro_mnar import __version__, errors
-from pyro_mnar.data.arguments import whole_number
 from pyro_mnar.data.atomic import check_destination
 from pyro_mnar.data.parts import Parts
 from pyro_mnar.data.raw import BoolArray
@@ -83,10 +82,9 @@ def block_rows(n_columns: int) -> int:
     return int(np.clip(BLOCK_BYTES // (8 * COPIES * max(1, n_columns)), FEWEST, MOST))
 
 
-def complete_source(imputer: Imputer, X: Any, out: Any, overwrite: bool = False, n_jobs: int = 1) -> Path:
+def complete_source(imputer: Imputer, X: Any, out: Any, overwrite: bool, n_jobs: int) -> Path:
     """Complete a table on the disk; see :meth:`~pyro_mnar.MNARImputer.transform`."""
     check_is_fitted(imputer)
-    n_jobs = whole_number("n_jobs", n_jobs)
     if not isinstance(out, (str, os.PathLike)):
         raise InvalidInputError(
             f"X is a table on the disk, and out is {out!r}: say where its completed rows are to be written"
@@ -246,21 +244,10 @@ def _columns(imputer: Imputer, source: Source) -> list[str]:
 
 
 def check_out(out: Path, source: Source, overwrite: bool) -> None:
-    """See that a table can be completed into a file, before anything long is done.
+    """See that a table can be completed into a file, before anything long is done; InvalidInputError says why not.
 
-    Parameters
-    ----------
-    out : Path
-        The file.
-    source : Source
-        The table.
-    overwrite : bool
-        Whether a file that is there may be replaced.
-
-    Raises
-    ------
-    InvalidInputError
-        It is there, or is read, or would be by the same glob the next time, or its name does not say what it is.
+    It is there and may not be replaced, or is read, or would be by the same glob the next time, or its name does not
+    say what it is.
     """
     format_of(out)
     check_destination(out, overwrite=overwrite, inputs=source.files)

@@ -10,20 +10,21 @@ import torch
 from pyro.distributions import Normal, TorchDistribution
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from pyro_mnar.data.arguments import truth_value, within_0_and_1
-from pyro_mnar.data.columns import FloatArray, most_likely, possible
+from pyro_mnar.data.columns import FloatArray
 from pyro_mnar.data.exact import check_exact
 from pyro_mnar.data.kinds.declared import Types
-from pyro_mnar.data.rows import Rows, between_limits
+from pyro_mnar.data.kinds.schema import Cells
+from pyro_mnar.data.rows import Rows
 from pyro_mnar.data.targets import ClassCodes, read_classes, read_values
 from pyro_mnar.estimators.base import JointEstimator
 from pyro_mnar.estimators.completion import Completing
 from pyro_mnar.estimators.final_estimator import final_head
 from pyro_mnar.estimators.parameters import check_widths, short_signature
 from pyro_mnar.estimators.settings import TrainingSettings
-from pyro_mnar.inference.posterior import Posterior, mixture_quantile
+from pyro_mnar.inference.posterior import mixture_quantile
 from pyro_mnar.model.heads import CategoricalHead, GaussianHead, Head
 from pyro_mnar.model.mechanisms import Given
 
@@ -90,58 +91,10 @@ class SupervisedEstimator(Completing):
         self.device = device
         self.verbose = verbose
 
-    def transform(self, X: npt.ArrayLike) -> Any:
-        """The completed table, as :meth:`pyro_mnar.MNARImputer.transform` gives it: E[x_mis | x_obs, s], without y.
-
-        Parameters
-        ----------
-        X : array-like
-            Shape (n, p), original units, NaN = missing, with the columns of the table that was fitted.
-
-        Returns
-        -------
-        DataFrame or ndarray
-            The kind that was given; observed cells are unchanged bit for bit. Binary columns and one-hot groups hold
-            values, not probabilities. Columns without any observed value in training are left out.
-
-        Raises
-        ------
-        InvalidInputError
-            Columns that are not those of the fitted table, and cells that break a stated rule.
-        NotFittedError
-            Before ``fit``.
-        """
-        check_is_fitted(self)
-        table = self._read(X, reset=False)
+    def _cells_to_complete(self, X: npt.ArrayLike) -> Cells:
+        table = super()._cells_to_complete(X)
         check_exact(X, self._schema.numbers(table))
-        rows = self._modelled(table, reset=False)
-        values = rows.values
-        holes = np.asarray(np.isnan(values).any(1))
-        if holes.any():
-            some = rows.at(holes)
-            means = most_likely(self._posterior(some).refine_means().mean(), self.layout_)
-            means = between_limits(possible(means, self.columns_), some, self.columns_)
-            values[holes] = np.where(np.isnan(values[holes]), means, values[holes])
-        return self._written(X, table, self._completed(table, values), self._schema.has_values, {})
-
-    def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> npt.NDArray[np.object_]:
-        """Names of the columns that ``transform`` gives back, one per column.
-
-        Parameters
-        ----------
-        input_features : sequence of str or None
-            Names of the p columns; must be those of the fitted table, if that had names.
-
-        Raises
-        ------
-        ValueError
-            Other names, or another number of them, than those of the fitted table.
-        NotFittedError
-            Before ``fit``.
-        """
-        check_is_fitted(self)
-        names: npt.NDArray[np.object_] = _check_feature_names_in(self, input_features)[self._schema.has_values]
-        return names
+        return table
 
     def _predictive(
         self, X: npt.ArrayLike, function: Callable[[TorchDistribution], torch.Tensor] | None = None
@@ -154,11 +107,7 @@ class SupervisedEstimator(Completing):
         """Train the pair, and put the final estimator in its head's place."""
         self._fit_joint(rows, target, self.head_weight_decay)
         if self.final_estimator is not None:
-            batch = self._batch(rows)._replace(y=target)
-            draws, seed = self.n_draws_posterior, self._seed
-            posterior = Posterior(
-                self.joint_, batch, self.columns_, table=rows.values, limits=rows.limits, n_draws=draws, seed=seed
-            )
+            posterior = self._posterior(rows, target=target)
             self.joint_.head = final_head(self.final_estimator, posterior, self.n_completed, self._seed)
 
     def _head_widths(self) -> tuple[int, ...]:
@@ -188,12 +137,8 @@ class MNARClassifier(ClassifierMixin, SupervisedEstimator):
         random forest say: fitted to completed rows, original units, drawn from p(x_mis | x_obs, s, y); predictions are
         its probabilities averaged over draws from p(x_mis | x_obs, s). ``joint_.head.model`` is the fitted clone. It
         cannot be saved.
-    random_state : int, RandomState or None
-        Of initialisation, minibatches and draws; global generators are left alone.
-    verbose : bool or None
-        Whether to show what is being done, how far it has come and the time left. None shows it in a terminal or a
-        notebook, for what takes more than two seconds, and nowhere else; True shows the bound too, at once; False
-        nothing.
+    random_state, verbose
+        As for :class:`~pyro_mnar.MNARImputer`.
 
     Other Parameters
     ----------------
@@ -317,12 +262,10 @@ class MNARRegressor(RegressorMixin, SupervisedEstimator):
         As for :class:`~pyro_mnar.MNARImputer`.
     head : {"linear", "mlp"}
         Mean of y given the completed row: linear, or a tanh network.
-    head_hidden_units : sequence of int
-        Widths of that network.
     final_estimator : estimator or None
         A scikit-learn regressor in the head's place, as for :class:`MNARClassifier`; sigma is then that of its
         cross-validated residuals.
-    random_state, verbose
+    head_hidden_units, random_state, verbose
         As for :class:`MNARClassifier`.
 
     Other Parameters

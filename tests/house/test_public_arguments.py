@@ -77,8 +77,7 @@ ALLOWED: dict[tuple[str, str], str] = {
     ("JointEstimator.score", "y"): "scikit-learn's: a target that is not looked at",
     ("MNARImputer.fit", "y"): "scikit-learn's: a target that is not looked at",
     ("MNARImageImputer.fit", "y"): "scikit-learn's: a target that is not looked at",
-    ("Imputer.get_feature_names_out", "input_features"): "scikit-learn's own ValueError",
-    ("SupervisedEstimator.get_feature_names_out", "input_features"): "scikit-learn's own ValueError",
+    ("Completing.get_feature_names_out", "input_features"): "scikit-learn's own ValueError",
     ("JointEstimator.set_params", "params"): "scikit-learn's own ValueError for an unknown name; values are for fit",
     ("TrainingSettings.filled", "defaults"): "the package's own defaults, for its own use",
     ("OneHot", "columns"): "refused where it is made; tested with the kinds",
@@ -205,12 +204,11 @@ CALLS: dict[str, Callable[[dict[str, Any]], Call]] = {
         {"X": g["frame"], "draws": g["draws"]},
     ),
     "Imputer.multiple_impute": lambda g: (g["imputer"].multiple_impute, {"X": g["frame"], "m": 2}),
-    "Imputer.transform": lambda g: (g["images"].transform, {"X": g["pictures"]}),
+    "Completing.transform": lambda g: (g["images"].transform, {"X": g["pictures"]}),
     "MNARImageImputer.fit": lambda g: (small_images().fit, {"X": g["pictures"]}),
     "MNARImputer.fit": lambda g: (small_imputer().fit, {"X": g["frame"]}),
     "MNARClassifier.fit": lambda g: (small_classifier().fit, {"X": g["frame"], "y": g["y"]}),
     "MNARRegressor.fit": lambda g: (small_regressor().fit, {"X": g["frame"], "y": g["y"]}),
-    "SupervisedEstimator.transform": lambda g: (g["classifier"].transform, {"X": g["frame"]}),
     **{
         f"{owner}.{name}": lambda g, which=which, name=name: (getattr(g[which], name), {"X": g["frame"]})
         for owner, which, names in (

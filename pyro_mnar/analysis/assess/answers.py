@@ -1,7 +1,7 @@
 """What the fitted model puts into the holes, cell by cell, and how far it can be trusted, row by row."""
 
 import warnings
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,8 @@ _BINS = 30
 _PROMISE = 1.3 * MIN_ESS
 
 
-class Answers(NamedTuple):
+@dataclass(frozen=True)
+class Answers:
     """Imputations with what can be said of them; see :class:`~pyro_mnar.analysis.assess.assessment.Assessment`."""
 
     completed: pd.DataFrame
@@ -44,23 +45,11 @@ def answers(
     most_refined: int | None = None,
     refinement: Refinement | None = None,
 ) -> Answers:
-    """Impute a table, and keep the draws' shapes.
+    """Impute the table that the imputer was fitted to, shape (n, p), and keep the draws' shapes.
 
-    Parameters
-    ----------
-    imputer : MNARImputer
-        Fitted to ``X``.
-    X : DataFrame
-        Shape (n, p).
-    n_draws : int
-        Importance draws per row; up to three times as many where that promises to be enough. Other rows with uneven
-        weights get a proposal of their own.
-    n_tables : int
-        Completed tables to keep.
-    most_refined : int or None
-        So many of them at most, those with the fewest effective draws; None: all.
-    refinement : Refinement or None
-        What is spent on each.
+    Rows have ``n_draws`` importance draws, up to three times as many where that promises to be enough; others with
+    uneven weights get a proposal of their own, on which ``refinement`` is spent: at most ``most_refined`` of them,
+    those with the fewest effective draws. ``n_tables`` completed tables are kept.
     """
     everywhere = imputer.table(X)
     # Cells that are only known to lie within limits are drawn too; those of columns without a model have a row here.
@@ -100,9 +89,8 @@ def answers(
         line = pd.DataFrame({"row": X.index[hidden].astype(str), "column": str(name)})
         line["value"] = completed[name][hidden].astype(str).to_numpy()
         if labels:
-            codes = completed_codes(drawn, len(labels))
             line["low"] = line["median"] = line["high"] = ""
-            line["chance"] = codes.max(0)
+            line["chance"] = np.max([(drawn == code).mean(0) for code in range(len(labels))], axis=0)
         else:
             for word, table in (("low", low), ("median", middle), ("high", high)):
                 line[word] = table[name][hidden].astype(str).to_numpy()
@@ -133,9 +121,7 @@ def uneven(posterior: Posterior, most: int | None) -> BoolArray:
     """The rows that are not reliable, bool, shape (n,): of more than ``most`` those with the fewest effective draws."""
     bad = ~posterior.reliable
     worst = np.argsort(np.where(bad, posterior.ess, np.inf), kind="stable")[:most]
-    chosen = np.zeros_like(bad)
-    chosen[worst] = True
-    return np.asarray(chosen & bad)
+    return np.asarray(bad & np.isin(np.arange(len(bad)), worst))
 
 
 def _in_place(everywhere: FloatArray, holed: BoolArray, draws: FloatArray) -> FloatArray:
@@ -153,33 +139,10 @@ def _has_own_slope(imputer: MNARImputer, j: int) -> bool:
     return curve is None or curve.flat is None or not bool(curve.flat[j])
 
 
-def completed_codes(drawn: FloatArray, n_labels: int) -> FloatArray:
-    """Share of the draws, shape (m, cells), that have each of the codes, shape (labels, cells).
-
-    Examples
-    --------
-    >>> completed_codes(np.array([[0.0, 1.0], [0.0, 0.0]]), 2).tolist()
-    [[1.0, 0.5], [0.0, 0.5]]
-    """
-    return np.stack([(drawn == code).mean(0) for code in range(n_labels)])
-
-
 def histogram(seen: FloatArray, drawn: FloatArray, labels: list[str] | None) -> pd.DataFrame:
-    """Cells per bin (or label): observed; imputed, the mean over the completed tables with its 90 % band.
+    """Cells per bin, or label: observed; imputed, the mean over completed tables; low and high, which hold 90 %.
 
-    Parameters
-    ----------
-    seen : ndarray
-        Observed values, codes for labels.
-    drawn : ndarray
-        Shape (m, cells).
-    labels : list of str or None
-        Of the codes.
-
-    Returns
-    -------
-    DataFrame
-        left and right of each bin, or label; observed, imputed, low, high.
+    ``seen`` are observed values, ``drawn`` imputed ones, shape (m, cells): codes where there are labels.
     """
     together = np.concatenate([seen, drawn.ravel()])
     if labels:
@@ -214,17 +177,13 @@ def histogram(seen: FloatArray, drawn: FloatArray, labels: list[str] | None) -> 
 
 
 def curve(imputer: MNARImputer, X: pd.DataFrame, j: int, values: FloatArray) -> pd.DataFrame:
-    """The learned chance that a cell of a column is missing, over its values.
+    """The learned chance that a cell of column j is missing, over its values in original units.
 
-    Returns
-    -------
-    DataFrame
-        value (original units), chance (mean over rows), low and high (90 % of the rows, where their other values
-        matter).
+    ``chance`` is the mean over rows; low and high hold 90 % of the rows, where their other values matter.
     """
     rows = X.iloc[np.unique(np.linspace(0, len(X) - 1, min(len(X), _CURVE_ROWS)).astype(int))]
     posterior = imputer.posterior(rows, 100, refine=False)
     grid = np.linspace(values.min(), values.max(), 80)
-    chances = missing_probability(imputer, posterior, len(rows), j, grid)
+    chances = missing_probability(imputer, posterior, len(rows), [j], grid)
     low, high = np.quantile(chances, [0.05, 0.95], axis=0)
     return pd.DataFrame({"value": grid, "chance": chances.mean(0), "low": low, "high": high})

@@ -10,41 +10,24 @@ Budget = Literal["quick", "standard", "thorough"]
 
 
 class Effort(NamedTuple):
-    """What a budget buys.
+    """What a budget buys."""
 
-    Attributes
-    ----------
-    n_draws : int
-        Importance draws per row behind the imputations.
-    n_tables : int
-        Tables that are simulated to check the fit.
-    n_imputations : int
-        Completed tables behind the pooled answer.
-    slopes : tuple of float
-        How strongly the varied column hides its own values, logits per standard deviation; signs come with the
-        direction.
-    refits : int
-        Fits to bootstrap samples for each of these slopes.
-    refit : dict
-        Settings of these fits.
-    compared_fits : int
-        Fits of each mechanism that are compared on rows that were held out; 0: none is.
-    most_rows : int
-        Rows on which a fit is checked and mechanisms are compared.
-    most_refined : int
-        Rows with uneven weights that are given a proposal of their own.
-    refinement : Refinement
-        What is spent on each of them.
-    """
-
+    #: Importance draws per row behind the imputations.
     n_draws: int
+    #: Tables that are simulated to check the fit.
     n_tables: int
+    #: Completed tables behind the pooled answer.
     n_imputations: int
+    #: How strongly the varied column hides its own values, logits per standard deviation; the direction gives signs.
     slopes: tuple[float, ...]
+    #: Fits to bootstrap samples for each of these slopes, and their settings.
     refits: int
     refit: dict[str, Any]
+    #: Fits of each mechanism that are compared on rows that were held out; 0: none is.
     compared_fits: int
+    #: Rows on which a fit is checked and mechanisms are compared.
     most_rows: int = 5000
+    #: Rows with uneven weights that are given a proposal of their own, and what is spent on each of them.
     most_refined: int = 5000
     refinement: Refinement = Refinement()
 
@@ -70,18 +53,7 @@ EFFORTS: dict[str, Effort] = {
 
 
 def effort(budget: str) -> Effort:
-    """What a budget buys.
-
-    Raises
-    ------
-    InvalidInputError
-        There is no such budget.
-
-    Examples
-    --------
-    >>> effort("quick").n_tables
-    100
-    """
+    """What a budget buys; InvalidInputError where there is no such budget."""
     if not isinstance(budget, str) or budget not in get_args(Budget):
         raise InvalidInputError(f"budget is {shown(budget)}; it must be one of {', '.join(get_args(Budget))}")
     return EFFORTS[budget]

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,6 @@ from pyro_mnar.analysis.assess.lines import at_zero
 from pyro_mnar.analysis.assess.steps import Steps
 from pyro_mnar.analysis.held_slope import with_slope
 from pyro_mnar.analysis.sensitivity import Quantity, delta_adjustment, pooled_over, sweep, tipping_point
-from pyro_mnar.data.foreign import shown
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators import MNARImputer, TrainingSettings
 from pyro_mnar.estimators.start.plan import passes
@@ -77,24 +77,12 @@ class Named(NamedTuple):
 def named_quantity(
     quantity: str | Callable[[pd.DataFrame], Any] | None, X: pd.DataFrame, found: pd.DataFrame, numbers: Sequence[str]
 ) -> Named | None:
-    """The quantity that a user means.
+    """The quantity that a user means; None where none was named and no column of numbers has holes.
 
-    Parameters
-    ----------
-    quantity : str, callable or None
-        A column (its mean), "column=level" (the share of a level), a function of a completed table, or None for the
-        mean of the column that most needs it.
-    X : DataFrame
-        The table.
-    found : DataFrame
-        From :func:`~pyro_mnar.analysis.assess.evidence.evidence`.
-    numbers : sequence of str
-        Columns that have a mean.
-
-    Raises
-    ------
-    InvalidInputError
-        A column that is not there, or has no mean.
+    It is a column (its mean), "column=level" (the share of a level), a function of a completed table, or None for the
+    mean of the column that most needs it: the first of ``found``, from
+    :func:`~pyro_mnar.analysis.assess.evidence.evidence`, among ``numbers``, the columns that have a mean.
+    InvalidInputError for a column that is not there, or has no mean.
     """
     if callable(quantity):
         return Named(
@@ -105,10 +93,7 @@ def named_quantity(
         if not holed:
             return None
         quantity = holed[0]
-    if not isinstance(quantity, str):
-        raise InvalidInputError(
-            f"quantity is {shown(quantity)}; give a column, 'column=level', or a function of a table"
-        )
+    assert isinstance(quantity, str)
     if quantity in numbers:
         name = quantity
         return Named(f"mean of {name}", lambda table: _mean(table[name].astype(float)), name)
@@ -136,12 +121,7 @@ def numbers_of(imputer: MNARImputer) -> list[str]:
 def varied_column(vary: str | None, quantity: Named, found: pd.DataFrame, numbers: Sequence[str]) -> str | None:
     """The column whose assumption is varied: the one given, the quantity's own, or the likeliest to hide itself.
 
-    Of ``numbers``, which leave out columns whose limits say why their cells are missing.
-
-    Raises
-    ------
-    InvalidInputError
-        The column given has no holes or no numbers, or is censored.
+    Of ``numbers``, which leave out columns whose limits say why their cells are missing: InvalidInputError for another.
     """
     candidates = [name for name in found["column"] if name in numbers]
     if vary is not None:
@@ -202,17 +182,16 @@ def conclude(
             verbose=imputer.verbose,
             **refit,
         )
+        # Names may be what no file's can be.
+        key = hashlib.sha256(f"{column} of {quantity.name}".encode()).hexdigest()[:12]
         for place, slope in enumerate(slopes):
             report(place / len(slopes))
-
-            def line(slope: float = slope) -> pd.DataFrame:
-                # One at a time, so that each is kept once it is done; all have the same seeds, so that they differ in
-                # nothing else.
-                return sweep(
-                    model, X, quantity.of, str(column), [slope], n_imputations=effort.refits, random_state=seed
-                )
-
-            lines.append(kept.frame(f"slope-{slope:g}-{column_key(column + ' of ' + quantity.name)}", line))
+            # One at a time, so that each is kept once it is done; all have the same seeds, so that they differ in
+            # nothing else.
+            line = partial(
+                sweep, model, X, quantity.of, column, [slope], n_imputations=effort.refits, random_state=seed
+            )
+            lines.append(kept.frame(f"slope-{slope:g}-{key}", line))
     swept = pd.concat(lines) if lines else pd.DataFrame()
     return Conclusion(
         quantity.name,
@@ -229,15 +208,7 @@ def conclude(
 
 
 def with_numbers(imputer: MNARImputer, X: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """The table with limits such as "<0.5" as missing cells, and the columns that have limits.
-
-    Parameters
-    ----------
-    imputer : MNARImputer
-        Fitted to ``X``.
-    X : DataFrame
-        Shape (n, p).
-    """
+    """The table, shape (n, p), with limits such as "<0.5" as missing cells, and the columns that have limits."""
     read = imputer._read(X, reset=False)
     if read.limits is None:
         return X, []
@@ -261,11 +232,6 @@ def swept_mechanism(mechanism: Given, column: str) -> "Given | None":
     except InvalidInputError:
         return None
     return kept
-
-
-def column_key(column: str) -> str:
-    """A column's name as part of a file's."""
-    return hashlib.sha256(column.encode()).hexdigest()[:12]
 
 
 def signed_slopes(direction: str, slopes: Sequence[float]) -> list[float]:

@@ -1,5 +1,7 @@
 """What speaks for a column's hiding its own values, and how sure that is."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from scipy.special import expit
@@ -15,11 +17,6 @@ HIDES, TOLD, OPEN, FREE, NOT_JUDGED = "hides itself", "told", "undecided", "no s
 def evidence(imputer: MNARImputer) -> pd.DataFrame:
     """One line per column of the table that has holes, the likeliest to hide itself first.
 
-    Parameters
-    ----------
-    imputer : MNARImputer
-        Fitted.
-
     Returns
     -------
     DataFrame
@@ -31,7 +28,7 @@ def evidence(imputer: MNARImputer) -> pd.DataFrame:
         ("cliff", "soft", "labels", "both ends", "middle", else ""); words, the sentence of ``mechanism_report``.
     """
     report = imputer.mechanism_report()
-    lines = []
+    lines: list[dict[str, Any]] = []
     for place, (j, start) in enumerate(imputer._schema.starts().items()):
         row, kind = report.iloc[place], imputer._schema.columns[j]
         rate = float(row["missing_rate"])
@@ -78,9 +75,8 @@ def evidence(imputer: MNARImputer) -> pd.DataFrame:
         "kind",
         "words",
     ]
-    order = {HIDES: 0, TOLD: 1, OPEN: 2, FREE: 3, NOT_JUDGED: 4}
-    table = pd.DataFrame(lines, columns=columns).astype({"imputed_so": bool})
-    table["_order"] = table["verdict"].map(order)
-    table["_within"] = table["missing_rate"].where(table["verdict"] != OPEN, table["chance"])
-    table = table.sort_values(["_order", "_within"], ascending=[True, False], ignore_index=True)
-    return table.drop(columns=["_order", "_within"])
+    order = (HIDES, TOLD, OPEN, FREE, NOT_JUDGED)
+    # Of columns with one verdict those with the most holes first; of undecided ones the likeliest.
+    lines.sort(key=lambda line: line["chance" if line["verdict"] == OPEN else "missing_rate"], reverse=True)
+    lines.sort(key=lambda line: order.index(line["verdict"]))
+    return pd.DataFrame(lines, columns=columns).astype({"imputed_so": bool})

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from pyro_mnar.analysis.assess.answers import Answers
 from pyro_mnar.analysis.assess.conclusion import Conclusion
 from pyro_mnar.analysis.assess.summary import Summary
 from pyro_mnar.estimators import MNARImputer
 
 
 @dataclass(frozen=True, repr=False)
-class Findings:
+class Findings(Answers):
     """What an assessment holds; see :class:`~pyro_mnar.analysis.assess.assessment.Assessment`."""
 
     title: str
@@ -23,12 +24,6 @@ class Findings:
     evidence: pd.DataFrame
     comparison: pd.DataFrame
     checks: pd.DataFrame
-    completed: pd.DataFrame
-    tables: list[pd.DataFrame]
-    cells: pd.DataFrame
-    rows: pd.DataFrame
-    histograms: dict[str, pd.DataFrame]
-    curves: dict[str, pd.DataFrame]
     conclusion: Conclusion | None
     summary: Summary
     imputer: MNARImputer

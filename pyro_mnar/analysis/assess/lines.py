@@ -6,33 +6,15 @@ import pandas as pd
 
 
 def lines_of(frame: pd.DataFrame) -> list[Any]:
-    """Its lines, each with the columns as attributes and the index as ``Index``.
-
-    Examples
-    --------
-    >>> [line.a for line in lines_of(pd.DataFrame({"a": [1, 2]}))]
-    [1, 2]
-    """
+    """Its lines, each with the columns as attributes and the index as ``Index``."""
     return list(frame.itertuples())
 
 
 def numbered(frame: pd.DataFrame) -> list[tuple[float, Any]]:
-    """Its index as numbers, each with the line's columns by name.
-
-    Examples
-    --------
-    >>> [(at, line["a"]) for at, line in numbered(pd.DataFrame({"a": [1, 2]}, index=[0.0, 0.5]))]
-    [(0.0, 1), (0.5, 2)]
-    """
+    """Its index as numbers, each with the line's columns by name."""
     return list(zip(frame.index.astype(float), frame.to_dict("records"), strict=True))
 
 
 def at_zero(frame: pd.DataFrame, column: str = "estimate") -> float:
-    """The number in its line 0.0.
-
-    Examples
-    --------
-    >>> at_zero(pd.DataFrame({"estimate": [1.0, 2.0]}, index=[0.0, 0.5]))
-    1.0
-    """
+    """The number in its line 0.0."""
     return float(dict(numbered(frame))[0.0][column])

@@ -1,5 +1,6 @@
 """A table before any model: its columns, which cells are missing together, and what goes with their being missing."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,18 +16,9 @@ _LEAST = 10
 def holes(X: pd.DataFrame, schema: pd.DataFrame) -> pd.DataFrame:
     """One line per column: what it is, how much of it is missing, and what its observed values are.
 
-    Parameters
-    ----------
-    X : DataFrame
-        The table, shape (n, p).
-    schema : DataFrame
-        The fitted imputer's ``schema_``.
-
-    Returns
-    -------
-    DataFrame
-        column, kind, why, missing (cells), missing_rate, and of the observed values low, median and high (the smallest,
-        the middle and the largest), or levels (the most frequent ones with their shares) for text.
+    ``schema`` is the fitted imputer's ``schema_``. Columns: column, kind, why, missing (cells), missing_rate, and of
+    the observed values low, median and high (the smallest, the middle and the largest), or levels (the most frequent
+    ones with their shares) for text.
     """
     lines = []
     for (name, column), kind, why in zip(X.items(), schema["kind"], schema["why"], strict=True):
@@ -56,15 +48,8 @@ def _shown(value: Any) -> str:
 def patterns(X: pd.DataFrame) -> pd.DataFrame:
     """Which columns are missing together, the most frequent combination first.
 
-    Returns
-    -------
-    DataFrame
-        missing (names, with commas between them; empty for whole rows), rows, share, and columns, the names as a tuple.
-
-    Examples
-    --------
-    >>> patterns(pd.DataFrame({"a": [1.0, np.nan, np.nan], "b": [1.0, 2.0, 3.0]}))["missing"].tolist()
-    ['a', '']
+    Columns: missing (names, with commas between them; empty for whole rows), rows, share, and columns, the names as a
+    tuple.
     """
     hidden = X.isna()
     kinds, counts = np.unique(hidden.to_numpy(), axis=0, return_counts=True)
@@ -81,17 +66,11 @@ def patterns(X: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def mask_dependences(table: FloatArray, names: list[str], groups: dict[str, str]) -> pd.DataFrame:
+def mask_dependences(table: FloatArray, names: Sequence[str], owners: Sequence[str]) -> pd.DataFrame:
     """What goes with a column's being missing: the values of the other columns, and whether those are missing.
 
-    Parameters
-    ----------
-    table : ndarray
-        The model's columns, shape (n, p), NaN = missing.
-    names : list of str
-        Their names.
-    groups : dict
-        The table's column that each of the model's belongs to.
+    ``table`` holds the model's columns, shape (n, p), NaN = missing, ``names`` theirs, and ``owners`` those of the
+    table's columns that they belong to.
 
     Returns
     -------
@@ -103,20 +82,19 @@ def mask_dependences(table: FloatArray, names: list[str], groups: dict[str, str]
     Examples
     --------
     >>> x = np.column_stack([np.where(np.arange(60) > 29, np.nan, 1.0), np.arange(60.0)])
-    >>> found = mask_dependences(x, ["a", "b"], {"a": "a", "b": "b"})
+    >>> found = mask_dependences(x, ["a", "b"], ["a", "b"])
     >>> found["column"][0], found["other"][0], float(found["chance"][0])
     ('a', 'b', 1.0)
     """
     hidden, lines, done = np.isnan(table), [], set()
-    for j, name in enumerate(names):
-        column = groups[name]
+    for j, column in enumerate(owners):
         if column in done or not hidden[:, j].any():
             continue
         done.add(column)
-        others = [(k, other, table[:, k]) for k, other in enumerate(names) if groups[other] != column]
-        first = {groups[other]: k for k, other in reversed(list(enumerate(names))) if groups[other] != column}
-        others += [(k, f"{other} is missing", hidden[:, k].astype(float)) for other, k in first.items()]
-        for _, other, values in others:
+        others = [(names[k], table[:, k]) for k, owner in enumerate(owners) if owner != column]
+        first = {owner: k for k, owner in reversed(list(enumerate(owners))) if owner != column}
+        others += [(f"{owner} is missing", hidden[:, k].astype(float)) for owner, k in first.items()]
+        for other, values in others:
             without, with_it = values[hidden[:, j]], values[~hidden[:, j]]
             without, with_it = without[~np.isnan(without)], with_it[~np.isnan(with_it)]
             if min(len(without), len(with_it)) < _LEAST or np.ptp(np.concatenate([without, with_it])) == 0:

@@ -187,7 +187,7 @@ def assess(
                 lambda share: begin("trying other assumptions", share),
             )
     holes = profile.holes(frame, imputer.schema_)
-    masks = profile.mask_dependences(imputer.table(frame), list(imputer.columns_.names), _owners(imputer))
+    masks = profile.mask_dependences(imputer.table(frame), imputer.columns_.names, imputer._schema.owners())
     return Assessment(
         title=title,
         budget=budget,
@@ -199,7 +199,7 @@ def assess(
         evidence=found,
         comparison=compared,
         checks=checks,
-        **filled._asdict(),
+        **vars(filled),
         conclusion=conclusion,
         summary=summarise(frame, holes, masks, found, checks, filled.rows, conclusion),
         imputer=imputer,
@@ -220,13 +220,7 @@ def _described(mechanism: Any) -> str:
 
 
 def _checked(X: Any) -> pd.DataFrame:
-    """The table with its columns named by texts.
-
-    Raises
-    ------
-    InvalidInputError
-        It is no table, has no hole, or a name twice.
-    """
+    """The table with its columns named by texts; InvalidInputError: no table, no hole, or a name twice."""
     if not isinstance(X, pd.DataFrame):
         raise InvalidInputError(f"X is of type {type(X).__name__}; give a pandas DataFrame with named columns")
     frame = X.rename(columns=str)
@@ -240,16 +234,6 @@ def _checked(X: Any) -> pd.DataFrame:
         )
         raise InvalidInputError(f"no cell of X is missing{hint}")
     return frame
-
-
-def _owners(imputer: MNARImputer) -> dict[str, str]:
-    """The table's column that each of the model's belongs to, by name."""
-    names, columns = imputer.columns_.names, imputer._schema.columns
-    return {
-        names[start + k]: str(columns[j].name)
-        for j, start in imputer._schema.starts().items()
-        for k in range(columns[j].width)
-    }
 
 
 def _compared(imputer: MNARImputer, X: pd.DataFrame, spent: Effort, seed: int) -> pd.DataFrame:

@@ -10,9 +10,12 @@ from pyro_mnar.analysis.assess.conclusion import Conclusion
 from pyro_mnar.analysis.assess.evidence import FREE, HIDES, NOT_JUDGED, OPEN, TOLD
 from pyro_mnar.analysis.assess.lines import at_zero, lines_of
 from pyro_mnar.data.signs import in_words, signs_of_missing
+from pyro_mnar.estimators.sentences import listed
 
 #: Dependences of masks that are told; those from this p-value on are none.
 _MOST, _CLEAR = 4, 0.01
+#: Columns that a sentence names.
+_NAMED = 6
 #: Kinds of evidence that name values rather than a side.
 _WITHOUT_SIDE = ("labels", "both ends", "middle")
 
@@ -66,6 +69,11 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
+def estimated(estimate: float, low: float, high: float) -> str:
+    """An estimate with its interval."""
+    return f"{number(estimate)} (95 % interval {number(low)} to {number(high)})"
+
+
 def odds(log_odds: float) -> str:
     """Log odds as people say them.
 
@@ -82,17 +90,9 @@ def odds(log_odds: float) -> str:
     return f"about {ratio:.2g} to 1 {side}" if ratio < 100 else f"more than 100 to 1 {side}"
 
 
-def listed(names: Sequence[str], most: int = 6) -> str:
-    """Names in a sentence.
-
-    Examples
-    --------
-    >>> listed(["a", "b", "c"])
-    'a, b and c'
-    """
-    if len(names) > most:
-        return f"{', '.join(names[:most])} and {len(names) - most} more"
-    return " and ".join([*[", ".join(names[:-1])], names[-1]]) if len(names) > 1 else "".join(names)
+def some_of(names: Sequence[str]) -> str:
+    """Names in a sentence, no more than six of them."""
+    return listed(names if len(names) <= _NAMED else [*names[:_NAMED], f"{len(names) - _NAMED} more"])
 
 
 def _of_holes(X: pd.DataFrame, profile: pd.DataFrame) -> list[str]:
@@ -105,7 +105,7 @@ def _of_holes(X: pd.DataFrame, profile: pd.DataFrame) -> list[str]:
     )
     if passed:
         text += (
-            f" {listed(passed)} {'is a name' if len(passed) == 1 else 'are names'}, "
+            f" {some_of(passed)} {'is a name' if len(passed) == 1 else 'are names'}, "
             f"and passed through as {'it is' if len(passed) == 1 else 'they are'}."
         )
     return [text]
@@ -144,12 +144,12 @@ def _of_evidence(found: pd.DataFrame) -> list[str]:
     free = found.loc[found["verdict"] == FREE, "column"].tolist()
     if free:
         lines.append(
-            f"Nothing in the table points to {listed(free)} hiding {'its' if len(free) == 1 else 'their'} own values."
+            f"Nothing in the table points to {some_of(free)} hiding {'its' if len(free) == 1 else 'their'} own values."
         )
     other = found.loc[found["verdict"] == NOT_JUDGED, "column"].tolist()
     if other:
         lines.append(
-            f"{listed(other)} could not be judged: "
+            f"{some_of(other)} could not be judged: "
             f"{'it has' if len(other) == 1 else 'they have'} too few holes or too many labels."
         )
     return lines
@@ -197,7 +197,7 @@ def _of_checks(checks: pd.DataFrame, rows: pd.DataFrame) -> list[str]:
         names = list(dict.fromkeys(flagged["column"]))
         lines = [
             f"Tables simulated from the fit differ from this one in {len(flagged)} of {len(checks)} respects, of "
-            f"{listed(names)}: look at these columns before you rely on them."
+            f"{some_of(names)}: look at these columns before you rely on them."
         ]
     bad = int((~rows["reliable"]).sum())
     if bad == 0:
@@ -219,9 +219,8 @@ def _of_answer(conclusion: Conclusion | None) -> list[str]:
     if conclusion is None:
         return []
     return [
-        f"The {conclusion.name} is {number(conclusion.estimate)} (95 % interval {number(conclusion.low)} to "
-        f"{number(conclusion.high)}) with the missing values imputed, and {number(conclusion.observed_only)} among the "
-        "observed ones alone."
+        f"The {conclusion.name} is {estimated(conclusion.estimate, conclusion.low, conclusion.high)} with the missing "
+        f"values imputed, and {number(conclusion.observed_only)} among the observed ones alone."
     ]
 
 
@@ -234,7 +233,7 @@ def _assumed(found: pd.DataFrame, conclusion: Conclusion | None) -> list[str]:
     hiding = found.loc[found["imputed_so"] & (found["kind"] != "labels"), "column"].tolist()
     if hiding:
         lines.append(
-            f"How {listed(hiding)} {'goes' if len(hiding) == 1 else 'go'} "
+            f"How {some_of(hiding)} {'goes' if len(hiding) == 1 else 'go'} "
             f"on where nothing was observed rests on the model's shape alone."
         )
     if conclusion is None or not conclusion.column:

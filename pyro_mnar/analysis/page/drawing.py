@@ -32,19 +32,7 @@ class Scale(NamedTuple):
 
 
 def figure(identity: str, title: str, description: str, body: Sequence[Markup], height: float) -> Markup:
-    """A picture with its name and its text for those who do not see it.
-
-    Parameters
-    ----------
-    identity : str
-        The element's id, unique on the page.
-    title, description : str
-        What it shows, and what can be seen.
-    body : sequence of Markup
-        Its parts.
-    height : float
-        In the units of the drawing, of which it is 460 wide.
-    """
+    """A picture, 460 wide, with its name and a text of what can be seen; ``identity`` is its id on the page."""
     return Markup(
         '<svg viewBox="0 0 {w:.0f} {h:.0f}" role="img" aria-labelledby="{i}-t {i}-d"><title id="{i}-t">{t}</title>'
         '<desc id="{i}-d">{d}</desc>{body}</svg>'
@@ -65,11 +53,9 @@ def line(x1: float, y1: float, x2: float, y2: float, kind: str, tip: str = "") -
     )
 
 
-def dot(x: float, y: float, kind: str, tip: str = "", radius: float = 4.5) -> Markup:
+def dot(x: float, y: float, kind: str, tip: str = "") -> Markup:
     """A point."""
-    return Markup('<circle cx="{:.1f}" cy="{:.1f}" r="{:.1f}" class="{}">{}</circle>').format(
-        x, y, radius, kind, tip_of(tip)
-    )
+    return Markup('<circle cx="{:.1f}" cy="{:.1f}" r="4.5" class="{}">{}</circle>').format(x, y, kind, tip_of(tip))
 
 
 def text(x: float, y: float, words: str, anchor: str = "start", kind: str = "", room: float = 0.0) -> Markup:
@@ -104,10 +90,10 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
     return [float(value) for value in found if low - 1e-9 * (high - low) <= value <= high + 1e-9 * (high - low)]
 
 
-def axis_below(scale: Scale, y: float, words: Callable[[float], str], label: str, most: int = 5) -> list[Markup]:
+def axis_below(scale: Scale, y: float, words: Callable[[float], str], label: str) -> list[Markup]:
     """An axis at the bottom, with its numbers and its name."""
     parts = [line(scale.start, y, scale.end, y, "axis")]
-    for value in ticks(scale.low, scale.high, most):
+    for value in ticks(scale.low, scale.high):
         number = words(value)
         half = CHARACTER * len(number) / 2
         place = min(max(scale(value), half), WIDTH - half)
@@ -117,10 +103,10 @@ def axis_below(scale: Scale, y: float, words: Callable[[float], str], label: str
     return [*parts, text(middle, y + 33, shortened(label, 60), "middle", "name", room)]
 
 
-def axis_left(scale: Scale, x: float, right: float, words: Callable[[float], str], most: int = 4) -> list[Markup]:
+def axis_left(scale: Scale, x: float, right: float, words: Callable[[float], str]) -> list[Markup]:
     """An axis on the left, with faint lines across."""
     parts = []
-    for value in ticks(min(scale.low, scale.high), max(scale.low, scale.high), most):
+    for value in ticks(min(scale.low, scale.high), max(scale.low, scale.high), 4):
         parts += [
             line(x, scale(value), right, scale(value), "grid"),
             text(x - 6, scale(value) + 4, words(value), "end", room=x - 8),
@@ -129,22 +115,10 @@ def axis_left(scale: Scale, x: float, right: float, words: Callable[[float], str
 
 
 def shortened(words: str, most: int) -> str:
-    """Words that fit; the page names the column in full elsewhere.
-
-    Examples
-    --------
-    >>> shortened("abcdef", 4)
-    'abc…'
-    """
+    """Words that fit; the page names the column in full elsewhere."""
     return words if len(words) <= most else words[: most - 1] + "…"
 
 
 def plain(value: float) -> str:
-    """A number on an axis.
-
-    Examples
-    --------
-    >>> plain(1500.0), plain(0.25), plain(2000000.0)
-    ('1,500', '0.25', '2,000,000')
-    """
+    """A number on an axis, such as 1,500 or 0.25."""
     return f"{value:,.0f}" if abs(value) >= 1000 or value == np.rint(value) else f"{value:.4g}"

@@ -2,7 +2,7 @@
 
 from functools import cache
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import Any
 
 import jinja2
 import numpy as np
@@ -13,7 +13,7 @@ from pyro_mnar import __version__
 from pyro_mnar.analysis.assess.evidence import HIDES, OPEN, TOLD
 from pyro_mnar.analysis.assess.findings import Findings
 from pyro_mnar.analysis.assess.lines import at_zero, numbered
-from pyro_mnar.analysis.assess.summary import number, odds, percent
+from pyro_mnar.analysis.assess.summary import estimated, number, odds, percent
 from pyro_mnar.analysis.page import pictures
 
 #: Lines of a table that are shown; files and the object have them all.
@@ -22,33 +22,8 @@ _MOST_ROWS, _MOST_CHECKS, _MOST_MASKS, _MOST_PATTERNS = 100, 40, 20, 12
 _MOST_COLUMNS = 60
 
 
-class Column(NamedTuple):
-    """A column's part of the page."""
-
-    anchor: str
-    name: str
-    verdict: str
-    strong: bool
-    words: str
-    sure: str
-    kind: str
-    rate: str
-    histogram: Markup
-    shape: pd.DataFrame
-    curve: Markup | None
-    checks: pd.DataFrame
-    n_flagged: int
-    interval: str
-
-
 def page(assessment: Findings) -> str:
-    """The page as text: one HTML document that needs nothing else.
-
-    Parameters
-    ----------
-    assessment : Findings
-        What is shown.
-    """
+    """The page of an assessment as text: one HTML document that needs nothing else."""
     a, c = assessment, assessment.conclusion
     columns = _columns(a)
     holed = a.profile.loc[a.profile["missing"] > 0, "column"].tolist()
@@ -117,7 +92,8 @@ def _template() -> jinja2.Template:
     return environment.from_string(_text("page.html.j2"))
 
 
-def _columns(a: Findings) -> list[Column]:
+def _columns(a: Findings) -> list[dict[str, Any]]:
+    """A column's part of the page, for each that has one."""
     found = a.evidence.set_index("column")
     kinds = a.profile.set_index("column")["kind"].to_dict()
     result = []
@@ -131,22 +107,22 @@ def _columns(a: Findings) -> list[Column]:
             own = bool(line["imputed_so"])
             curve = pictures.curve_picture(f"{anchor}-c", name, a.curves[name], float(line["missing_rate"]), own)
         result.append(
-            Column(
-                anchor,
-                name,
-                verdict,
-                verdict in (HIDES, TOLD, OPEN),
-                str(line["words"]),
-                _sure(line),
-                str(kinds[name]),
-                percent(float(line["missing_rate"])),
-                pictures.histogram_picture(f"{anchor}-h", name, shape),
-                shape,
-                curve,
-                checks,
-                int(checks["flagged"].sum()) if len(checks) else 0,
-                _interval(a, name),
-            )
+            {
+                "anchor": anchor,
+                "name": name,
+                "verdict": verdict,
+                "strong": verdict in (HIDES, TOLD, OPEN),
+                "words": str(line["words"]),
+                "sure": _sure(line),
+                "kind": str(kinds[name]),
+                "rate": percent(float(line["missing_rate"])),
+                "histogram": pictures.histogram_picture(f"{anchor}-h", name, shape),
+                "shape": shape,
+                "curve": curve,
+                "checks": checks,
+                "n_flagged": int(checks["flagged"].sum()) if len(checks) else 0,
+                "interval": _interval(a, name),
+            }
         )
     return result
 
@@ -197,8 +173,7 @@ def _shifts(a: Findings) -> list[dict[str, Any]]:
                     if shift == 0
                     else f"{number(abs(float(shift)))} {'higher' if shift > 0 else 'lower'} than imputed"
                 )
-                + f", the {c.name} would be {number(row['estimate'])} (95 % "
-                f"interval {number(row['low'])} to {number(row['high'])})."
+                + f", the {c.name} would be {estimated(row['estimate'], row['low'], row['high'])}."
             ),
         }
         for shift, row in numbered(c.delta)
@@ -214,10 +189,7 @@ def _slopes(a: Findings) -> list[dict[str, str]]:
     at_random = at_zero(c.sweep)
     found = []
     for slope, row in numbered(c.sweep):
-        value = (
-            f"the {c.name} would be {number(row['estimate'])} (95 % "
-            f"interval {number(row['low'])} to {number(row['high'])})"
-        )
+        value = f"the {c.name} would be {estimated(row['estimate'], row['low'], row['high'])}"
         if slope == 0:
             found.append({"label": "at random", "words": f"If {c.column} were missing at random, {value}."})
             continue

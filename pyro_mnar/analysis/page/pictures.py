@@ -1,10 +1,13 @@
 """The page's pictures: each takes a part of an assessment and gives SVG with a text for those who do not see it."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
 from pyro_mnar.analysis.assess.conclusion import Conclusion
+from pyro_mnar.analysis.assess.evidence import HIDES, OPEN, TOLD
 from pyro_mnar.analysis.assess.lines import lines_of, numbered
 from pyro_mnar.analysis.assess.summary import number, percent
 from pyro_mnar.analysis.page.drawing import (
@@ -41,8 +44,7 @@ def histogram_picture(identity: str, name: str, shape: pd.DataFrame) -> Markup:
     parts = axis_left(y, LEFT, _RIGHT, plain)
     for row in lines_of(shape):
         left, width = x(row.left) + 0.5, x(row.right) - x(row.left) - 1
-        where = f"{number(row.left)} to {number(row.right)}"
-        tip = f"{where}: {row.observed:.0f} observed, {row.imputed:.1f} imputed (90 %: {row.low:.0f} to {row.high:.0f})"
+        tip = _cells_in_words(f"{number(row.left)} to {number(row.right)}", row)
         parts.append(rectangle(left, y(row.observed), width, y(0) - y(row.observed), "observed", tip))
         if row.imputed > 0:
             top = y(row.observed + row.imputed)
@@ -50,20 +52,12 @@ def histogram_picture(identity: str, name: str, shape: pd.DataFrame) -> Markup:
             middle = left + width / 2
             parts.append(line(middle, y(row.observed + row.low), middle, y(row.observed + row.high), "whisker", tip))
     parts += axis_below(x, height - BOTTOM, plain, name)
-    seen = (
-        shape["observed"].to_numpy()
-        @ ((shape["left"] + shape["right"]) / 2).to_numpy()
-        / max(shape["observed"].sum(), 1)
-    )
-    put_in = (
-        shape["imputed"].to_numpy()
-        @ ((shape["left"] + shape["right"]) / 2).to_numpy()
-        / max(shape["imputed"].sum(), 1e-9)
-    )
+    middles = ((shape["left"] + shape["right"]) / 2).to_numpy()
+    observed, imputed = (shape[part].to_numpy() for part in ("observed", "imputed"))
+    seen, put_in = (number(cells @ middles / max(cells.sum(), 1e-9)) for cells in (observed, imputed))
     description = (
-        f"{shape['observed'].sum():,.0f} observed cells, centred near "
-        f"{number(seen)}, and {shape['imputed'].sum():,.0f} imputed "
-        f"ones, centred near {number(put_in)}. The numbers are in the table below the picture."
+        f"{observed.sum():,.0f} observed cells, centred near {seen}, and {imputed.sum():,.0f} imputed ones, centred "
+        f"near {put_in}. The numbers are in the table below the picture."
     )
     return figure(identity, f"{name}: observed and imputed values", description, parts, height)
 
@@ -76,10 +70,7 @@ def _shares_picture(identity: str, name: str, shape: pd.DataFrame) -> Markup:
     parts = []
     for place, row in enumerate(lines_of(shown)):
         top = TOP + 30 * place
-        tip = (
-            f"{row.label}: {row.observed:.0f} observed, {row.imputed:.1f} "
-            f"imputed (90 %: {row.low:.0f} to {row.high:.0f})"
-        )
+        tip = _cells_in_words(row.label, row)
         parts.append(text(104, top + 16, shortened(str(row.label), 16), "end", room=102))
         parts.append(rectangle(x(0), top + 2, x(row.observed) - x(0), 20, "observed", tip))
         parts.append(
@@ -91,6 +82,10 @@ def _shares_picture(identity: str, name: str, shape: pd.DataFrame) -> Markup:
         f"{r.label}: {r.observed:.0f} observed and {r.imputed:.1f} imputed" for r in lines_of(shown)
     )
     return figure(identity, f"{name}: observed and imputed levels", description, parts, height)
+
+
+def _cells_in_words(where: str, row: Any) -> str:
+    return f"{where}: {row.observed:.0f} observed, {row.imputed:.1f} imputed (90 %: {row.low:.0f} to {row.high:.0f})"
 
 
 def curve_picture(identity: str, name: str, shape: pd.DataFrame, rate: float, own: bool) -> Markup:
@@ -122,13 +117,7 @@ def evidence_picture(identity: str, found: pd.DataFrame) -> Markup:
     parts = [line(x(0.5), TOP, x(0.5), height - BOTTOM, "mark")]
     for place, row in enumerate(lines_of(judged)):
         top = TOP + 38 * place
-        kind = (
-            "imputed"
-            if row.verdict in ("hides itself", "told")
-            else "open"
-            if row.verdict == "undecided"
-            else "observed"
-        )
+        kind = {HIDES: "imputed", TOLD: "imputed", OPEN: "open"}.get(row.verdict, "observed")
         words = f"{shortened(row.column, 34)}: {row.verdict}, {percent(row.chance)}"
         parts.append(text(x(0), top + 10, words, room=WIDTH - x(0) - 4))
         parts.append(rectangle(x(0), top + 16, x(1) - x(0), 12, "empty"))
@@ -169,10 +158,8 @@ def shift_picture(identity: str, c: Conclusion) -> Markup:
     shifts = delta.index.to_numpy(dtype=float)
     low, high = min(float(delta["low"].min()), c.reference), max(float(delta["high"].max()), c.reference)
     margin = 0.05 * (high - low) or 1.0
-    x, y = (
-        Scale(shifts.min(), shifts.max(), LEFT + 8, _RIGHT - 8),
-        Scale(low - margin, high + margin, height - BOTTOM, TOP),
-    )
+    x = Scale(shifts.min(), shifts.max(), LEFT + 8, _RIGHT - 8)
+    y = Scale(low - margin, high + margin, height - BOTTOM, TOP)
     xs = [x(shift) for shift in shifts]
     parts = axis_left(y, LEFT + 8, _RIGHT - 8, plain)
     parts.append(area(xs, [y(v) for v in delta["low"]], [y(v) for v in delta["high"]], "band"))

@@ -17,7 +17,7 @@ from pyro_mnar.analysis.plots.parts import (
     bins,
     counts_of,
     legend,
-    name_levels,
+    named,
     shown,
     wrapped,
 )
@@ -82,12 +82,7 @@ def ppc_mask(
 
 def _one_per_cell(estimator: JointEstimator, lines: pd.DataFrame) -> pd.DataFrame:
     """The lines without those of columns that always go missing with one that is there."""
-    schema = estimator._schema
-    named = {}
-    for j, start in schema.starts().items():
-        named.update(dict.fromkeys(range(start, start + schema.columns[j].width), str(schema.columns[j].name)))
-    names = [named.get(j, name) for j, name in enumerate(estimator.columns_.names)]
-    groups = estimator.joint_.one_cell_groups
+    names, groups = estimator._schema.owners(), estimator.joint_.one_cell_groups
     again = {names[column] for first, *others in groups for column in others} - {names[first] for first, *_ in groups}
     return lines[~lines["column"].isin(again) & ~lines["other"].isin(again)]
 
@@ -138,10 +133,7 @@ def ppc_observed(
         places, ends = np.arange(n_levels), [middle - low, high - middle]
         label = "model after selection, 90 %"
         ax.errorbar(places, middle, ends, fmt="_", color=MODEL, capsize=4, label=label)
-        ax.set(xlabel=wrapped(of.name, 60), ylabel="share")
-        legend(ax)
-        name_levels(ax, of.labels)
-        return ax
+        return named(ax, of, "share")
     low, high = np.quantile(x[observed], [0.001, 0.999])
     edges = bins(np.concatenate([data, x[0][observed[0]].clip(min(low, data.min()), max(high, data.max()))]))
     drawn = np.array([np.histogram(row[mask], edges, density=True)[0] for row, mask in zip(x, observed, strict=True)])
@@ -149,9 +141,7 @@ def ppc_observed(
     band = np.quantile(drawn, [0.05, 0.95], axis=0)
     ax.stairs(band[1], edges, baseline=band[0], fill=True, color=MODEL, alpha=0.4, label="model after selection, 90 %")
     ax.stairs(np.median(drawn, 0), edges, color=MODEL)
-    ax.set(xlabel=wrapped(of.name, 60), ylabel="density")
-    legend(ax)
-    return ax
+    return named(ax, of, "density")
 
 
 def weight_health(
@@ -161,10 +151,8 @@ def weight_health(
 
     Parameters
     ----------
-    estimator : MNARImputer, MNARClassifier or MNARRegressor
-        Fitted.
-    X : array-like
-        The table, shape (n, p), NaN = missing.
+    estimator, X
+        As for :func:`ppc_mask`.
     n_draws : int or None
         Draws per row, at least 100; None takes ``n_draws_posterior``.
     ax : Axes or None

@@ -24,6 +24,7 @@ from pyro_mnar.analysis.plots.parts import (
     inches,
     legend,
     name_levels,
+    named,
     position,
     shown,
     wrapped,
@@ -94,11 +95,7 @@ def imputed_distribution(
         else:
             bar = {"edgecolor" if key == "color" and not look["fill"] else key: value for key, value in look.items()}
             ax.bar(range(len(height)), height, 0.8, label=name, **bar)
-    ax.set(xlabel=wrapped(of.name, 60), ylabel="rows")
-    legend(ax)
-    if of.labels is not None:
-        name_levels(ax, of.labels)
-    return ax
+    return named(ax, of, "rows")
 
 
 _LOOKS: dict[str, dict[str, Any]] = {
@@ -235,10 +232,8 @@ def latent(
 
     Parameters
     ----------
-    estimator : MNARImputer, MNARClassifier or MNARRegressor
-        Fitted.
-    X : array-like
-        The table, shape (n, p), NaN = missing.
+    estimator, X
+        As for :func:`imputed_distribution`.
     column : str, int or None
         Colour by the completed values of this column, crosses where it was missing; None colours by the number of
         missing cells.

@@ -21,7 +21,7 @@ from pyro_mnar.analysis.plots.parts import (
     WRONG,
     axes,
     legend,
-    name_levels,
+    named,
     shown,
     wrapped,
 )
@@ -104,9 +104,9 @@ def mechanism_curves(
     instance_only("estimators", estimators, (Sequence, Mapping), "a fitted estimator, or a list or mapping of such")
     if not len(estimators):
         raise InvalidInputError("estimators is empty; give at least one fitted estimator")
-    named = estimators if isinstance(estimators, Mapping) else dict(enumerate(estimators))
-    labels = [key if isinstance(key, str) else "model" if key == 0 else None for key in named]
-    fitted = list(named.values())
+    models = estimators if isinstance(estimators, Mapping) else dict(enumerate(estimators))
+    labels = [key if isinstance(key, str) else "model" if key == 0 else None for key in models]
+    fitted = list(models.values())
     for estimator in fitted:
         check_estimator(estimator, "one of the estimators")
     first = fitted[0]
@@ -130,11 +130,8 @@ def mechanism_curves(
         if (high - low).max() > 1e-6:
             ax.fill_between(grid, low, high, color=color, alpha=0.2, linewidth=0)
     ax.axhline(np.isnan(table).mean(), color=LIMIT, linestyle=":", label="missing rate")
-    ax.set(xlabel=wrapped(of.name, 60), ylabel="P(missing)", ylim=(-0.02, 1.02))
-    legend(ax)
-    if of.labels is not None:
-        name_levels(ax, of.labels)
-    return ax
+    ax.set(ylim=(-0.02, 1.02))
+    return named(ax, of, "P(missing)")
 
 
 def mechanism_comparison(table: pd.DataFrame, ax: Axes | None = None) -> Axes:

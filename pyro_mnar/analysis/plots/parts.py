@@ -42,13 +42,7 @@ _SMALL_CHARACTER, _LINE = 0.07, 0.24
 
 
 def axes(ax: Axes | None, width: float = _SIZE[0], height: float = _SIZE[1]) -> Axes:
-    """The Axes to draw on; new ones are ``width`` by ``height`` inches.
-
-    Raises
-    ------
-    InvalidInputError
-        Neither Axes nor None.
-    """
+    """The Axes to draw on; new ones are ``width`` by ``height`` inches. InvalidInputError: neither Axes nor None."""
     if ax is not None:
         instance_only("ax", ax, Axes, "None, or the Axes to draw on")
     return plt.subplots(figsize=(width, height), layout="constrained")[1] if ax is None else ax
@@ -100,18 +94,7 @@ def wrapped(name: str, width: int = 24) -> str:
 
 
 def position(column: str | int, names: Sequence[str]) -> int:
-    """Index of a column that is given by name or by index.
-
-    Raises
-    ------
-    InvalidInputError
-        There is no such column.
-
-    Examples
-    --------
-    >>> position("age", ("income", "age")), position(0, ("income", "age"))
-    (1, 0)
-    """
+    """Index of a column that is given by name or by index; InvalidInputError where there is no such column."""
     if isinstance(column, str) and column in names:
         return list(names).index(column)
     if isinstance(column, int | np.integer) and not isinstance(column, bool) and 0 <= column < len(names):
@@ -120,25 +103,14 @@ def position(column: str | int, names: Sequence[str]) -> int:
 
 
 class Shown(NamedTuple):
-    """A column of the table as pictures show it: numbers, or levels by their place.
-
-    Attributes
-    ----------
-    name : str
-        Of the column.
-    columns : list of int
-        Those of the model's columns that stand for it.
-    labels : list of str or None
-        Names of its levels; None for numbers.
-    levels : ndarray
-        What the model's columns hold at each level, original units, shape (C, len(columns)); (0, 1) for numbers.
-    ordered : bool
-        Whether its values have an order.
-    """
+    """A column of the table as pictures show it: numbers, or levels by their place."""
 
     name: str
+    #: Those of the model's columns that stand for it.
     columns: list[int]
+    #: Names of its levels; None for numbers.
     labels: list[str] | None
+    #: What the model's columns hold at each level, original units, shape (C, len(columns)); (0, 1) for numbers.
     levels: FloatArray
     ordered: bool = True
 
@@ -154,22 +126,17 @@ class Shown(NamedTuple):
 def shown(estimator: JointEstimator, column: str | int) -> Shown:
     """How a column of the table is shown, given by its name, or a column of the model by its name or index.
 
-    Raises
-    ------
-    InvalidInputError
-        There is no such column.
+    InvalidInputError where there is no such column.
     """
     check_estimator(estimator)
     check_is_fitted(estimator)
     schema, info = estimator._schema, estimator.columns_
-    starts = schema.starts()
-    kinds = {str(schema.columns[j].name): (schema.columns[j], start) for j, start in starts.items()}
-    if isinstance(column, str) and column in kinds and kinds[column][0].kind == "nominal":
-        kind, start = kinds[column]
-        own = list(range(start, start + kind.width))
-        return Shown(column, own, [str(label) for label in kind.labels], np.eye(kind.width), False)
+    kinds = {str(kind.name): kind for kind in schema.columns if kind.modelled}
+    if isinstance(column, str) and column in kinds and kinds[column].kind == "nominal":
+        own = [j for j, owner in enumerate(schema.owners()) if owner == column]
+        return Shown(column, own, [str(label) for label in kinds[column].labels], np.eye(len(own)), False)
     j = position(column, info.names)
-    of = kinds[info.names[j]][0] if info.names[j] in kinds else None
+    of = kinds.get(info.names[j])
     labels = [str(label) for label in of.labels] if of is not None else []
     if j in estimator.layout_.discrete:
         two = ["False", "True"] if of is not None and of.holds == "boolean" else ["0", "1"]
@@ -195,6 +162,15 @@ def name_levels(ax: Axes, labels: Sequence[str], axis: str = "x") -> None:
     step = max(1, int(np.ceil(len(labels) / max(room, 1.0))))
     set_ticks = ax.set_xticks if axis == "x" else ax.set_yticks
     set_ticks(range(0, len(labels), step), [wrapped(label, 16) for label in labels[::step]])
+
+
+def named(ax: Axes, of: Shown, ylabel: str) -> Axes:
+    """The Axes with a legend, and with the names of a column and of its levels below."""
+    ax.set(xlabel=wrapped(of.name, 60), ylabel=ylabel)
+    legend(ax)
+    if of.labels is not None:
+        name_levels(ax, of.labels)
+    return ax
 
 
 def bins(*samples: FloatArray, most: int = 40) -> list[float]:

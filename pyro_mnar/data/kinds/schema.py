@@ -97,6 +97,10 @@ class Schema:
                 found.append(str(column.name))
         return found
 
+    def owners(self) -> list[str]:
+        """The table's column that each of the model's belongs to, by name."""
+        return [str(column.name) for column in self.columns for _ in range(column.width)]
+
     def starts(self) -> dict[int, int]:
         """The first of the model's columns that each modelled column of the table has, by position."""
         widths = np.cumsum([0, *(column.width for column in self.columns)])
