@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.inference.weights import normalised
 from pyro_mnar.numerics.random_streams import uniform
-
-Scheme = Literal["systematic", "stratified", "multinomial"]
 
 
 def weighted_quantile(values: Tensor, log_weights: Tensor, q: float | Tensor) -> Tensor:
@@ -71,14 +67,12 @@ def weighted_quantile(values: Tensor, log_weights: Tensor, q: float | Tensor) ->
     return result[0] if levels.dim() == 0 else result
 
 
-def resample(
-    log_weights: Tensor, n_samples: int, *, generator: torch.Generator, scheme: Scheme = "systematic"
-) -> Tensor:
+def resample(log_weights: Tensor, n_samples: int, *, generator: torch.Generator) -> Tensor:
     """Choose draws in proportion to their weights, in each row by itself.
 
-    Systematic and stratified choices have the same expectation as independent (multinomial) ones and less noise: a
-    systematic one takes draw k either floor or ceil of ``n_samples a_k`` times. Each row's choices are shuffled, so
-    that the s-th sample of every row is a random one of its draws.
+    Systematic choices have the same expectation as independent ones and less noise: draw k is taken either floor or
+    ceil of ``n_samples a_k`` times. Each row's choices are shuffled, so that the s-th sample of every row is a random
+    one of its draws.
 
     Parameters
     ----------
@@ -88,8 +82,6 @@ def resample(
         S, at least 1.
     generator : torch.Generator
         Source of the noise.
-    scheme : {"systematic", "stratified", "multinomial"}
-        How the S points are placed on the cumulated weights.
 
     Returns
     -------
@@ -99,7 +91,7 @@ def resample(
     Raises
     ------
     InvalidInputError
-        ``n_samples`` is below 1, or the scheme has another name.
+        ``n_samples`` is below 1.
     InvalidWeightsError
         A row's weights cannot be normalised.
 
@@ -126,16 +118,7 @@ def resample(
         return uniform((1, *shape), like, generator)[0].to(cumulated.device)
 
     steps = torch.arange(n_samples, dtype=torch.float64, device=cumulated.device)
-    if scheme == "systematic":
-        points = (steps + uniforms(n, 1)) / n_samples
-    elif scheme == "stratified":
-        points = (steps + uniforms(n, n_samples)) / n_samples
-    elif scheme == "multinomial":
-        points = uniforms(n, n_samples)
-    else:
-        raise InvalidInputError(f"scheme is {scheme!r}; it must be 'systematic', 'stratified' or 'multinomial'")
+    points = (steps + uniforms(n, 1)) / n_samples
     below_one = 1 - torch.finfo(torch.float64).eps
     chosen = torch.searchsorted(cumulated, points.clamp(max=below_one), right=True)
-    if scheme != "multinomial":
-        chosen = chosen.gather(1, uniforms(n, n_samples).argsort(1))
-    return chosen.T.contiguous()
+    return chosen.gather(1, uniforms(n, n_samples).argsort(1)).T.contiguous()
