@@ -174,7 +174,7 @@ class TiltedGaussian(MaskedGaussian):
         cells = place // n_active * n_features + self.active[place % n_active]
         shared = noise.shape[-2] == 1
         noise = take(noise.flatten(-2), place % n_active if shared else place)
-        drawn = self._tilted_cells(cells).sample(noise=noise)
+        drawn = self._tilted_cells(cells).sample(noise)
         return plain.flatten(-2).index_copy(-1, cells, drawn).reshape(plain.shape)
 
     def log_density(self, value: Tensor) -> Tensor:
