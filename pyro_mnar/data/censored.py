@@ -8,7 +8,7 @@ import numpy as np
 
 from pyro_mnar.data.kinds.declared import find_column
 from pyro_mnar.data.limits import Declared, Limits, checked_limits, side_of
-from pyro_mnar.data.raw import BESIDE, BoolArray, RawColumn
+from pyro_mnar.data.raw import BESIDE, RawColumn
 from pyro_mnar.data.transforms import FloatArray
 from pyro_mnar.errors import InvalidInputError, InvalidTypeError
 
@@ -155,8 +155,3 @@ def _by_flag(values: FloatArray, limits: FloatArray, flags: RawColumn, upper: Fl
             "interval": (values[row], upper[row]),
         }[side]
         values[row] = np.nan
-
-
-def censored(limits: FloatArray | None, missing: BoolArray) -> BoolArray:
-    """Missing cells of which limits are known, bool, the shape of ``missing``; ``limits`` has a last axis of 2."""
-    return np.zeros_like(missing) if limits is None else missing & np.isfinite(limits).any(-1)

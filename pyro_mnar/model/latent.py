@@ -73,7 +73,3 @@ class Latent(OnObserved):
     def forward(self, x: Tensor) -> Bernoulli:
         """See :class:`Mechanism`; for z = 0, and what the mask depends on in the middle."""
         return self.curve().bernoulli(x)
-
-    def given_code(self, x: Tensor, z: Tensor) -> Bernoulli:
-        """See :class:`Mechanism`."""
-        return self.curve(z).of_row(x, z)

@@ -41,10 +41,6 @@ class Mechanism(nn.Module, ABC):
         """
         return None
 
-    def given_code(self, x: Tensor, z: Tensor) -> Bernoulli:
-        """p(s | x, z), which is p(s | x) unless the mechanism depends on the code z (K, n, L) too."""
-        return self(x)
-
     @property
     def by_own_value(self) -> bool:
         """Whether each cell goes missing by its own value (and the code) alone."""
@@ -65,16 +61,18 @@ class Mechanism(nn.Module, ABC):
         return self.curve(z)
 
     def given_row(self, x: Tensor, z: Tensor, rows: Batch) -> Bernoulli:
-        """:meth:`given_code` where it also depends on what is observed of the rows; here it does not.
+        """p(s | x, z, x_obs) where it depends on the code z (K, n, L), or on what is observed; here p(s | x).
 
         Parameters
         ----------
-        x, z : Tensor
-            As for :meth:`given_code`.
+        x : Tensor
+            Standardised rows, shape (K, n, p), or (K, n, M, p).
+        z : Tensor
+            Codes, shape (K, n, L).
         rows : Batch
             What is observed of each row, and what is beside the model.
         """
-        return self.given_code(x, z)
+        return self(x)
 
     @property
     def observed_weights(self) -> Tensor | None:

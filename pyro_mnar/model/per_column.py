@@ -198,13 +198,6 @@ class PerColumn(Mechanism):
         curve = self.curve()
         return self._together([part(x) for part in self._own()], x) if curve is None else curve.bernoulli(x)
 
-    def given_code(self, x: Tensor, z: Tensor) -> Bernoulli:
-        """See :class:`Mechanism`."""
-        curve = self.curve(z)
-        if curve is None:
-            return self._together([part.given_code(x, z) for part in self._own()], x)
-        return curve.of_row(x, z)
-
     def given_row(self, x: Tensor, z: Tensor, rows: Batch) -> Bernoulli:
         """See :class:`Mechanism`."""
         curve = self.curve_of_rows(rows, z)

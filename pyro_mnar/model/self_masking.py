@@ -383,10 +383,6 @@ class Nested(Mechanism):
         """p(s | x, z = 0), for standardised rows x (..., p): see :class:`Mechanism`."""
         return self.curve().bernoulli(x)
 
-    def given_code(self, x: Tensor, z: Tensor) -> Bernoulli:
-        """See :class:`Mechanism`."""
-        return self.curve(z if x.ndim == z.ndim else z.unsqueeze(-2)).bernoulli(x)
-
 
 def _forget_gap(mechanism: nn.Module, _keys: object) -> None:
     """What was remembered of a mechanism's columns follows from the state that was loaded."""
