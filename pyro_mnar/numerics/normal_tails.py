@@ -21,7 +21,7 @@ import math
 import torch
 from torch import Tensor
 
-from pyro_mnar.numerics.functions import Function
+from pyro_mnar.numerics.functions import Function, elementwise
 
 _SWITCH = -10.0
 _TERMS = 24
@@ -92,50 +92,6 @@ def _gap(u: Tensor) -> Tensor:
     return torch.where(u < _SWITCH, _continued_fraction(u)[0], _mills(u) + u)
 
 
-class _Gap(Function):
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(u: Tensor) -> Tensor:
-        return _gap(u)
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):  # type: ignore[no-untyped-def]
-        ctx.save_for_backward(inputs[0])
-        ctx.save_for_forward(inputs[0])
-
-    @staticmethod
-    def backward(ctx, grad):  # type: ignore[no-untyped-def]
-        return grad * truncated_variance(ctx.saved_tensors[0])
-
-    @staticmethod
-    def jvp(ctx, tangent):  # type: ignore[no-untyped-def]
-        return tangent * truncated_variance(ctx.saved_tensors[0])
-
-
-class _Mills(Function):
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(u: Tensor) -> Tensor:
-        return _mills(u)
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):  # type: ignore[no-untyped-def]
-        ctx.save_for_backward(inputs[0])
-        ctx.save_for_forward(inputs[0])
-
-    @staticmethod
-    def backward(ctx, grad):  # type: ignore[no-untyped-def]
-        u = ctx.saved_tensors[0]
-        return -grad * inverse_mills(u) * mills_gap(u)
-
-    @staticmethod
-    def jvp(ctx, tangent):  # type: ignore[no-untyped-def]
-        u = ctx.saved_tensors[0]
-        return -tangent * inverse_mills(u) * mills_gap(u)
-
-
 class _LogNdtr(Function):
     generate_vmap_rule = True
 
@@ -183,14 +139,12 @@ def log_ndtr(u: Tensor) -> Tensor:
 
 def inverse_mills(u: Tensor) -> Tensor:
     """``r(u) = phi(u) / Phi(u)``, the derivative of :func:`log_ndtr`."""
-    result: Tensor = _Mills.apply(u)
-    return result
+    return _differentiable_mills(u)
 
 
 def mills_gap(u: Tensor) -> Tensor:
     """``r(u) + u``, positive, about ``1/|u|`` in the left tail: the mean excess of a normal above ``-u``."""
-    result: Tensor = _Gap.apply(u)
-    return result
+    return _differentiable_gap(u)
 
 
 def truncated_variance(u: Tensor) -> Tensor:
@@ -201,6 +155,10 @@ def truncated_variance(u: Tensor) -> Tensor:
     gap, rest = _continued_fraction(u)
     near = u.clamp(min=_SWITCH)
     return torch.where(u < _SWITCH, gap * (rest - gap), 1 - inverse_mills(near) * mills_gap(near))
+
+
+_differentiable_mills = elementwise(_mills, lambda g, u: -g * inverse_mills(u) * mills_gap(u))
+_differentiable_gap = elementwise(_gap, lambda g, u: g * truncated_variance(u))
 
 
 def log_ndtri(log_p: Tensor) -> Tensor:
