@@ -9,7 +9,7 @@ drawn from its marginal p(s|z, x_obs) and x_mis (needed by y alone) from p(x_mis
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import pyro
 import torch
@@ -25,7 +25,7 @@ from pyro_mnar.model.heads import Head
 from pyro_mnar.model.likelihoods import Likelihood, LimitEvidence, MaskedRows, RowDistribution, within_limits
 from pyro_mnar.model.mechanisms import Ignorable, Mechanism
 from pyro_mnar.model.networks import in_slices
-from pyro_mnar.numerics.distributions import StandardNormal, WithChoices
+from pyro_mnar.numerics.distributions import StandardNormal, Unchecked, WithChoices
 
 
 class GivenCode(NamedTuple):
@@ -295,7 +295,7 @@ class RowPlate(IndepMessenger):
                 msg["fn"] = msg["fn"].expand(torch.Size((*shape[:-1], self.size)))
 
 
-class MaskGivenRow(TorchDistribution):
+class MaskGivenRow(Unchecked):
     """p(s | x) of the active columns, averaged over the inner draws of x_mis: event (p,), batch (K, n).
 
     Parameters
@@ -312,7 +312,6 @@ class MaskGivenRow(TorchDistribution):
         Columns that are missing together with the first of them.
     """
 
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.independent(constraints.boolean, 1)
 
     def __init__(
@@ -362,7 +361,6 @@ class MaskGivenRow(TorchDistribution):
 class InnerDraws(WithChoices):
     """M independent copies of a row distribution as one event of shape (M, p)."""
 
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.real
 
     def __init__(self, base: TorchDistribution, n_inner: int) -> None:

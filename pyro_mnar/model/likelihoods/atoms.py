@@ -6,12 +6,10 @@ The mask term adds to the mask integral of the normal a sum over the atoms.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.distributions import constraints
 
 from pyro_mnar.data.columns import Atoms
 from pyro_mnar.model.curve import Curve
@@ -40,9 +38,6 @@ class AtomChoice(WithChoices):
     generator : torch.Generator or None
         Source of the draws.
     """
-
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
-    support = constraints.real_vector
 
     def __init__(
         self,

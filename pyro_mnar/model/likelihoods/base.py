@@ -1,7 +1,7 @@
 """What every likelihood p(x | z) offers, and the mask term of cells that are independent given z."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
 from pyro.distributions import Bernoulli, TorchDistribution
@@ -10,6 +10,7 @@ from torch.distributions import constraints
 
 from pyro_mnar.errors import UnsupportedModelError
 from pyro_mnar.model.curve import Curve, take
+from pyro_mnar.numerics.distributions import Unchecked
 
 #: Share of 1 within which a limit is at a level or an atom: it passes through single precision.
 SAME_PLACE = 1e-5
@@ -49,7 +50,7 @@ class MaskedRows(NamedTuple):
         return MaskedRows(curve, *at, one_cell)
 
 
-class RowDistribution(TorchDistribution, ABC):
+class RowDistribution(Unchecked, ABC):
     """p(x | z) of a complete row: batch shape (K, n), event shape (p,)."""
 
     @property
@@ -152,10 +153,9 @@ class CellRows(RowDistribution):
         raise UnsupportedModelError(f"{type(self).__name__} gives an interval no probability")
 
 
-class MaskTerm(TorchDistribution, ABC):
+class MaskTerm(Unchecked, ABC):
     """p(s | z, x_obs) of one mask, the one that says which cells of a row are observed: no other has a probability."""
 
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.independent(constraints.boolean, 1)
 
     def __init__(self, rows: RowDistribution, observed: Tensor) -> None:

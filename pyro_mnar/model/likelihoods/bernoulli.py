@@ -1,7 +1,5 @@
 """Binary features: 0/1 cells, of which the mask term is a sum over two values."""
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 from torch.distributions import constraints
@@ -26,7 +24,6 @@ class BernoulliChoice(WithChoices):
         source of the draws; None is torch's global generator.
     """
 
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.independent(constraints.boolean, 1)
 
     def __init__(self, logits: Tensor, counted: Tensor, generator: torch.Generator | None = None) -> None:

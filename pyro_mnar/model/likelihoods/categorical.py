@@ -9,15 +9,12 @@ so that a missing cell of a group whose 1 is observed is 0, with certainty. Give
 category c in A with probability proportional to pi_c prod_j P(s_j | x_j(c)).
 """
 
-from typing import ClassVar
-
 import torch
-from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
 
 from pyro_mnar.model.likelihoods.base import MaskedRows, MaskTerm, RowDistribution
-from pyro_mnar.numerics.distributions import WithChoices
+from pyro_mnar.numerics.distributions import Unchecked, WithChoices
 from pyro_mnar.numerics.random_streams import uniform
 
 
@@ -34,7 +31,6 @@ class CategoricalChoice(WithChoices):
         source of the draws; None is torch's global generator.
     """
 
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.one_hot
 
     def __init__(self, logits: Tensor, offset: Tensor, generator: torch.Generator | None = None) -> None:
@@ -67,11 +63,8 @@ class CategoricalChoice(WithChoices):
         return self.log_prob(value)
 
 
-class CategoricalSeen(TorchDistribution):
+class CategoricalSeen(Unchecked):
     """p(x_obs | z) of one group: the probability of all categories that the observed cells allow."""
-
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
-    support = constraints.real_vector
 
     def __init__(self, log_probability: Tensor, observed: Tensor) -> None:
         self.log_probability, self.observed = log_probability, observed

@@ -2,12 +2,11 @@
 
 import functools
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.distributions import constraints
 
 from pyro_mnar.model.curve import Curve, take
 from pyro_mnar.model.likelihoods.base import CellMask, CellRows, Likelihood, MaskedRows, at_cells, at_columns
@@ -93,8 +92,6 @@ class ProbitMask(CellMask):
 class MaskedGaussian(WithChoices, ABC):
     """p(x_mis | z, s, x_obs) of cells that go missing by a curve: what its forms have in common."""
 
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
-    support = constraints.real_vector
     active: Tensor
     observed: Tensor
 

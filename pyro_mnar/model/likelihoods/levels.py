@@ -10,12 +10,10 @@ over the levels. Where high levels go missing, m and s say how likely levels are
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.distributions import constraints
 from torch.nn.functional import logsigmoid, softplus
 
 from pyro_mnar.data.columns import Levels
@@ -85,9 +83,6 @@ class LevelCells(WithChoices):
     n_rows : int
         n.
     """
-
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
-    support = constraints.real_vector
 
     def __init__(self, draws: torch.Size, table: LevelTable, cells: Cells, n_rows: int) -> None:
         q = len(table.scores)
@@ -192,9 +187,6 @@ class LevelRows(CellRows, WithChoices):
     generator : torch.Generator or None
         Source of the draws.
     """
-
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
-    support = constraints.real_vector
 
     def __init__(self, loc: Tensor, scale: Tensor, table: LevelTable, generator: torch.Generator | None = None) -> None:
         self.loc, self.scale, self.table, self.generator = loc, scale, table, generator

@@ -7,8 +7,6 @@ A limit is evidence about the row as an observed value is: the probability of th
 and given z such a cell follows p(x_j | z) cut to its interval.
 """
 
-from typing import ClassVar
-
 import numpy as np
 import torch
 from pyro.distributions import TorchDistribution
@@ -21,11 +19,11 @@ from pyro_mnar.model.likelihoods.base import CellRows, RowDistribution, places
 from pyro_mnar.model.likelihoods.gaussian import GaussianRows
 from pyro_mnar.model.likelihoods.levels import LevelRows
 from pyro_mnar.model.likelihoods.mixed import Blocks, MixedRows
-from pyro_mnar.numerics.distributions import WithChoices
+from pyro_mnar.numerics.distributions import Unchecked, WithChoices
 from pyro_mnar.numerics.random_streams import uniform
 
 
-class LimitEvidence(TorchDistribution):
+class LimitEvidence(Unchecked):
     """The distribution of limits (n, p, 2) as far as they are evidence of z: batch (K, n), event (p, 2).
 
     Parameters
@@ -36,7 +34,6 @@ class LimitEvidence(TorchDistribution):
         bool, shape (n, p): the cells whose limits count.
     """
 
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.independent(constraints.real, 2)
 
     def __init__(self, rows: RowDistribution, censored: Tensor) -> None:
@@ -66,9 +63,6 @@ class WithinLimits(WithChoices):
     generator : torch.Generator or None
         Source of the draws.
     """
-
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
-    support = constraints.real_vector
 
     def __init__(
         self,

@@ -1,12 +1,11 @@
 """Tables with features of several kinds: blocks of columns, independent given z."""
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from pyro.distributions import Bernoulli, TorchDistribution
 from torch import Tensor, nn
-from torch.distributions import constraints
 
 from pyro_mnar.data.columns import Layout
 from pyro_mnar.model.curve import Curve
@@ -30,9 +29,6 @@ class Blocks(WithChoices):
     parts
         one distribution per block, all with the same batch shape.
     """
-
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
-    support = constraints.real_vector
 
     def __init__(self, columns: Sequence[Tensor], parts: Sequence[TorchDistribution]) -> None:
         self.columns, self.parts = tuple(columns), tuple(parts)

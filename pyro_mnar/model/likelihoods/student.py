@@ -13,12 +13,11 @@ Marchenko & Genton 2012, JASA 107 (the selection-t model); Ogundimu & Collins 20
 """
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pyro.distributions import Bernoulli
 from torch import Tensor, nn
-from torch.distributions import constraints
 
 from pyro_mnar.model.curve import Curve, take
 from pyro_mnar.model.likelihoods.base import CellMask, CellRows, Likelihood, MaskedRows
@@ -48,9 +47,6 @@ class StudentRows(CellRows):
     counted : Tensor or None
         bool, broadcastable: the cells that enter the density; None is all.
     """
-
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
-    support = constraints.real_vector
 
     def __init__(self, loc: Tensor, scale: Tensor, freedom: Tensor, counted: Tensor | None = None) -> None:
         self.loc, self.scale, self.freedom, self.counted = loc, scale.expand_as(loc), freedom, counted
@@ -150,9 +146,6 @@ class TiltedStudent(WithChoices):
     generator : torch.Generator or None
         Source of the draws.
     """
-
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
-    support = constraints.real_vector
 
     def __init__(
         self, rows: StudentRows, slope: Tensor, intercept: Tensor, observed: Tensor, generator: torch.Generator | None
