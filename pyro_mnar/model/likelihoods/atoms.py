@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pyro_mnar.data.columns import Atoms
 from pyro_mnar.model.curve import Curve
-from pyro_mnar.model.likelihoods.base import SAME_PLACE, CellRows, Likelihood, MaskedRows
+from pyro_mnar.model.likelihoods.base import CellRows, Likelihood, MaskedRows, within
 from pyro_mnar.model.likelihoods.gaussian import GaussianLikelihood, GaussianRows, TiltedGaussian
 from pyro_mnar.numerics.distributions import DiagonalNormal, WithChoices
 from pyro_mnar.numerics.random_streams import uniform
@@ -63,8 +63,7 @@ class AtomChoice(WithChoices):
         upper = self.log_share.detach().exp().cumsum(-1)
         noise = uniform(torch.Size(sample_shape) + upper.shape[:-1], upper, self.generator)
         part = (upper[..., :-1] < noise.unsqueeze(-1)).sum(-1, keepdim=True)
-        values = self.atoms.expand((*part.shape[:-1], -1)).gather(-1, (part - 1).clamp(min=0)).squeeze(-1)
-        return torch.where(part.squeeze(-1) > 0, values, draw)
+        return _of_part(part, self.atoms, draw)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log density of the counted cells, shape (K, n): nats, with respect to length plus counts of the atoms."""
@@ -133,24 +132,20 @@ class AtomRows(AtomChoice, CellRows):
         # Given that it is below its share, what is left of the noise is uniform again.
         tiny = torch.finfo(noise.dtype).eps
         rest = self.rest.draw_within(cells, low, high, (noise / upper[..., 0]).clamp(tiny, 1 - tiny))
-        values = atoms.expand((*part.shape[:-1], -1)).gather(-1, (part - 1).clamp(min=0)).squeeze(-1)
-        return torch.where(part.squeeze(-1) > 0, values, rest)
+        return _of_part(part, atoms, rest)
 
     def _inside(self, cells: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         """Log probability of each part together with the limits of some cells, (K, m, 1 + A); and the atoms, (m, A)."""
         atoms = self.atoms[cells % self.event_shape[0]]
-        near = SAME_PLACE * (1 + atoms.abs())
-        inside = (atoms >= low.unsqueeze(-1) - near) & (atoms <= high.unsqueeze(-1) + near)
         log_share = self.log_share.flatten(-3, -2).index_select(-2, cells)
         rest = (log_share[..., 0] + self.rest.log_within(cells, low, high)).unsqueeze(-1)
-        at_atoms = log_share[..., 1:].masked_fill(~inside, torch.finfo(log_share.dtype).min / 2)
+        at_atoms = log_share[..., 1:].masked_fill(~within(atoms, low, high), torch.finfo(log_share.dtype).min / 2)
         return torch.cat([rest, at_atoms], -1), atoms
 
     def missing_given_mask(self, masked: MaskedRows, generator: torch.Generator | None = None) -> AtomChoice:
         """See :class:`RowDistribution`."""
         curve, observed, active = masked.curve, masked.observed, masked.active
-        own = active if curve.flat is None else active & ~curve.flat
-        if not own.any():
+        if not masked.own.any():
             return self.missing_part(masked.x, observed, generator)
         rest = self.rest.missing_given_mask(masked, generator)
         everywhere = torch.arange(observed.numel(), device=observed.device)
@@ -159,6 +154,12 @@ class AtomRows(AtomChoice, CellRows):
         tilt = _together(log_rest, curve.log_missing_at(self.atoms))
         tilt = tilt.masked_fill(~active.unsqueeze(-1), 0.0)
         return AtomChoice((self.log_share + tilt).log_softmax(-1), self.atoms, rest, ~observed, generator)
+
+
+def _of_part(part: Tensor, atoms: Tensor, rest: Tensor) -> Tensor:
+    """Of the atoms (..., A) that of each cell's part (..., 1), counted from 1; ``rest`` where the part is 0."""
+    values = atoms.expand((*part.shape[:-1], -1)).gather(-1, (part - 1).clamp(min=0)).squeeze(-1)
+    return torch.where(part.squeeze(-1) > 0, values, rest)
 
 
 def _together(rest: Tensor, at_atoms: Tensor) -> Tensor:
@@ -197,16 +198,12 @@ class AtomLikelihood(Likelihood):
         super().__init__()
         self.width = max(len(column.values) for column in atoms)
         self.rest = GaussianLikelihood(n_hidden, len(atoms), "free", min_scale)
+        self.n_numbers = 1 + self.rest.n_numbers
         self.logits = nn.Linear(n_hidden, len(atoms) * (1 + self.width))
         values = [[*column.values, *[column.values[-1]] * (self.width - len(column.values))] for column in atoms]
         absent = [[False, *(k >= len(column.values) for k in range(self.width))] for column in atoms]
         self.register_buffer("values", torch.tensor(values), persistent=False)
         self.register_buffer("absent", torch.tensor(absent), persistent=False)
-
-    @property
-    def n_numbers(self) -> int:
-        """How many tensors :meth:`numbers` gives."""
-        return 1 + self.rest.n_numbers
 
     def numbers(self, hidden: Tensor) -> tuple[Tensor, ...]:
         """See :class:`Likelihood`."""

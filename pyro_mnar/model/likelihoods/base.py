@@ -40,6 +40,11 @@ class MaskedRows(NamedTuple):
     active: Tensor
     one_cell: bool = False
 
+    @property
+    def own(self) -> Tensor:
+        """The active columns whose own values matter, bool, shape (p,)."""
+        return self.active if self.curve.flat is None else self.active & ~self.curve.flat
+
     def block(self, columns: Tensor, one_cell: bool) -> "MaskedRows":
         """These columns of the rows."""
         at = (self.x[..., columns], self.observed[..., columns], self.active[columns])
@@ -179,6 +184,12 @@ def places(mask: Tensor) -> Cells:
     return torch.arange(len(flat), device=flat.device), flat
 
 
+def within(values: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Which of the values (m, V) lie within a cell's limits (m,), bool, as far as single precision tells."""
+    near = SAME_PLACE * (1 + values.abs())
+    return (values >= low.unsqueeze(-1) - near) & (values <= high.unsqueeze(-1) + near)
+
+
 class CellMask(MaskTerm):
     r"""p(s | z, x_obs): P(s_j=1|x_j) where x_j is observed, times int P(s_j=0|x_j) p(x_j|z) dx_j where it is not.
 
@@ -193,29 +204,27 @@ class CellMask(MaskTerm):
     """
 
     def __init__(self, rows: CellRows, masked: MaskedRows) -> None:
-        self.rows, self.curve, self.x, self.active = rows, masked.curve, masked.x, masked.active
+        self.rows, self.curve, self.x, self.active, self.own = rows, masked.curve, masked.x, masked.active, masked.own
         super().__init__(rows, masked.observed)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log p(s | z, x_obs), shape (K, n), in nats."""
         n_features = self.observed.shape[-1]
-        flat = self.curve.flat
-        own = self.active if flat is None else self.active & ~flat
         # Only the cells that are missing are integrated, and they are the same for all draws.
-        cells, counted = places(own & ~self.observed)
+        cells, counted = places(self.own & ~self.observed)
         hidden = self.rows.log_missing(self.curve.of_cells(cells, n_features), cells)
         hidden = hidden if counted is None else torch.where(counted, hidden, 0.0)
         # Without an intercept of its own for each code, what the observed cells contribute is the same for all draws.
-        shown, counted = places(own & self.observed)
+        shown, counted = places(self.own & self.observed)
         values = self.x.reshape(-1).index_select(0, shown)
         seen = self.curve.of_cells(shown, n_features).log_observed(values)
         seen = seen if counted is None else torch.where(counted, seen, 0.0)
         total = seen.new_zeros((*seen.shape[:-1], self.observed.shape[0]))
         total = total.index_add(-1, shown // n_features, seen).expand(self.batch_shape)
         total = total.index_add(-1, cells // n_features, hidden.expand((*self.batch_shape[:-1], len(cells))))
-        if flat is None:
+        if self.curve.flat is None:
             return total
-        return total + self.curve.log_mask_where_flat(self.observed) @ (self.active & flat).to(total.dtype)
+        return total + self.curve.log_mask_where_flat(self.observed) @ (self.active & self.curve.flat).to(total.dtype)
 
 
 class Likelihood(nn.Module, ABC):

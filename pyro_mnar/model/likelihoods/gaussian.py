@@ -63,12 +63,11 @@ class GaussianRows(DiagonalNormal, CellRows):
         self, masked: MaskedRows, generator: torch.Generator | None = None
     ) -> "DiagonalNormal | TiltedGaussian | TwoSidedGaussian":
         """See :class:`RowDistribution`."""
-        curve, active = masked.curve, masked.active
-        tilted = (active if curve.flat is None else active & ~curve.flat).nonzero()[:, 0]
+        tilted = masked.own.nonzero()[:, 0]
         if len(tilted) == 0:
             return self.missing_part(masked.x, masked.observed, generator)
-        kind = TiltedGaussian if curve.gap is None else TwoSidedGaussian
-        return kind(self, curve, masked.observed, tilted, generator)
+        kind = TiltedGaussian if masked.curve.gap is None else TwoSidedGaussian
+        return kind(self, masked.curve, masked.observed, tilted, generator)
 
 
 class ProbitMask(CellMask):
@@ -90,31 +89,9 @@ class ProbitMask(CellMask):
 
 
 class MaskedGaussian(WithChoices, ABC):
-    """p(x_mis | z, s, x_obs) of cells that go missing by a curve: what its forms have in common."""
-
-    active: Tensor
-    observed: Tensor
-
-    @abstractmethod
-    def log_density(self, value: Tensor) -> Tensor:
-        """Log density of each cell given that it is missing, shape (K, n, p), in nats."""
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        """Log p(x_mis | z, s), shape (K, n), in nats."""
-        per_feature = self.log_density(value)
-        return torch.where(self.observed, torch.zeros_like(per_feature), per_feature).sum(-1)
-
-    def _put(self, all_columns: Tensor, active_columns: Tensor) -> Tensor:
-        shape = torch.Size(np.broadcast_shapes(all_columns.shape[:-1], active_columns.shape[:-1]))
-        return all_columns.expand(shape + self.event_shape).index_copy(-1, self.active, active_columns)
-
-
-class TiltedGaussian(MaskedGaussian):
     """p(x_mis | z, s, x_obs): missing active cells follow p(x_j|z) P(s_j=0|x_j), the other missing cells p(x_j|z).
 
-    Batch shape (K, n), event shape (p,); values in observed cells mean nothing. Draws have a path derivative; with the
-    logistic link it is that of a draw whose node of the mixture is given, and ``choice_log_prob`` accounts for the
-    choice of the node.
+    Batch shape (K, n), event shape (p,); values in observed cells mean nothing.
 
     Parameters
     ----------
@@ -131,15 +108,36 @@ class TiltedGaussian(MaskedGaussian):
     """
 
     def __init__(
-        self,
-        rows: "GaussianRows",
-        curve: Curve,
-        observed: Tensor,
-        active: Tensor,
-        generator: torch.Generator | None = None,
+        self, rows: GaussianRows, curve: Curve, observed: Tensor, active: Tensor, generator: torch.Generator | None
     ) -> None:
         self.rows, self.curve, self.active, self.generator, self.observed = rows, curve, active, generator, observed
         super().__init__(rows.batch_shape, rows.event_shape, validate_args=False)
+
+    @abstractmethod
+    def log_density(self, value: Tensor) -> Tensor:
+        """Log density of each cell given that it is missing, shape (K, n, p), in nats."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log p(x_mis | z, s), shape (K, n), in nats."""
+        per_feature = self.log_density(value)
+        return torch.where(self.observed, torch.zeros_like(per_feature), per_feature).sum(-1)
+
+    def _sum_of_missing(self, active_columns: Tensor) -> Tensor:
+        """Sum over the missing cells of the active columns, shape (K, n)."""
+        hidden = self.observed[..., self.active]
+        return torch.where(hidden, torch.zeros_like(active_columns), active_columns).sum(-1)
+
+    def _put(self, all_columns: Tensor, active_columns: Tensor) -> Tensor:
+        shape = torch.Size(np.broadcast_shapes(all_columns.shape[:-1], active_columns.shape[:-1]))
+        return all_columns.expand(shape + self.event_shape).index_copy(-1, self.active, active_columns)
+
+
+class TiltedGaussian(MaskedGaussian):
+    """Cells that go missing beyond one threshold. Draws have a path derivative.
+
+    With the logistic link it is that of a draw whose node of the mixture is given, and ``choice_log_prob`` accounts for
+    the choice of the node.
+    """
 
     @property
     def mean(self) -> Tensor:
@@ -181,8 +179,7 @@ class TiltedGaussian(MaskedGaussian):
 
     def choice_log_prob(self, value: Tensor) -> Tensor:
         """See :class:`~pyro_mnar.numerics.distributions.WithChoices`; averaged over the nodes that x can come from."""
-        per_cell = self.tilted.node_log_prob(value[..., self.active])
-        return torch.where(self.observed[..., self.active], torch.zeros_like(per_cell), per_cell).sum(-1)
+        return self._sum_of_missing(self.tilted.node_log_prob(value[..., self.active]))
 
     @functools.cached_property
     def tilted(self) -> TiltedNormal:
@@ -199,26 +196,19 @@ class TiltedGaussian(MaskedGaussian):
 
 
 class TwoSidedGaussian(MaskedGaussian):
-    """p(x_mis | z, s, x_obs) where cells go missing within or outside of an interval; arguments as before.
+    """Cells that go missing within an interval, or outside of it.
 
     With q = w x + c + e, e ~ N(0, 1), a cell is missing where q lies in (0, gap), or outside: q is drawn first, from a
     truncated normal, and x given q is normal. Draws have a path derivative but for the side on which q lies.
     """
 
     def __init__(
-        self,
-        rows: "GaussianRows",
-        curve: Curve,
-        observed: Tensor,
-        active: Tensor,
-        generator: torch.Generator | None = None,
+        self, rows: GaussianRows, curve: Curve, observed: Tensor, active: Tensor, generator: torch.Generator | None
     ) -> None:
-        self.rows, self.active, self.generator, self.observed = rows, active, generator, observed
-        self.curve = curve.at(active)
+        super().__init__(rows, curve.at(active), observed, active, generator)
         self.loc, self.scale = take(rows.loc, active), at_columns(rows.scale, active)
         self.q_loc = self.curve.slope * self.loc + self.curve.intercept
         self.q_scale = torch.sqrt(1 + (self.curve.slope * self.scale) ** 2).expand_as(self.q_loc)
-        super().__init__(rows.batch_shape, rows.event_shape, validate_args=False)
 
     @property
     def mean(self) -> Tensor:
@@ -259,8 +249,7 @@ class TwoSidedGaussian(MaskedGaussian):
         assert curve.gap is not None and curve.ends is not None
         t = curve.slope * value[..., self.active] + curve.intercept
         share = torch.stack([log_ndtr(-t), log_ndtr(t - curve.gap)]).softmax(0).detach()
-        per_cell = (share * torch.stack(self._log_sides())).sum(0) * curve.ends
-        return torch.where(self.observed[..., self.active], torch.zeros_like(per_cell), per_cell).sum(-1)
+        return self._sum_of_missing((share * torch.stack(self._log_sides())).sum(0) * curve.ends)
 
     def _log_sides(self) -> tuple[Tensor, Tensor]:
         """Log probability that q lies below 0, and above the gap, given that it is outside."""
@@ -309,15 +298,11 @@ class GaussianLikelihood(Likelihood):
         self.scale = scale
         self.min_scale = min_scale
         self.loc = nn.Linear(n_hidden, n_features)
+        self.n_numbers = 2 if scale == "free" else 1
         if scale == "free":
             self.raw_scale: nn.Module | nn.Parameter = nn.Linear(n_hidden, n_features)
         else:
             self.raw_scale = nn.Parameter(torch.zeros(n_features if scale == "feature" else 1))
-
-    @property
-    def n_numbers(self) -> int:
-        """How many tensors :meth:`numbers` gives."""
-        return 2 if isinstance(self.raw_scale, nn.Module) else 1
 
     def numbers(self, hidden: Tensor) -> tuple[Tensor, ...]:
         """See :class:`Likelihood`."""

@@ -18,7 +18,7 @@ from torch.nn.functional import logsigmoid, softplus
 
 from pyro_mnar.data.columns import Levels
 from pyro_mnar.model.curve import Curve
-from pyro_mnar.model.likelihoods.base import SAME_PLACE, CellRows, Cells, Likelihood, MaskedRows, places
+from pyro_mnar.model.likelihoods.base import CellRows, Cells, Likelihood, MaskedRows, places, within
 from pyro_mnar.numerics.distributions import WithChoices
 from pyro_mnar.numerics.random_streams import uniform
 
@@ -248,8 +248,7 @@ class LevelRows(CellRows, WithChoices):
         missing = self._cells(~masked.observed)
         cells = missing[0]
         log_p, column = self._log_probability_of(cells), cells % self.event_shape[0]
-        own = masked.active if masked.curve.flat is None else masked.active & ~masked.curve.flat
-        tilted, counted = places(own[column])
+        tilted, counted = places(masked.own[column])
         if len(tilted):
             curve = masked.curve.of_cells(cells[tilted], self.event_shape[0])
             tilt = curve.log_missing_at(self.table.scores[column[tilted]])
@@ -279,10 +278,8 @@ class LevelRows(CellRows, WithChoices):
     def _inside(self, cells: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         """Log probabilities of the levels of some cells, (K, m, C), 0 outside their limits; and scores, (m, C)."""
         scores = self.table.at(cells % self.event_shape[0]).scores
-        near = SAME_PLACE * (1 + scores.abs())
-        inside = (scores >= low.unsqueeze(-1) - near) & (scores <= high.unsqueeze(-1) + near)
         log_p = self._log_probability_of(cells)
-        return log_p.masked_fill(~inside, torch.finfo(log_p.dtype).min / 2), scores
+        return log_p.masked_fill(~within(scores, low, high), torch.finfo(log_p.dtype).min / 2), scores
 
 
 def _drawn(probability: Tensor, noise: Tensor) -> Tensor:
@@ -319,6 +316,7 @@ class LevelLikelihood(Likelihood):
     torch.Size([10, 5])
     """
 
+    n_numbers = 1
     scores: Tensor
     cuts: Tensor
 
@@ -332,11 +330,6 @@ class LevelLikelihood(Likelihood):
         cuts = [[*column.cuts, *(_FAR * (k + 1) for k in range(width - len(column.scores)))] for column in levels]
         self.register_buffer("scores", torch.tensor(scores), persistent=False)
         self.register_buffer("cuts", torch.tensor(cuts), persistent=False)
-
-    @property
-    def n_numbers(self) -> int:
-        """How many tensors :meth:`numbers` gives."""
-        return 1
 
     def numbers(self, hidden: Tensor) -> tuple[Tensor, ...]:
         """See :class:`Likelihood`."""

@@ -90,13 +90,8 @@ class WithinLimits(WithChoices):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log density, shape (K, n), in nats: within its limits a cell has its own, divided by their probability."""
-        n_features = self.event_shape[0]
-        place = torch.zeros(value.shape[-2:], dtype=torch.bool, device=value.device)
-        place.view(-1)[self.cells] = True
-        density = self.rows.observed_part(place).log_prob(value)
-        log_p = self.rows.log_within(self.cells, self.low, self.high)
-        lost = density.new_zeros(self.batch_shape).index_add(-1, self.cells // n_features, log_p)
-        return self.part.log_prob(value) + density - lost
+        density = self._own(value).log_prob(value)
+        return self.part.log_prob(value) + density - self._log_within(density)
 
     def choice_log_prob(self, value: Tensor) -> Tensor:
         """See :class:`~pyro_mnar.numerics.distributions.WithChoices`."""
@@ -104,14 +99,21 @@ class WithinLimits(WithChoices):
         if isinstance(self.part, WithChoices):
             choices = choices + self.part.choice_log_prob(value)
         if isinstance(self.rows, WithChoices):
-            place = torch.zeros(value.shape[-2:], dtype=torch.bool, device=value.device)
-            place.view(-1)[self.cells] = True
-            chosen = self.rows.observed_part(place)
-            assert isinstance(chosen, WithChoices)
-            log_p = self.rows.log_within(self.cells, self.low, self.high)
-            lost = choices.new_zeros(self.batch_shape).index_add(-1, self.cells // self.event_shape[0], log_p)
-            choices = choices + chosen.choice_log_prob(value) - lost
+            own = self._own(value)
+            assert isinstance(own, WithChoices)
+            choices = choices + own.choice_log_prob(value) - self._log_within(choices)
         return choices
+
+    def _own(self, value: Tensor) -> TorchDistribution:
+        """p(x | z) of the censored cells."""
+        place = torch.zeros(value.shape[-2:], dtype=torch.bool, device=value.device)
+        place.view(-1)[self.cells] = True
+        return self.rows.observed_part(place)
+
+    def _log_within(self, like: Tensor) -> Tensor:
+        """Log probability of the limits of each row, shape (K, n)."""
+        log_p = self.rows.log_within(self.cells, self.low, self.high)
+        return like.new_zeros(self.batch_shape).index_add(-1, self.cells // self.event_shape[0], log_p)
 
     def _put(self, all_cells: Tensor, censored_cells: Tensor) -> Tensor:
         shape = np.broadcast_shapes(all_cells.shape, (*censored_cells.shape[:-1], *all_cells.shape[-2:]))
