@@ -165,6 +165,12 @@ def check_folder_of(path: Path) -> None:
         raise InvalidInputError(f"{path.parent} is not a folder; make it first")
 
 
+def sha256(path: Path) -> str:
+    """Hex digest of a file's content, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def flush(path: Path) -> None:
     """Bring a file, or the entries of a folder, to the disk."""
     if sys.platform == "win32" and path.is_dir():

@@ -16,10 +16,8 @@ import pandas as pd
 
 from pyro_mnar.data.foreign import shown
 from pyro_mnar.data.raw import is_polars
-from pyro_mnar.data.transforms import FloatArray
+from pyro_mnar.data.transforms import BoolArray, FloatArray
 from pyro_mnar.errors import InvalidInputError
-
-BoolArray = npt.NDArray[np.bool_]
 
 #: Beyond it a float64 leaves whole numbers out.
 LARGEST_WHOLE = 2**53

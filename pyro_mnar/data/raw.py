@@ -2,7 +2,6 @@
 
 import datetime
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,12 +10,10 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.utils import check_array
 
-from pyro_mnar.data.foreign import reading, shown
+from pyro_mnar.data.foreign import check_distinct, reading, shown
 from pyro_mnar.data.limits import Declared, Limits, example_of_limits, intervals_of_cells
-from pyro_mnar.data.transforms import FloatArray
+from pyro_mnar.data.transforms import BoolArray, FloatArray
 from pyro_mnar.errors import InvalidInputError, InvalidTypeError, one_line
-
-BoolArray = npt.NDArray[np.bool_]
 
 #: Largest magnitude that a cell may have: its square must be a float64.
 LARGEST = 1e150
@@ -98,7 +95,7 @@ def read_columns(X: Any, missing_values: float | None, estimator: Any, declared:
     """
     if isinstance(X, pd.DataFrame):
         names = list(X.columns)
-        _reject_duplicates(names)
+        check_distinct(names, "of the table")
         columns = [
             _with_text(name, X.iloc[:, j], declared) or read_pandas(X.iloc[:, j], name) for j, name in enumerate(names)
         ]
@@ -315,14 +312,6 @@ def _not_a_kind(name: object, dtype: str) -> InvalidTypeError:
     if dtype.startswith("complex"):
         way_out = "give real and imaginary part as two columns"
     return InvalidTypeError(f"column {name!r} has the type {dtype}, which is no kind of column; {way_out}")
-
-
-def _reject_duplicates(names: Sequence[Any]) -> None:
-    seen: set[Any] = set()
-    for name in names:
-        if name in seen:
-            raise InvalidInputError(f"two columns have the name {name!r}; names must differ: rename one of them")
-        seen.add(name)
 
 
 def _mark_missing(column: RawColumn, missing_values: Any) -> None:

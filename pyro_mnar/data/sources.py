@@ -5,7 +5,6 @@ groups are.
 """
 
 import glob
-import importlib
 import os
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from pyro_mnar.data.foreign import check_distinct, imported
 from pyro_mnar.errors import InvalidInputError, MNARError, one_line
 
 if TYPE_CHECKING:
@@ -162,7 +162,8 @@ def open_source(X: Any) -> Iterator[Source]:
         def read() -> Batches:
             yield from X.to_batches(batch_size=_READ_ROWS, batch_readahead=1, fragment_readahead=1)
 
-        yield Source("the dataset", _distinct(X.schema, "the dataset"), files, read)
+        check_distinct(X.schema.names, "of the dataset")
+        yield Source("the dataset", X.schema, files, read)
     else:
         text = os.fspath(X)
         exact = Path(text).exists() or not glob.has_magic(text)
@@ -184,24 +185,8 @@ def to_frame(table: "pa.Table") -> pd.DataFrame:
 
 
 def needed(module: str) -> Any:
-    """pyarrow, or a part of it.
-
-    Raises
-    ------
-    InvalidInputError
-        It is not installed.
-
-    Examples
-    --------
-    >>> needed("pyarrow").__name__
-    'pyarrow'
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise InvalidInputError(
-            "tables on the disk are read with pyarrow, which is not installed: pip install 'pyro-mnar[large]'"
-        ) from error
+    """pyarrow, or a part of it; InvalidInputError where it is not installed."""
+    return imported(module, "tables on the disk are read with pyarrow", "large")
 
 
 def format_of(path: str | os.PathLike[str]) -> str:
@@ -289,16 +274,8 @@ def _schema(path: Path) -> "pa.Schema":
                 found = needed("pyarrow.ipc").open_file(file).schema
         else:
             found = _open_csv(path, None).schema
-    return _distinct(found, str(path))
-
-
-def _distinct(schema: "pa.Schema", name: str) -> "pa.Schema":
-    seen: set[str] = set()
-    for column in schema.names:
-        if column in seen:
-            raise InvalidInputError(f"two columns of {name} have the name {column!r}; names must differ")
-        seen.add(column)
-    return schema
+    check_distinct(found.names, f"of {path}")
+    return found
 
 
 def _agreed(schema: "pa.Schema", other: "pa.Schema", first: Path, path: Path) -> "pa.Schema":

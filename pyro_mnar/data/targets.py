@@ -11,7 +11,7 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.multiclass import type_of_target
 
 from pyro_mnar.data.columns import FloatArray
-from pyro_mnar.data.foreign import reading
+from pyro_mnar.data.foreign import reading, sorted_if_possible
 from pyro_mnar.data.raw import LARGEST
 from pyro_mnar.errors import InvalidInputError
 
@@ -65,7 +65,7 @@ def read_classes(y: Any, n_rows: int) -> ClassCodes:
         if not isinstance(label, Hashable):
             raise InvalidInputError(f"y holds {label!r} in row {row}, which is not hashable; labels must be")
         found.setdefault(label, len(found))
-    ordered = _sorted_if_possible(list(found))
+    ordered = sorted_if_possible(list(found))
     number = {label: position for position, label in enumerate(ordered)}
     classes = np.empty(len(ordered), object)
     classes[:] = ordered
@@ -158,10 +158,3 @@ def _as_array(y: Any) -> npt.NDArray[Any]:
 
 def _is_absent(value: object) -> bool:
     return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and np.isnan(value))
-
-
-def _sorted_if_possible(labels: list[Any]) -> list[Any]:
-    try:
-        return sorted(labels)
-    except TypeError:
-        return labels

@@ -7,7 +7,6 @@ Devices and the group of processes are set up by Lightning Fabric.
 """
 
 import copy
-import importlib
 import logging
 import os
 import signal
@@ -24,6 +23,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from pyro_mnar.data.foreign import imported
 from pyro_mnar.errors import InvalidInputError, LostProcessError, UnsupportedModelError
 from pyro_mnar.inference.interrupts import interrupts_wait
 from pyro_mnar.inference.team import Team
@@ -117,20 +117,8 @@ def _wrong_fabric(fabric: Any, device: torch.device) -> str:
 
 
 def needed(module: str) -> Any:
-    """Lightning Fabric, or a part of it.
-
-    Raises
-    ------
-    InvalidInputError
-        It is not installed.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise InvalidInputError(
-            "several processes are trained with Lightning Fabric, which is not installed: "
-            "pip install 'pyro-mnar[parallel]'"
-        ) from error
+    """Lightning Fabric, or a part of it; InvalidInputError where it is not installed."""
+    return imported(module, "several processes are trained with Lightning Fabric", "parallel")
 
 
 def join(size: int, device_type: str) -> None:

@@ -109,13 +109,6 @@ class WhatIsObserved(nn.Module):
         return torch.cat([*values, *missing], -1) @ self.weights.T
 
 
-def observed_or_none(depends_on: Parents, mechanism_features: Parents, columns: ColumnInfo) -> WhatIsObserved | None:
-    """The part of the intercepts that follows from observed cells; None where nothing is named."""
-    if depends_on is None and mechanism_features is None:
-        return None
-    return WhatIsObserved(depends_on, mechanism_features, columns)
-
-
 def names_of(parameter: str, given: Parents) -> list[str]:
     """All columns that are named as parents.
 

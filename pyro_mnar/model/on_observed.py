@@ -9,7 +9,7 @@ from pyro_mnar.data.columns import ColumnInfo
 from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.curve import Curve
 from pyro_mnar.model.mechanism import Mechanism
-from pyro_mnar.model.observed import Parents, WhatIsObserved, names_of, observed_or_none
+from pyro_mnar.model.observed import Parents, WhatIsObserved, names_of
 
 
 class OnObserved(Mechanism):
@@ -46,14 +46,9 @@ class OnObserved(Mechanism):
         raise NotImplementedError
 
     def setup_observed(self, columns: ColumnInfo) -> None:
-        """Make what depends on the table's columns.
-
-        Raises
-        ------
-        InvalidInputError
-            A mask that depends on an unknown column, or on itself.
-        """
-        self.observed = observed_or_none(self.depends_on, self.mechanism_features, columns)
+        """Make what depends on the table's columns; errors as for :class:`WhatIsObserved`."""
+        given = self.depends_on, self.mechanism_features
+        self.observed = None if given == (None, None) else WhatIsObserved(*given, columns)
 
     def curve_of_rows(self, rows: Batch, z: Tensor | None = None) -> Curve:
         """See :class:`Mechanism`."""

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from pyro_mnar.data.atomic import sha256
 from pyro_mnar.errors import FileFormatError
 
 FORMAT = "pyro_mnar.estimator"
@@ -199,12 +200,6 @@ class _WorkLimit(TorchDispatchMode):
                 f"tensors, {self.n_numbers} numbers in all"
             )
         return func(*args, **(kwargs or {}))
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file's content, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def checksum_line(digest: str) -> str:

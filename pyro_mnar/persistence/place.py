@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pyro_mnar.data.arguments import path_only, truth_value
-from pyro_mnar.data.atomic import check_folder_of, flush, sweep, temporary_path
+from pyro_mnar.data.atomic import check_folder_of, flush, sha256, sweep, temporary_path
 from pyro_mnar.errors import FileFormatError, InvalidInputError, one_line
 from pyro_mnar.persistence.files import (
     CHECKSUM,
@@ -30,7 +30,6 @@ from pyro_mnar.persistence.files import (
     checksum_line,
     parsed,
     read_small,
-    sha256,
     weights_file,
     write_weights,
 )

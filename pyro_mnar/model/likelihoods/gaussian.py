@@ -124,8 +124,8 @@ class MaskedGaussian(WithChoices, ABC):
 
     def _sum_of_missing(self, active_columns: Tensor) -> Tensor:
         """Sum over the missing cells of the active columns, shape (K, n)."""
-        hidden = self.observed[..., self.active]
-        return torch.where(hidden, torch.zeros_like(active_columns), active_columns).sum(-1)
+        seen = self.observed[..., self.active]
+        return torch.where(seen, torch.zeros_like(active_columns), active_columns).sum(-1)
 
     def _put(self, all_columns: Tensor, active_columns: Tensor) -> Tensor:
         shape = torch.Size(np.broadcast_shapes(all_columns.shape[:-1], active_columns.shape[:-1]))
