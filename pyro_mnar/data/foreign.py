@@ -9,13 +9,7 @@ from pyro_mnar.errors import InvalidInputError, InvalidTypeError, MNARError, one
 
 
 def shown(value: object) -> str:
-    """How an error shows a cell: short, on one line, whatever the cell's own ``repr`` does.
-
-    Examples
-    --------
-    >>> shown([1, 2])
-    '[1, 2]'
-    """
+    """How an error shows a cell: short, on one line, whatever the cell's own ``repr`` does."""
     try:
         return one_line(repr(value), 80)
     except Exception:
@@ -26,19 +20,8 @@ def shown(value: object) -> str:
 def reading(what: str, lines: bool = False) -> Iterator[None]:
     r"""Within the block an error of another library becomes one of the package's, on one line.
 
-    Parameters
-    ----------
-    what : str
-        What is read, for errors that do not say.
-    lines : bool
-        Leave the lines as they are, where scikit-learn's contract asks for them.
-
-    Raises
-    ------
-    InvalidTypeError
-        For a TypeError, and for errors of no kind that callers of a table expect.
-    InvalidInputError
-        For a ValueError.
+    A ValueError becomes an InvalidInputError, others an InvalidTypeError, which say ``what`` was read if the other
+    library has no word of that; ``lines`` leaves the lines as they are, where scikit-learn's contract asks for them.
 
     Examples
     --------

@@ -25,13 +25,7 @@ _GROUP_ROWS, _GROUP_BYTES = 2**17, 64 * 2**20
 
 
 class Parts(NamedTuple):
-    """The parts of one file.
-
-    Attributes
-    ----------
-    folder : Path
-        Where they are until the file is whole.
-    """
+    """The parts of one file, in a folder beside it until the file is whole."""
 
     folder: Path
 
@@ -72,10 +66,7 @@ class Parts(NamedTuple):
     def join(self, paths: Sequence[Path], out: Path, source: "pa.Schema") -> list[Any]:
         """One file of all parts in their order, with the notes that the table had itself; the parts' notes.
 
-        Raises
-        ------
-        FileFormatError
-            A part was changed while the file was made.
+        FileFormatError where a part was changed while the file was made.
         """
         schemas, notes = [], []
         for path in paths:

@@ -75,23 +75,10 @@ class RawColumn:
 def read_columns(X: Any, missing_values: float | None, estimator: Any, declared: Declared = None) -> list[RawColumn]:
     """The columns of a table, checked; ``X`` is not changed.
 
-    Parameters
-    ----------
-    X : array-like
-        DataFrame (pandas, polars), array or nested sequence. None, NaN, NA, NaT and masked cells are missing.
-    missing_values : float or None
-        Another number that marks missing cells; None or NaN when there is none.
-    estimator : object
-        Named in errors.
-    declared : mapping, Limits or None
-        Of which columns limits are given, and where.
-
-    Raises
-    ------
-    InvalidInputError
-        No table: the message names the column, the row and the fix.
-    InvalidTypeError
-        A column or a cell of a type that cannot be modelled.
+    ``X`` is a DataFrame (pandas, polars), an array or a nested sequence, in which None, NaN, NA, NaT and masked cells
+    are missing, and so is ``missing_values`` where that is a number; ``declared`` says of which columns limits are
+    given, and where. InvalidInputError for what is no table, and InvalidTypeError for a column or cell of a type that
+    cannot be modelled, name the column, the row and the fix, and the ``estimator``.
     """
     if isinstance(X, pd.DataFrame):
         names = list(X.columns)
@@ -136,13 +123,7 @@ def _with_text(name: object, column: Any, declared: Declared) -> RawColumn | Non
 
 
 def marks_with_number(missing_values: Any) -> bool:
-    """Whether missing cells hold a number, and not NaN, None or NA.
-
-    Examples
-    --------
-    >>> marks_with_number(-1), marks_with_number(np.nan), marks_with_number(None)
-    (True, False, False)
-    """
+    """Whether missing cells hold a number, and not NaN, None or NA."""
     return not pd.isna(missing_values)
 
 

@@ -85,13 +85,7 @@ class Source:
             return sum(batch.num_rows for batch in self.read())
 
     def blocks(self, n_rows: int) -> Iterator["pa.Table"]:
-        """Its rows in tables of ``n_rows`` each (the last may be shorter), however its files are cut.
-
-        Raises
-        ------
-        InvalidInputError
-            A file that cannot be read on.
-        """
+        """Its rows in tables of ``n_rows`` each (the last may be shorter), however its files are cut."""
         held, count = [], 0
         with _reading(self.name):
             for batch in self.read():
@@ -107,13 +101,7 @@ class Source:
 
 
 def is_source(X: object) -> bool:
-    """Whether ``X`` is a table on the disk: a path, a glob, a ``pyarrow.dataset.Dataset``, or a polars LazyFrame.
-
-    Examples
-    --------
-    >>> is_source("table.parquet"), is_source([[1.0, 2.0]])
-    (True, False)
-    """
+    """Whether ``X`` is a table on the disk: a path, a glob, a ``pyarrow.dataset.Dataset``, or a polars LazyFrame."""
     here = isinstance(X, (str, os.PathLike, Source))
     return here or _is_a(X, "pyarrow.dataset", "Dataset") or _is_a(X, "polars", "LazyFrame")
 
@@ -122,20 +110,9 @@ def is_source(X: object) -> bool:
 def open_source(X: Any) -> Iterator[Source]:
     """A table on the disk, open within the block.
 
-    Parameters
-    ----------
-    X : path, glob, pyarrow.dataset.Dataset, polars.LazyFrame or Source
-        Files are Parquet, Arrow (Feather) or CSV, by the end of their names, and all of one schema. A LazyFrame is
-        written to a temporary Parquet file by polars' own streaming engine.
-
-    Yields
-    ------
-    Source
-
-    Raises
-    ------
-    InvalidInputError
-        No such file, one that is no table, files of different columns, or pyarrow is not installed.
+    Files are Parquet, Arrow (Feather) or CSV, by the end of their names, and all of one schema. A LazyFrame is written
+    to a temporary Parquet file by polars' own streaming engine. InvalidInputError for a file that is not there, or is
+    no table, for files of different columns, and where pyarrow is not installed.
 
     Examples
     --------
@@ -190,18 +167,7 @@ def needed(module: str) -> Any:
 
 
 def format_of(path: str | os.PathLike[str]) -> str:
-    """What a file is, by the end of its name: "parquet", "arrow" or "csv".
-
-    Raises
-    ------
-    InvalidInputError
-        None of these.
-
-    Examples
-    --------
-    >>> format_of("table.pq")
-    'parquet'
-    """
+    """What a file is, by the end of its name: "parquet", "arrow" or "csv"; InvalidInputError for another end."""
     ending = Path(path).suffix.lower()
     if ending not in FORMATS:
         raise InvalidInputError(f"{os.fspath(path)!r} must end in one of {', '.join(FORMATS)}, which says what it is")

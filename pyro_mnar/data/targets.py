@@ -17,15 +17,7 @@ from pyro_mnar.errors import InvalidInputError
 
 
 class ClassCodes(NamedTuple):
-    """Labels as class numbers.
-
-    Attributes
-    ----------
-    codes
-        int64, shape (n,).
-    classes
-        labels, sorted, shape (C,).
-    """
+    """Labels as class numbers: the codes, int64, shape (n,), and the labels, sorted, shape (C,)."""
 
     codes: npt.NDArray[np.int64]
     classes: npt.NDArray[Any]
@@ -34,17 +26,7 @@ class ClassCodes(NamedTuple):
 def read_classes(y: Any, n_rows: int) -> ClassCodes:
     """Labels of any hashable type to class numbers, in sorted order (in that of first appearance if they have none).
 
-    Parameters
-    ----------
-    y : array-like
-        Shape (n,) or (n, 1).
-    n_rows : int
-        Rows of the table.
-
-    Raises
-    ------
-    InvalidInputError
-        No y, a missing label, a wrong length, or numbers that are no labels.
+    InvalidInputError for no y, a missing label, a wrong length, or numbers that are no labels.
 
     Examples
     --------
@@ -75,17 +57,8 @@ def read_classes(y: Any, n_rows: int) -> ClassCodes:
 def read_values(y: Any, n_rows: int) -> FloatArray:
     """Numbers to predict, float64, shape (n,).
 
-    Parameters
-    ----------
-    y : array-like
-        Shape (n,) or (n, 1).
-    n_rows : int
-        Rows of the table.
-
-    Raises
-    ------
-    InvalidInputError
-        No y, a missing, infinite or complex value, one too large to be squared, a wrong length, or text.
+    InvalidInputError for no y, text, a wrong length, and values that are missing, infinite, complex, or too large to be
+    squared.
     """
     column = _one_column(y, n_rows)
     text = next((row for row, value in enumerate(column) if isinstance(value, (str, bytes, complex))), None)

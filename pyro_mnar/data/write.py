@@ -33,22 +33,15 @@ def write_table(
     Parameters
     ----------
     X : array-like
-        What was given to ``transform``, p columns.
-    values : ndarray
-        Completed, shape (n, p), as the schema reads the table: codes of labels, days of dates.
-    filled : ndarray
-        bool, shape (n, p); True where a value was filled in.
+        What was given to ``transform``, p columns; its index and the order of its columns are kept.
+    values, filled : ndarray
+        Completed, shape (n, p), as the schema reads the table (codes of labels, days of dates), and what is new.
     kept : ndarray
         bool, shape (p,); columns to give back.
     extra : mapping
         Further columns (missing indicators), by name, shape (n,) each.
     schema : Schema
         What the columns are.
-
-    Returns
-    -------
-    DataFrame or ndarray
-        Shape (n, kept + extra); index and column order of ``X``.
     """
     index = np.flatnonzero(kept)
     kinds = schema.columns

@@ -28,19 +28,7 @@ _MOST_LEVELS = 200
 
 
 def apply(raw: RawColumn, kind: declared.Kind) -> ColumnKind:
-    """A column as it was declared.
-
-    Parameters
-    ----------
-    raw : RawColumn
-        As it was read.
-    kind : Kind
-        What the user says.
-
-    Raises
-    ------
-    InvalidInputError
-        The column cannot be that.
+    """A column as it was declared; InvalidInputError where it cannot be that.
 
     Examples
     --------

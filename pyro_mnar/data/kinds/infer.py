@@ -37,17 +37,7 @@ _ENDS = (1.0, 100.0)
 
 
 def infer(raw: RawColumn) -> ColumnKind:
-    """The kind of a column.
-
-    Parameters
-    ----------
-    raw : RawColumn
-        As it was read.
-
-    Raises
-    ------
-    InvalidTypeError
-        Numbers that are given as text.
+    """The kind of a column; InvalidTypeError for numbers that are given as text.
 
     Examples
     --------
