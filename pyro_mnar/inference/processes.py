@@ -40,19 +40,10 @@ _READY, _FAILED = b"+", b"!"
 
 @contextmanager
 def together(devices: Devices, joint: Joint, data: Batch, settings: Any) -> Iterator[Team | None]:
-    """Those with whom this process trains within the block; None where it is alone.
+    """Those with whom this process trains within the block; None where it is alone. Arguments as for ``training.fit``.
 
-    Parameters
-    ----------
-    devices, joint, data, settings
-        As for :func:`~pyro_mnar.inference.training.fit`.
-
-    Raises
-    ------
-    InvalidInputError, UnsupportedModelError
-        See :func:`check_devices`; rows with limits.
-    LostProcessError
-        A process could not start, or ended.
+    InvalidInputError as for :func:`check_devices`, UnsupportedModelError for rows with limits, and LostProcessError
+    where a process could not start, or ended.
     """
     if isinstance(devices, Team):
         yield devices
@@ -75,19 +66,10 @@ def together(devices: Devices, joint: Joint, data: Batch, settings: Any) -> Iter
 
 
 def check_devices(devices: Devices, device: torch.device) -> None:
-    """See that processes can train together, before anything is started.
+    """See that processes can train together on a device, before anything is started.
 
-    Parameters
-    ----------
-    devices : int or Fabric
-        See :func:`~pyro_mnar.inference.training.fit`.
-    device : torch.device
-        Where the model is.
-
-    Raises
-    ------
-    InvalidInputError
-        Fabric is not installed or not launched, there are not so many devices, or they cannot train together.
+    InvalidInputError where Fabric is not installed or not launched, there are not so many devices, or they cannot train
+    together.
     """
     if isinstance(devices, int) and devices == 1:
         return

@@ -48,13 +48,7 @@ class _Task:
 
 
 class _Display:
-    """The bars of one call, which appear once the call has taken longer than a moment.
-
-    Parameters
-    ----------
-    patience : float or None
-        Seconds of that moment; None shows nothing.
-    """
+    """The bars of one call, which appear once it has taken ``patience`` seconds; never where that is None."""
 
     def __init__(self, patience: float | None) -> None:
         self._until = time.monotonic() + (patience or 0.0)

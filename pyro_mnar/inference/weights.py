@@ -20,18 +20,10 @@ _CHUNK = 4_000_000
 
 
 def check_log_weights(log_weights: Tensor) -> None:
-    """Raise unless ``log_weights`` can be normalised in every row.
+    """Raise unless ``log_weights``, (K, n), nats, can be normalised in every row.
 
-    Parameters
-    ----------
-    log_weights : Tensor
-        Shape (K, n), nats.
-
-    Raises
-    ------
-    InvalidWeightsError
-        There are no draws, a weight is NaN or ``+inf``, or all of a row's weights are zero; the message counts the
-        rows.
+    InvalidWeightsError where there are no draws, a weight is NaN or ``+inf``, or all of a row's weights are zero; it
+    counts the rows.
     """
     if log_weights.dim() < 1 or log_weights.shape[0] == 0:
         raise InvalidWeightsError(

@@ -158,16 +158,7 @@ class _CountedNormal(Function):
 class StandardNormal(Unchecked):
     r"""N(0, I) over the last axis: :class:`DiagonalNormal` without the arithmetic of a mean 0 and a scale 1.
 
-    Parameters
-    ----------
-    like
-        a tensor of the dtype and device of the draws.
-    n_features
-        p.
-    batch_shape
-        batch shape.
-    generator
-        source of the draws; None is torch's global generator.
+    That axis has ``n_features``; draws have the dtype and device of ``like``.
 
     Examples
     --------

@@ -20,34 +20,21 @@ from pyro_mnar.numerics.probit import log_expected_probit
 
 
 def log_missing(loc: Tensor, scale: Tensor, slope: Tensor, threshold: Tensor, link: Link = "probit") -> Tensor:
-    """Log probability that a normal cell is missing, with the cell's value integrated out.
+    """Log probability that a normal cell is missing, with the cell's value integrated out, in nats.
 
         log int F(w (x - b)) N(x; m, v) dx
 
-    Probit: exactly ``log Phi(w (m - b) / sqrt(1 + w^2 v))``. Logistic: seven such terms, at most 1e-6 nats from
-    the integral for every slope, scale and distance. Both can be differentiated twice.
+    Probit: exactly ``log Phi(w (m - b) / sqrt(1 + w^2 v))``. Logistic: seven such terms, at most 1e-6 nats from the
+    integral for every slope, scale and distance. Both can be differentiated twice.
 
     Parameters
     ----------
-    loc
-        m, shape (K, n, p) or broadcastable to it, in the scale of x.
-    scale
-        sqrt(v), likewise, positive.
-    slope
-        w, either sign, shape (p,) or broadcastable, per unit of x.
-    threshold
-        b, shape (p,) or broadcastable, in the scale of x.
+    loc, scale
+        m and sqrt(v), positive; shape (K, n, p) or broadcastable to it.
+    slope, threshold
+        w, either sign, per unit of x, and b; shape (p,) or broadcastable.
     link
-        "probit" (F = Phi) or "logistic" (F = sigmoid).
-
-    Returns
-    -------
-    Tensor
-        Shape of the broadcast arguments, in nats.
-
-    Raises
-    ------
-        InvalidInputError: the link is neither.
+        "probit" (F = Phi) or "logistic" (F = sigmoid); InvalidInputError for another.
 
     References
     ----------
@@ -70,30 +57,14 @@ def log_missing(loc: Tensor, scale: Tensor, slope: Tensor, threshold: Tensor, li
 class TiltedNormal:
     """``x`` given that its cell is missing: density ``N(x; m, v) F(w (x - b)) / Z``.
 
-    For the probit link this is an extended skew-normal. For the logistic link it is a mixture of seven such
-    distributions with weights ``p_i Phi(t_i) / Z``, ``t = w (m - b) / sqrt(1 + w^2 v)`` (within 2e-5 in total variation
-    of the exact one); where the logistic's linear tail carries the mass, of those with ``m + w v`` for ``m`` and ``-w``
-    for ``w``, which is the same density. A slope of 0 gives back the plain normal.
+    Arguments are those of :func:`log_missing`. For the probit link this is an extended skew-normal. For the logistic
+    link it is a mixture of seven such distributions with weights ``p_i Phi(t_i) / Z``, ``t = w (m - b) / sqrt(1 + w^2
+    v)`` (within 2e-5 in total variation of the exact one); where the logistic's linear tail carries the mass, of those
+    with ``m + w v`` for ``m`` and ``-w`` for ``w``, which is the same density. A slope of 0 gives back the plain
+    normal.
 
     ``log_prob`` is differentiable in all four arguments, and so is ``sample`` (given its noise). A logistic draw
     chooses one of the nodes, which its path derivative leaves out: ``node_log_prob`` accounts for that.
-
-    Parameters
-    ----------
-    loc
-        m, shape (K, n, p) or broadcastable to it.
-    scale
-        sqrt(v), likewise, positive.
-    slope
-        w, either sign, shape (p,) or broadcastable, per unit of x.
-    threshold
-        b, shape (p,) or broadcastable.
-    link
-        "probit" or "logistic".
-
-    Raises
-    ------
-        InvalidInputError: the link is neither.
 
     References
     ----------
@@ -129,12 +100,8 @@ class TiltedNormal:
 
         The cell is missing when ``a = s w (x - b) + e > 0`` with ``e ~ N(0, 1)``. So ``a`` is drawn from a normal cut
         at 0 (by inversion, stable however unlikely ``a > 0`` is) and then ``x`` given ``a``, which is normal. The
-        logistic link draws its node ``s`` first.
-
-        Parameters
-        ----------
-        noise
-            uniforms in (0, 1), shape (2, *anything that broadcasts with ``shape``), with the logistic link (3, *...).
+        logistic link draws its node ``s`` first. ``noise`` are uniforms in (0, 1), two for each draw along the first
+        axis, with the logistic link three; the other axes broadcast with ``shape``.
         """
         tiny = torch.finfo(noise.dtype).eps / 4
         noise = noise.clamp(tiny, 1 - 2 * tiny)
@@ -154,20 +121,11 @@ class TiltedNormal:
         return loc + self.scale * (correlation * latent + across * torch.special.ndtri(noise[1]))
 
     def node_log_prob(self, value: Tensor) -> Tensor:
-        r"""Log share of the node that a draw came from, averaged over the nodes that it can have come from.
+        r"""Log share of the node that a draw came from, averaged over the nodes that it can have come from, in nats.
 
         The gradient of E f(x) is that of f along the path of the draws with their nodes given, plus f(x) times the
-        gradient of this, :math:`\sum_i P(i | x) \nabla \log \mathrm{share}_i`. Zero with the probit link.
-
-        Parameters
-        ----------
-        value
-            draws, broadcastable with ``shape``; no gradient flows through them.
-
-        Returns
-        -------
-        Tensor
-            Broadcast shape, nats.
+        gradient of this, :math:`\sum_i P(i | x) \nabla \log \mathrm{share}_i`. Zero with the probit link. No gradient
+        flows through the draws ``value``.
         """
         if self.link == "probit":
             return torch.zeros_like(value)

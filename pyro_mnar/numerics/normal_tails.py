@@ -116,17 +116,7 @@ class _LogNdtr(Function):
 
 
 def log_ndtr(u: Tensor) -> Tensor:
-    """``log Phi(u)``, with exact first and second derivatives in both tails.
-
-    Parameters
-    ----------
-    u
-        any shape.
-
-    Returns
-    -------
-    Tensor
-        Same shape, in nats.
+    """``log Phi(u)``, with exact first and second derivatives in both tails, in nats.
 
     Examples
     --------
@@ -162,20 +152,10 @@ _differentiable_gap = elementwise(_gap, lambda g, u: g * truncated_variance(u))
 
 
 def log_ndtri(log_p: Tensor) -> Tensor:
-    """Solve ``log Phi(u) = log_p`` for any ``log_p < 0``, however small.
+    """Solve ``log Phi(u) = log_p`` for any ``log_p < 0``, in nats, however small.
 
-    The last Newton step is taken with gradients on, so the result has the exact first derivative
-    ``du / dlog_p = 1 / r(u)``.
-
-    Parameters
-    ----------
-    log_p
-        nats, negative, any shape.
-
-    Returns
-    -------
-    Tensor
-        Same shape.
+    The last Newton step is taken with gradients on, so the result has the exact first derivative ``du / dlog_p = 1 /
+    r(u)``.
 
     Examples
     --------

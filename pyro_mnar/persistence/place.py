@@ -38,17 +38,8 @@ from pyro_mnar.persistence.files import (
 def check_place(folder: str | os.PathLike[str], overwrite: bool) -> None:
     """Find out, before anything long is done, whether an estimator can be saved at a place.
 
-    Parameters
-    ----------
-    folder : path
-        Where the folder is to be.
-    overwrite : bool
-        Whether a saved estimator that is there may be replaced.
-
-    Raises
-    ------
-    InvalidInputError
-        Something is there that must not be replaced, or there is no folder to put it in.
+    InvalidInputError where something is there that must not be replaced (a saved estimator may be, with ``overwrite``),
+    or there is no folder to put it in.
     """
     path_only("folder", folder)
     overwrite = truth_value("overwrite", overwrite)
@@ -76,23 +67,10 @@ def saved_here(folder: Path) -> dict[str, Any]:
 
 
 def put(content: Content, folder: str | os.PathLike[str], overwrite: bool, check: Callable[[Path], object]) -> None:
-    """Write an estimator to its place, down to the disk.
+    """Write an estimator to its place, down to the disk; what was there is as it was after an OSError.
 
-    Parameters
-    ----------
-    content : Content
-        What to write.
-    folder, overwrite
-        As for :func:`check_place`.
-    check : callable
-        Reads the folder that was written, before it is moved, and raises FileFormatError if it cannot be read.
-
-    Raises
-    ------
-    InvalidInputError
-        As for :func:`check_place`, or what was written could not be read again.
-    OSError
-        The disk is full, or the place cannot be written; what was there is as it was.
+    ``check`` reads the folder that was written, before it is moved, and raises FileFormatError if it cannot be read.
+    InvalidInputError is then raised, and as for :func:`check_place`.
     """
     check_place(folder, overwrite)
     final = Path(folder).resolve()

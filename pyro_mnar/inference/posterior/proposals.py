@@ -20,16 +20,7 @@ DOF = 10
 class StudentRows(Unchecked):
     r"""A multivariate Student t distribution for each row, q(z) = t_10(z; loc, T T'): batch (n,), event (L,).
 
-    Parameters
-    ----------
-    loc : Tensor
-        Shape (n, L).
-    scale_tril : Tensor
-        Lower triangular T, shape (n, L, L).
-    generator : torch.Generator or None
-        Source of the draws.
-    batch_shape : torch.Size or None
-        (n,), or (K, n) once expanded.
+    ``loc`` has the shape (n, L), the lower triangular T (n, L, L); the batch is (K, n) once expanded.
 
     Examples
     --------
