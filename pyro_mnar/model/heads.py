@@ -23,16 +23,8 @@ class Head(nn.Module, ABC):
 class CategoricalHead(Head):
     r"""p(y|x) = softmax(f(x)) over classes 0 .. C-1; f is linear, or a tanh network when ``hidden_units`` are given.
 
-    Parameters
-    ----------
-    n_features
-        p.
-    n_classes
-        C.
-    hidden_units
-        widths of the hidden layers; none make the head linear.
-    dropout
-        share of the inputs of each layer but the first that a draw loses in training. See :class:`Dropout`.
+    ``dropout`` is the share of the inputs of each layer but the first that a draw loses in training: see
+    :class:`Dropout`.
 
     Examples
     --------
@@ -50,14 +42,7 @@ class CategoricalHead(Head):
 
 
 class GaussianHead(Head):
-    r"""p(y|x) = N(f(x), sigma^2) with a learned sigma; f is linear, or a tanh network when ``hidden_units`` are given.
-
-    Parameters
-    ----------
-    n_features
-        p.
-    hidden_units, dropout
-        as for :class:`CategoricalHead`.
+    r"""p(y|x) = N(f(x), sigma^2) with a learned sigma; f is as for :class:`CategoricalHead`.
 
     Examples
     --------

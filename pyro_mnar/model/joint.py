@@ -158,12 +158,7 @@ class Joint(nn.Module):
     def generate(self, n_rows: int, beside: Tensor | None = None) -> None:
         """New complete rows from the prior: sites z, x (n, p), s and y, for prior predictive checks.
 
-        Parameters
-        ----------
-        n_rows : int
-            n.
-        beside : Tensor or None
-            As in a batch, shape (n, 2 q), for a mechanism that reads columns beside the model.
+        ``beside`` is as in a batch, shape (n, 2 q), for a mechanism that reads columns beside the model.
         """
         like = next(self.parameters())
         with RowPlate(n_rows):
@@ -298,18 +293,8 @@ class RowPlate(IndepMessenger):
 class MaskGivenRow(Unchecked):
     """p(s | x) of the active columns, averaged over the inner draws of x_mis: event (p,), batch (K, n).
 
-    Parameters
-    ----------
-    bernoulli : Bernoulli
-        p(s_j | x), shape (K, n, p), or (K, n, M, p) for M > 1.
-    active : Tensor
-        bool, shape (p,).
-    n_inner : int
-        M.
-    dtype : torch.dtype
-        Of the log densities.
-    one_cell_groups : sequence of sequence of int
-        Columns that are missing together with the first of them.
+    ``bernoulli`` is p(s_j | x), shape (K, n, p), or (K, n, M, p) for M > 1; ``active`` is bool, shape (p,); ``dtype``
+    is that of the log densities, and the columns of a group in ``one_cell_groups`` are missing together with its first.
     """
 
     support = constraints.independent(constraints.boolean, 1)

@@ -91,10 +91,7 @@ class WhatIsObserved(nn.Module):
     def forward(self, rows: Batch) -> Tensor:
         """The part of the intercept of each cell of the rows, shape (..., p).
 
-        Raises
-        ------
-        InvalidInputError
-            The rows lack what is beside the model.
+        InvalidInputError where the rows lack what is beside the model.
         """
         seen = rows.observed.to(rows.x.dtype)
         values, missing = [rows.x * seen], [1 - seen]
@@ -110,12 +107,7 @@ class WhatIsObserved(nn.Module):
 
 
 def names_of(parameter: str, given: Parents) -> list[str]:
-    """All columns that are named as parents.
-
-    Raises
-    ------
-    InvalidInputError
-        Something else than names.
+    """All columns that are named as parents; InvalidInputError for something else than names.
 
     Examples
     --------
@@ -133,11 +125,6 @@ def names_of(parameter: str, given: Parents) -> list[str]:
 
 def columns_of(name: str, names: Sequence[str]) -> list[int]:
     """Positions of the model's columns that stand for a column of the table: one, or one for each level.
-
-    Raises
-    ------
-    InvalidInputError
-        There is none.
 
     Examples
     --------

@@ -15,20 +15,8 @@ from pyro_mnar.model.observed import Parents, WhatIsObserved, names_of
 class OnObserved(Mechanism):
     """A mechanism with a curve, of which what is observed moves the intercept.
 
-    Parameters
-    ----------
-    depends_on, mechanism_features : list, mapping or None
-        Names of columns; see :class:`~pyro_mnar.mechanisms.SelfMasking`.
-
-    Attributes
-    ----------
-    observed : WhatIsObserved or None
-        How they move the intercept; None where nothing does, and before ``setup``.
-
-    Raises
-    ------
-    InvalidInputError
-        Something else than names.
+    Names of columns are given as for :class:`~pyro_mnar.mechanisms.SelfMasking`; InvalidInputError for something else.
+    ``observed`` says how they move it: None where nothing does, and before ``setup``.
     """
 
     observed: WhatIsObserved | None

@@ -192,28 +192,17 @@ class SelfMasking(OnObserved):
     def lean(self, direction: Tensor) -> None:
         """Start columns of unknown direction from a slope of that sign, which stays free; call it after :meth:`setup`.
 
-        Parameters
-        ----------
-        direction : Tensor
-            +1, -1, or 0 for columns to leave as they are, shape (p,).
+        ``direction`` is +1, -1, or 0 for columns to leave as they are, shape (p,).
         """
         free = (self.sign == 0) & (direction.to(self.sign) != 0) & ~self.slope_is_fixed
         self.slope_parameter.copy_(torch.where(free, direction.to(self.sign), self.slope_parameter))
 
     @torch.no_grad()
     def start_at(self, where: Tensor, slope: Tensor, threshold: Tensor) -> None:
-        """Start some columns at a slope and threshold (standardised), and keep their direction.
+        """Start some columns at a slope and threshold (standardised), shape (p,) each, and keep their direction.
 
-        A network can bend far enough to turn a direction round, so one that was found by other means is held.
-
-        Parameters
-        ----------
-        where : Tensor
-            bool, shape (p,): the columns to start.
-        slope : Tensor
-            Shape (p,), per standard deviation.
-        threshold : Tensor
-            Shape (p,), standardised scale.
+        A network can bend far enough to turn a direction round, so one that was found by other means is held. ``where``
+        is bool.
         """
         slope, threshold = slope.to(self.sign), threshold.to(self.sign)
         where = where.to(self.sign.device) & ~self.slope_is_fixed

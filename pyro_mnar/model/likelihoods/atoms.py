@@ -25,18 +25,9 @@ _SAME = 1e-6
 class AtomChoice(WithChoices):
     """Independent cells that are one of their column's atoms or follow a continuous distribution.
 
-    Parameters
-    ----------
-    log_share : Tensor
-        Log probability of the continuous part, then of each atom, shape (K, n, q, 1 + A).
-    atoms : Tensor
-        Values, shape (q, A).
-    rest : GaussianRows, DiagonalNormal or TiltedGaussian
-        The continuous part, event (q,).
-    counted : Tensor
-        bool, shape (n, q): the cells that enter the density.
-    generator : torch.Generator or None
-        Source of the draws.
+    ``log_share`` is the log probability of the continuous part, then of each atom, shape (K, n, q, 1 + A); ``atoms``
+    are their values, (q, A), ``rest`` is the continuous part, event (q,), and the cells ``counted``, bool, (n, q),
+    enter the density.
     """
 
     def __init__(
@@ -170,14 +161,8 @@ def _together(rest: Tensor, at_atoms: Tensor) -> Tensor:
 class AtomLikelihood(Likelihood):
     r"""p(x|z) of columns with atoms beside a normal.
 
-    Parameters
-    ----------
-    n_hidden : int
-        Width h of what comes in.
-    atoms : sequence of Atoms
-        The values of each column's atoms, on the model's scale.
-    min_scale : float
-        Floor under the normal's standard deviation, on the model's scale.
+    The values of each column's atoms are on the model's scale, and so is ``min_scale``, a floor under the normal's
+    standard deviation.
 
     References
     ----------

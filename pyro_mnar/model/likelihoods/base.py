@@ -72,16 +72,9 @@ class RowDistribution(Unchecked, ABC):
         """p(x_mis | z, x_obs): its draws have shape (K, n, p); their values in observed cells mean nothing."""
 
     def mask_given_values(self, plain: Bernoulli, curve: Curve, x: Tensor) -> Bernoulli:
-        """p(s | x, z), where it depends on more of z than the mechanism says; here it does not: ``plain``.
+        """p(s | x, z) of rows x, (K, n, p) or (K, n, M, p), where it depends on more of z than the mechanism says.
 
-        Parameters
-        ----------
-        plain : Bernoulli
-            What the mechanism says of rows x.
-        curve : Curve
-            The mechanism.
-        x : Tensor
-            Complete rows, shape (K, n, p), or (K, n, M, p).
+        Here it does not, and is ``plain``, what the mechanism says.
         """
         return plain
 
@@ -93,10 +86,7 @@ class RowDistribution(Unchecked, ABC):
     def mask_term(self, masked: MaskedRows) -> TorchDistribution:
         """p(s | z, x_obs), batch (K, n), event (p,), for the mask that says which cells of the rows are observed.
 
-        Raises
-        ------
-        UnsupportedModelError
-            There is no closed form.
+        UnsupportedModelError where there is no closed form.
         """
         raise UnsupportedModelError(f"{type(self).__name__} has no closed form of the mask term; use collapse='auto'")
 
@@ -120,12 +110,8 @@ class CellRows(RowDistribution):
     def log_missing(self, curve: Curve, cells: Tensor) -> Tensor:
         """Log int P(s = 0 | x) p(x | z) dx of some cells, shape (K, m), in nats.
 
-        Parameters
-        ----------
-        curve : Curve
-            The curve of each of the cells, from :meth:`Curve.of_cells`.
-        cells : Tensor
-            Their positions in the flattened rows, shape (m,).
+        ``cells`` are positions in the flattened rows, shape (m,), and ``curve`` is that of each of them
+        (:meth:`Curve.of_cells`).
         """
 
     def mask_term(self, masked: MaskedRows) -> "CellMask":
@@ -135,17 +121,8 @@ class CellRows(RowDistribution):
     def log_within(self, cells: Tensor, low: Tensor, high: Tensor) -> Tensor:
         """Log P(low <= x <= high | z) of some cells, shape (K, m), in nats.
 
-        Parameters
-        ----------
-        cells : Tensor
-            Their positions in the flattened rows, shape (m,).
-        low, high : Tensor
-            Their limits, shape (m,); either may be infinite.
-
-        Raises
-        ------
-        UnsupportedModelError
-            An interval has no probability here.
+        ``cells`` are positions in the flattened rows, and either of their limits may be infinite, shape (m,) each.
+        UnsupportedModelError where an interval has no probability.
         """
         raise UnsupportedModelError(f"{type(self).__name__} gives an interval no probability")
 
@@ -194,13 +171,6 @@ class CellMask(MaskTerm):
     r"""p(s | z, x_obs): P(s_j=1|x_j) where x_j is observed, times int P(s_j=0|x_j) p(x_j|z) dx_j where it is not.
 
     Batch shape (K, n), event shape (p,).
-
-    Parameters
-    ----------
-    rows : CellRows
-        p(x | z), batch (K, n).
-    masked : MaskedRows
-        The rows and their mechanism.
     """
 
     def __init__(self, rows: CellRows, masked: MaskedRows) -> None:
@@ -247,21 +217,10 @@ class Likelihood(nn.Module, ABC):
 
 
 def at_cells(values: Tensor, cells: Tensor, shape: torch.Size) -> Tensor:
-    """Entries of an array of one value per cell, per column, or shared, at positions of the flattened rows.
+    """Entries at the positions ``cells``, (m,), of flattened rows: shape (..., m), (m,), (1,) or ().
 
-    Parameters
-    ----------
-    values : Tensor
-        Shape (..., n, p), (p,), (1,) or ().
-    cells : Tensor
-        Positions in n p, shape (m,).
-    shape : torch.Size
-        That of an array with one value per cell, (..., n, p).
-
-    Returns
-    -------
-    Tensor
-        Shape (..., m), (m,), (1,) or ().
+    The array has one value per cell, as those of ``shape`` (..., n, p) have, or per column, (p,), or a shared one, (1,)
+    or ().
     """
     if values.shape == shape:
         return take(values.flatten(-2), cells)

@@ -14,14 +14,7 @@ from pyro_mnar.numerics.random_streams import uniform
 class BernoulliChoice(WithChoices):
     """Independent 0/1 cells of which only the ``counted`` ones enter the probability.
 
-    Parameters
-    ----------
-    logits
-        log odds of 1, shape (..., p).
-    counted
-        bool, broadcastable to ``logits``.
-    generator
-        source of the draws; None is torch's global generator.
+    ``logits`` are log odds of 1, shape (..., p), to which ``counted``, bool, can be broadcast.
     """
 
     support = constraints.independent(constraints.boolean, 1)

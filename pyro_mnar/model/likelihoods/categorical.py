@@ -21,14 +21,8 @@ from pyro_mnar.numerics.random_streams import uniform
 class CategoricalChoice(WithChoices):
     """One category out of C as a one-hot vector, with probability proportional to exp(logits + offset).
 
-    Parameters
-    ----------
-    logits
-        shape (K, n, C).
-    offset
-        shape (n, C), -inf for categories that are excluded; at least one per row is finite.
-    generator
-        source of the draws; None is torch's global generator.
+    The logits have the shape (K, n, C), the offset (n, C), -inf for categories that are excluded; one per row is
+    finite.
     """
 
     support = constraints.one_hot
@@ -115,15 +109,8 @@ class CategoricalRows(CategoricalChoice, RowDistribution):
 class CategoricalMask(MaskTerm):
     """p(s | z, x_obs) of one one-hot group, summed over the categories that the observed cells allow.
 
-    Batch shape (K, n), event shape (C,).
-
-    Parameters
-    ----------
-    rows : CategoricalRows
-        p(x | z), batch (K, n).
-    masked : MaskedRows
-        The rows and their mechanism. Where the C columns stand for one cell of the table there is one mask for all, and
-        P(s = 0 | c) is column c's curve at 1.
+    Batch shape (K, n), event shape (C,). Where the C columns stand for one cell of the table there is one mask for all,
+    and P(s = 0 | c) is column c's curve at 1.
     """
 
     def __init__(self, rows: CategoricalRows, masked: MaskedRows) -> None:

@@ -91,20 +91,8 @@ class ProbitMask(CellMask):
 class MaskedGaussian(WithChoices, ABC):
     """p(x_mis | z, s, x_obs): missing active cells follow p(x_j|z) P(s_j=0|x_j), the other missing cells p(x_j|z).
 
-    Batch shape (K, n), event shape (p,); values in observed cells mean nothing.
-
-    Parameters
-    ----------
-    rows : GaussianRows
-        p(x | z), batch (K, n).
-    curve : Curve
-        The mechanism.
-    observed : Tensor
-        bool, shape (n, p).
-    active : Tensor
-        Indices of the columns that have a mask term, shape (a,).
-    generator : torch.Generator or None
-        Source of the draws.
+    Batch shape (K, n), event shape (p,); values in observed cells mean nothing. ``active`` are indices of the columns
+    that have a mask term, shape (a,), and ``observed`` is bool, shape (n, p).
     """
 
     def __init__(
@@ -265,10 +253,8 @@ class GaussianLikelihood(Likelihood):
 
     Parameters
     ----------
-    n_hidden
-        width h of what comes in.
-    n_features
-        p.
+    n_hidden, n_features
+        width h of what comes in, and p.
     scale
         "free" gives sigma(z) per feature (heteroscedastic), "feature" one learned sigma per feature, "shared"
         one for all (with a linear decoder: probabilistic PCA).

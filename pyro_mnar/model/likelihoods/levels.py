@@ -27,14 +27,9 @@ _FAR = 1e5
 
 
 class LevelTable:
-    """Scores and cut points of q columns, padded to the same number of levels with levels of probability zero.
+    """Scores (q, C), on the model's scale, ascending, and the cut points between them, (q, C - 1), of q columns.
 
-    Parameters
-    ----------
-    scores : Tensor
-        On the model's scale, ascending, shape (q, C).
-    cuts : Tensor
-        Between them, shape (q, C - 1).
+    Columns with fewer levels are padded with levels of probability zero.
     """
 
     def __init__(self, scores: Tensor, cuts: Tensor) -> None:
@@ -72,16 +67,8 @@ def _log_width(width: Tensor) -> Tensor:
 class LevelCells(WithChoices):
     """Some cells of a block of rows that each hold one of their column's scores, independently of each other.
 
-    Parameters
-    ----------
-    draws : torch.Size
-        K.
-    table : LevelTable
-        Of the q columns.
-    cells : Cells
-        Which cells of the flattened rows, shape (m,), as :func:`places` gives them; others are no part of the density.
-    n_rows : int
-        n.
+    ``draws`` is K; ``cells`` says which cells of the n flattened rows, as :func:`places` does; others are no part of
+    the density.
     """
 
     def __init__(self, draws: torch.Size, table: LevelTable, cells: Cells, n_rows: int) -> None:
@@ -108,14 +95,7 @@ class LevelCells(WithChoices):
 class LevelChoice(LevelCells):
     """Cells of which any level may be drawn; draws and mean of cells that are not named mean nothing.
 
-    Parameters
-    ----------
-    log_probability : Tensor
-        Of each level, normalised, shape (K, m, C).
-    table, cells, n_rows
-        As for :class:`LevelCells`.
-    generator : torch.Generator or None
-        Source of the draws.
+    ``log_probability`` is that of each level, normalised, shape (K, m, C); other arguments as for :class:`LevelCells`.
     """
 
     def __init__(
@@ -156,12 +136,7 @@ class LevelChoice(LevelCells):
 class HeldLevels(LevelCells):
     """Cells whose level is known: its probability alone, without that of all other levels.
 
-    Parameters
-    ----------
-    loc, scale : Tensor
-        Of the cells' logistics, shape (K, m).
-    table, cells, n_rows
-        As for :class:`LevelCells`.
+    ``loc`` and ``scale`` are those of the cells' logistics, (K, m); other arguments as for :class:`LevelCells`.
     """
 
     def __init__(self, loc: Tensor, scale: Tensor, table: LevelTable, cells: Cells, n_rows: int) -> None:
@@ -178,14 +153,7 @@ class HeldLevels(LevelCells):
 class LevelRows(CellRows, WithChoices):
     """Independent columns with ordered levels, the :class:`RowDistribution` of :class:`LevelLikelihood`.
 
-    Parameters
-    ----------
-    loc, scale : Tensor
-        Of the logistic, shape (K, n, q).
-    table : LevelTable
-        Of the q columns.
-    generator : torch.Generator or None
-        Source of the draws.
+    ``loc`` and ``scale`` are those of the logistic, shape (K, n, q).
     """
 
     def __init__(self, loc: Tensor, scale: Tensor, table: LevelTable, generator: torch.Generator | None = None) -> None:
@@ -295,14 +263,7 @@ def _chosen(values: Tensor, level: Tensor) -> Tensor:
 class LevelLikelihood(Likelihood):
     r"""p(x|z) of columns with ordered levels.
 
-    Parameters
-    ----------
-    n_hidden : int
-        Width h of what comes in.
-    levels : sequence of Levels
-        The scores and cut points of each column.
-    min_scale : float
-        Floor under the logistic's scale, on the model's scale.
+    ``min_scale`` is a floor under the logistic's scale, on the model's scale, as the scores and cut points are.
 
     References
     ----------

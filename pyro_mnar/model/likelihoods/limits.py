@@ -26,12 +26,7 @@ from pyro_mnar.numerics.random_streams import uniform
 class LimitEvidence(Unchecked):
     """The distribution of limits (n, p, 2) as far as they are evidence of z: batch (K, n), event (p, 2).
 
-    Parameters
-    ----------
-    rows : RowDistribution
-        p(x | z), batch (K, n).
-    censored : Tensor
-        bool, shape (n, p): the cells whose limits count.
+    The limits of the cells ``censored``, bool, shape (n, p), count.
     """
 
     support = constraints.independent(constraints.real, 2)
@@ -52,16 +47,8 @@ class LimitEvidence(Unchecked):
 class WithinLimits(WithChoices):
     """A distribution of x_mis in which the censored cells lie within their limits: batch (K, n), event (p,).
 
-    Parameters
-    ----------
-    part : TorchDistribution
-        Of the other missing cells; it takes the censored ones for observed.
-    rows : CellRows
-        p(x | z), batch (K, n).
-    limits, censored : Tensor
-        Shape (n, p, 2), and bool, (n, p).
-    generator : torch.Generator or None
-        Source of the draws.
+    ``part`` is that of the other missing cells, which takes the censored ones for observed. ``limits`` have the shape
+    (n, p, 2), and ``censored`` is bool, (n, p).
     """
 
     def __init__(
@@ -122,19 +109,10 @@ class WithinLimits(WithChoices):
 
 
 def log_within(rows: RowDistribution, limits: Tensor, censored: Tensor) -> Tensor:
-    """Log prod_j P(l_j <= x_j <= u_j | z) over the censored cells, shape (K, n), in nats.
+    """Log prod_j P(l_j <= x_j <= u_j | z) over the censored cells, shape (K, n), in nats; limits and cells as above.
 
-    Parameters
-    ----------
-    rows : RowDistribution
-        p(x | z), batch (K, n).
-    limits, censored : Tensor
-        Shape (n, p, 2), and bool, (n, p).
-
-    Raises
-    ------
-    UnsupportedModelError
-        A censored cell of a kind of which intervals have no probability; on a GPU NaN may say so instead.
+    UnsupportedModelError for a censored cell of a kind of which intervals have no probability; on a GPU NaN may say so
+    instead.
     """
     total = torch.zeros((), dtype=limits.dtype, device=limits.device).expand(rows.batch_shape)
     if isinstance(rows, MixedRows):

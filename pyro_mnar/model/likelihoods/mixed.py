@@ -20,14 +20,9 @@ from pyro_mnar.numerics.distributions import WithChoices
 
 
 class Blocks(WithChoices):
-    """A distribution of a row made of independent distributions of blocks of its columns.
+    """A distribution of a row made of independent distributions of blocks of its columns, all of one batch shape.
 
-    Parameters
-    ----------
-    columns
-        one index tensor per block, together 0 .. p-1, each once.
-    parts
-        one distribution per block, all with the same batch shape.
+    ``columns`` has one index tensor per block, together 0 .. p-1, each once.
     """
 
     def __init__(self, columns: Sequence[Tensor], parts: Sequence[TorchDistribution]) -> None:
@@ -114,17 +109,10 @@ class MixedRows(Blocks, RowDistribution):
 class MixedLikelihood(Likelihood):
     r"""p(x|z) = one factor per variable, each of the kind that its column has.
 
-    Parameters
-    ----------
-    n_hidden
-        width h of what comes in.
-    layout
-        which columns are what; all on the model's scale.
-    scale, min_scale
-        as for :class:`GaussianLikelihood`, for the continuous columns; the floor holds for levels and atoms too.
-    student
-        the continuous columns that have Student's t errors (:class:`StudentLikelihood`), and their degrees of freedom,
-        NaN where they are learned; None is none.
+    ``layout`` says which columns are what, all on the model's scale. ``scale`` and ``min_scale`` are as for
+    :class:`GaussianLikelihood`, for the continuous columns; the floor holds for levels and atoms too. ``student`` are
+    the continuous columns that have Student's t errors (:class:`StudentLikelihood`), and their degrees of freedom, NaN
+    where they are learned.
 
     Examples
     --------

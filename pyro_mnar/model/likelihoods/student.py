@@ -38,14 +38,8 @@ _SURE = 40.0
 class StudentRows(CellRows):
     """Independent cells m + s T, T of Student's t with ``freedom`` degrees; batch (K, n), event (p,).
 
-    Parameters
-    ----------
-    loc : Tensor
-        m, shape (K, n, p).
-    scale, freedom : Tensor
-        s and nu, broadcastable.
-    counted : Tensor or None
-        bool, broadcastable: the cells that enter the density; None is all.
+    ``loc`` has the shape (K, n, p), to which all else can be broadcast; the cells ``counted``, or all, enter the
+    density.
     """
 
     def __init__(self, loc: Tensor, scale: Tensor, freedom: Tensor, counted: Tensor | None = None) -> None:
@@ -133,18 +127,8 @@ class StudentMask(CellMask):
 class TiltedStudent(WithChoices):
     """p(x_mis | z, s, x_obs) of t cells: given g a normal cell that is missing by a probit curve, g a choice of a node.
 
-    Batch shape (K, n), event shape (p,); values in observed cells mean nothing.
-
-    Parameters
-    ----------
-    rows : StudentRows
-        p(x | z).
-    slope, intercept : Tensor
-        Of the curve, broadcastable to (K, n, p).
-    observed : Tensor
-        bool, shape (n, p).
-    generator : torch.Generator or None
-        Source of the draws.
+    Batch shape (K, n), event shape (p,); values in observed cells mean nothing. Slope and intercept of the curve are
+    broadcastable to (K, n, p), and ``observed`` is bool, shape (n, p).
     """
 
     def __init__(
@@ -199,16 +183,8 @@ class TiltedStudent(WithChoices):
 class StudentLikelihood(Likelihood):
     """p(x|z) of columns with t errors, one number of degrees of freedom each: learned from 2 to 100, or held.
 
-    Parameters
-    ----------
-    n_hidden
-        width h of what comes in.
-    n_features
-        p.
-    scale, min_scale
-        as for :class:`GaussianLikelihood`.
-    held
-        degrees of freedom of each column, NaN where they are learned; None learns all.
+    ``held`` are those of each column, NaN where they are learned; None learns all. Other arguments as for
+    :class:`GaussianLikelihood`.
 
     Examples
     --------
