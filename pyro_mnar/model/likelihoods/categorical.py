@@ -21,8 +21,7 @@ from pyro_mnar.numerics.random_streams import uniform
 class CategoricalChoice(WithChoices):
     """One category out of C as a one-hot vector, with probability proportional to exp(logits + offset).
 
-    The logits have the shape (K, n, C), the offset (n, C), -inf for categories that are excluded; one per row is
-    finite.
+    The logits have the shape (K, n, C), the offset (n, C), -inf for categories that are excluded: not for all of a row.
     """
 
     support = constraints.one_hot
