@@ -50,7 +50,6 @@ class MLPEncoder(Encoder):
         self.loc_and_scale = nn.Linear(width, 2 * latent_dim)
 
     def forward(self, x: Tensor, observed: Tensor) -> DiagonalNormal:
-        """See :class:`Encoder`."""
         mask = observed.to(x.dtype)
         return self._proposal(x * mask, mask)
 
@@ -97,7 +96,6 @@ class ConvEncoder(Encoder):
         self.direct = nn.Linear(2 * image_shape[0] * image_shape[1], latent_dim)
 
     def forward(self, x: Tensor, observed: Tensor) -> DiagonalNormal:
-        """See :class:`Encoder`."""
         mask = observed.to(x.dtype)
         image = torch.stack([x * mask, mask], dim=-2).reshape(*x.shape[:-1], 2, *self.image_shape)
         loc, raw = self.loc_and_scale(self.trunk(image)).chunk(2, dim=-1)

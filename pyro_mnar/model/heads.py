@@ -37,7 +37,6 @@ class CategoricalHead(Head):
         self.network = HeadNetwork(n_features, n_classes, hidden_units, dropout)
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Categorical:
-        """See :class:`Head`."""
         return Categorical(logits=self.network(x, generator), validate_args=False)
 
 
@@ -56,7 +55,6 @@ class GaussianHead(Head):
         self.raw_scale = nn.Parameter(torch.tensor(0.5))
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Normal:
-        """See :class:`Head`."""
         loc = self.network(x, generator)[..., 0]
         return Normal(loc, nn.functional.softplus(self.raw_scale) + 1e-3, validate_args=False)
 

@@ -361,7 +361,6 @@ class InnerDraws(WithChoices):
         return self.base.log_prob(value.movedim(-2, 0)).sum(0)
 
     def choice_log_prob(self, value: Tensor) -> Tensor:
-        """See :class:`~pyro_mnar.numerics.distributions.WithChoices`."""
         if isinstance(self.base, WithChoices):
             return self.base.choice_log_prob(value.movedim(-2, 0)).sum(0)
         return value.new_zeros(self.batch_shape)

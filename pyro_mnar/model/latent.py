@@ -61,11 +61,9 @@ class Latent(OnObserved):
         self.intercept = nn.Parameter(inverse_cdf(rates, "probit"))
 
     def setup_code(self, latent_dim: int) -> None:
-        """See :class:`Mechanism`."""
         self.loading = nn.Parameter(self.intercept.new_zeros(len(self.intercept), latent_dim))
 
     def curve(self, z: Tensor | None = None) -> Curve:
-        """See :class:`Mechanism`."""
         intercept = self.intercept if z is None else self.intercept + z @ self.loading.T
         flat = torch.ones_like(self.intercept, dtype=torch.bool)
         return Curve(torch.zeros_like(self.intercept), intercept, "probit", flat)

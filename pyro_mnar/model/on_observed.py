@@ -39,26 +39,21 @@ class OnObserved(Mechanism):
         self.observed = None if given == (None, None) else WhatIsObserved(*given, columns)
 
     def curve_of_rows(self, rows: Batch, z: Tensor | None = None) -> Curve:
-        """See :class:`Mechanism`."""
         return moved(self.curve(z), self.observed, rows)
 
     def given_row(self, x: Tensor, z: Tensor, rows: Batch) -> Bernoulli:
-        """See :class:`Mechanism`."""
         return self.curve_of_rows(rows, z).of_row(x, z)
 
     @property
     def observed_weights(self) -> Tensor | None:
-        """See :class:`Mechanism`."""
         return None if self.observed is None else self.observed.weights
 
     @property
     def parents(self) -> Mapping[int, Sequence[int]]:
-        """See :class:`Mechanism`."""
         return {} if self.observed is None else self.observed.parents
 
     @property
     def beside(self) -> list[str]:
-        """See :class:`Mechanism`."""
         return names_of("mechanism_features", self.mechanism_features)
 
 

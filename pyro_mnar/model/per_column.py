@@ -109,7 +109,6 @@ class PerColumn(Mechanism):
             )
 
     def setup_code(self, latent_dim: int) -> None:
-        """See :class:`Mechanism`."""
         for part in self.mechanisms:
             part.setup_code(latent_dim)
 
@@ -119,11 +118,9 @@ class PerColumn(Mechanism):
         return found
 
     def masked(self) -> Tensor:
-        """See :class:`Mechanism`."""
         return self.has_site[self.owner]
 
     def freedom(self) -> Tensor | None:
-        """See :class:`Mechanism`."""
         given = [(place, own) for place, part in enumerate(self.mechanisms) if (own := part.freedom()) is not None]
         if not given:
             return None
@@ -133,11 +130,9 @@ class PerColumn(Mechanism):
         return result
 
     def curve(self, z: Tensor | None = None) -> Curve | None:
-        """See :class:`Mechanism`."""
         return self._one_curve([part.curve(z) for part in self.mechanisms])
 
     def curve_of_rows(self, rows: Batch, z: Tensor | None = None) -> Curve | None:
-        """See :class:`Mechanism`."""
         return self._one_curve([part.curve_of_rows(rows, z) for part in self.mechanisms])
 
     @property
@@ -148,7 +143,6 @@ class PerColumn(Mechanism):
 
     @property
     def observed_weights(self) -> Tensor | None:
-        """See :class:`Mechanism`."""
         parts = [(place, part.observed_weights) for place, part in enumerate(self.mechanisms)]
         given = [(place, weights) for place, weights in parts if weights is not None]
         if not given:
@@ -160,12 +154,10 @@ class PerColumn(Mechanism):
 
     @property
     def blocks(self) -> list[list[int]]:
-        """See :class:`Mechanism`."""
         return self.groups
 
     @property
     def beside(self) -> list[str]:
-        """See :class:`Mechanism`."""
         return list(dict.fromkeys(name for part in self.mechanisms for name in part.beside))
 
     def _one_curve(self, given: Sequence[Curve | None]) -> Curve | None:
@@ -199,7 +191,6 @@ class PerColumn(Mechanism):
         return self._together([part(x) for part in self._own()], x) if curve is None else curve.bernoulli(x)
 
     def given_row(self, x: Tensor, z: Tensor, rows: Batch) -> Bernoulli:
-        """See :class:`Mechanism`."""
         curve = self.curve_of_rows(rows, z)
         if curve is None:
             return self._together([part.given_row(x, z, rows) for part in self._own()], x)

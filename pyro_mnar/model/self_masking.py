@@ -221,7 +221,6 @@ class SelfMasking(OnObserved):
             parameter.copy_(torch.where(where, value.to(parameter), parameter))
 
     def curve(self, z: Tensor | None = None) -> Curve:
-        """See :class:`Mechanism`."""
         known = self.sign != 0
         slope = torch.where(known, self.sign * self.slope_parameter.exp(), self.slope_parameter)
         slope = torch.where(self.slope_is_fixed, self.fixed_slope, slope)
@@ -232,7 +231,6 @@ class SelfMasking(OnObserved):
         return Curve(slope, intercept, self.link, None, slope * self.width_parameter.exp(), ends)
 
     def freedom(self) -> Tensor | None:
-        """See :class:`Mechanism`."""
         held = math.nan if self.degrees_of_freedom is None else float(self.degrees_of_freedom)
         return None if self.errors == "normal" else torch.full_like(self.sign, held)
 
@@ -296,7 +294,6 @@ class Nested(Mechanism):
         self.register_load_state_dict_post_hook(_forget_gap)
 
     def setup_code(self, latent_dim: int) -> None:
-        """See :class:`Mechanism`."""
         self.loading = nn.Parameter(self.own.sign.new_zeros(len(self.own.sign), latent_dim))
 
     @torch.no_grad()
@@ -332,7 +329,6 @@ class Nested(Mechanism):
         return self._has_gap
 
     def curve(self, z: Tensor | None = None) -> Curve:
-        """See :class:`Mechanism`."""
         slope, intercept, link = self.own.curve()[:3]
         slope = torch.where(self.believed, slope, torch.zeros_like(slope))
         slope, intercept = (torch.where(self.held, value.detach(), value) for value in (slope, intercept))
@@ -346,26 +342,21 @@ class Nested(Mechanism):
         return Curve(slope, intercept, link, ~self.believed, gap, self.two_sided)
 
     def curve_of_rows(self, rows: Batch, z: Tensor | None = None) -> Curve:
-        """See :class:`Mechanism`."""
         return moved(self.curve(z), self.own.observed, rows)
 
     def given_row(self, x: Tensor, z: Tensor, rows: Batch) -> Bernoulli:
-        """See :class:`Mechanism`."""
         return self.curve_of_rows(rows, z).of_row(x, z)
 
     @property
     def observed_weights(self) -> Tensor | None:
-        """See :class:`Mechanism`."""
         return self.own.observed_weights
 
     @property
     def parents(self) -> Mapping[int, Sequence[int]]:
-        """See :class:`Mechanism`."""
         return self.own.parents
 
     @property
     def beside(self) -> list[str]:
-        """See :class:`Mechanism`."""
         return self.own.beside
 
     def forward(self, x: Tensor) -> Bernoulli:

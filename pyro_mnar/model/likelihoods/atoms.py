@@ -64,7 +64,6 @@ class AtomChoice(WithChoices):
         return torch.where(self.counted, per_cell, torch.zeros_like(per_cell)).sum(-1)
 
     def choice_log_prob(self, value: Tensor) -> Tensor:
-        """See :class:`~pyro_mnar.numerics.distributions.WithChoices`."""
         log_share = self._part(value)[1]
         return torch.where(self.counted, log_share, torch.zeros_like(log_share)).sum(-1)
 
@@ -90,27 +89,22 @@ class AtomRows(AtomChoice, CellRows):
         super().__init__(log_share, atoms, rest, everything, generator)
 
     def observed_part(self, observed: Tensor) -> AtomChoice:
-        """See :class:`RowDistribution`."""
         return AtomChoice(self.log_share, self.atoms, self.rest, observed)
 
     def missing_part(self, x: Tensor, observed: Tensor, generator: torch.Generator | None = None) -> AtomChoice:
-        """See :class:`RowDistribution`."""
         rest = DiagonalNormal(self.rest.loc, self.rest.scale, generator=generator)
         return AtomChoice(self.log_share, self.atoms, rest, ~observed, generator)
 
     def log_missing(self, curve: Curve, cells: Tensor) -> Tensor:
-        """See :class:`CellRows`."""
         log_share = self.log_share.flatten(-3, -2).index_select(-2, cells)
         at_atoms = curve.log_missing_at(self.atoms[cells % self.event_shape[0]])
         rest = self.rest.log_missing(curve, cells)
         return (log_share + _together(rest, at_atoms)).logsumexp(-1)
 
     def log_within(self, cells: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        """See :class:`CellRows`."""
         return self._inside(cells, low, high)[0].logsumexp(-1)
 
     def mean_within(self, cells: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        """See :class:`CellRows`."""
         log_part, atoms = self._inside(cells, low, high)
         share = log_part.softmax(-1)
         return share[..., 0] * self.rest.mean_within(cells, low, high) + (share[..., 1:] * atoms).sum(-1)
@@ -134,7 +128,6 @@ class AtomRows(AtomChoice, CellRows):
         return torch.cat([rest, at_atoms], -1), atoms
 
     def missing_given_mask(self, masked: MaskedRows, generator: torch.Generator | None = None) -> AtomChoice:
-        """See :class:`RowDistribution`."""
         curve, observed, active = masked.curve, masked.observed, masked.active
         if not masked.own.any():
             return self.missing_part(masked.x, observed, generator)
@@ -191,11 +184,9 @@ class AtomLikelihood(Likelihood):
         self.register_buffer("absent", torch.tensor(absent), persistent=False)
 
     def numbers(self, hidden: Tensor) -> tuple[Tensor, ...]:
-        """See :class:`Likelihood`."""
         return self.logits(hidden), *self.rest.numbers(hidden)
 
     def rows(self, *numbers: Tensor) -> AtomRows:
-        """See :class:`Likelihood`."""
         logits, *rest = numbers
         logits = logits.unflatten(-1, (-1, 1 + self.width))
         logits = logits.masked_fill(self.absent, torch.finfo(logits.dtype).min / 2)

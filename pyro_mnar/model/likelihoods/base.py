@@ -72,10 +72,7 @@ class RowDistribution(Unchecked, ABC):
         """p(x_mis | z, x_obs): its draws have shape (K, n, p); their values in observed cells mean nothing."""
 
     def mask_given_values(self, plain: Bernoulli, curve: Curve, x: Tensor) -> Bernoulli:
-        """p(s | x, z) of rows x, (K, n, p) or (K, n, M, p), where it depends on more of z than the mechanism says.
-
-        Here it does not, and is ``plain``, what the mechanism says.
-        """
+        """p(s | x, z) of rows x, (K, n, p) or (K, n, M, p): ``plain``, unless it depends on z in other ways too."""
         return plain
 
     @property
@@ -103,7 +100,6 @@ class CellRows(RowDistribution):
 
     @property
     def has_mask_term(self) -> bool:
-        """See :class:`RowDistribution`."""
         return True
 
     @abstractmethod
@@ -115,7 +111,6 @@ class CellRows(RowDistribution):
         """
 
     def mask_term(self, masked: MaskedRows) -> "CellMask":
-        """See :class:`RowDistribution`."""
         return CellMask(self, masked)
 
     def log_within(self, cells: Tensor, low: Tensor, high: Tensor) -> Tensor:

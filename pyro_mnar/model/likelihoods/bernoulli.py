@@ -41,7 +41,6 @@ class BernoulliChoice(WithChoices):
         return torch.where(self.counted, per_cell, torch.zeros_like(per_cell)).sum(-1)
 
     def choice_log_prob(self, value: Tensor) -> Tensor:
-        """See :class:`~pyro_mnar.numerics.distributions.WithChoices`."""
         return self.log_prob(value)
 
 
@@ -59,21 +58,17 @@ class BernoulliRows(BernoulliChoice, CellRows):
         super().__init__(logits, torch.ones((), dtype=torch.bool, device=logits.device), generator)
 
     def observed_part(self, observed: Tensor) -> BernoulliChoice:
-        """See :class:`RowDistribution`."""
         return BernoulliChoice(self.logits, observed)
 
     def missing_part(self, x: Tensor, observed: Tensor, generator: torch.Generator | None = None) -> BernoulliChoice:
-        """See :class:`RowDistribution`."""
         return BernoulliChoice(self.logits, ~observed, generator)
 
     def log_missing(self, curve: Curve, cells: Tensor) -> Tensor:
-        """See :class:`CellRows`."""
         logits = take(self.logits.flatten(-2), cells)
         at_zero, at_one = log_missing_at_values(curve, logits)
         return torch.logaddexp(logsigmoid(-logits) + at_zero, logsigmoid(logits) + at_one)
 
     def missing_given_mask(self, masked: MaskedRows, generator: torch.Generator | None = None) -> BernoulliChoice:
-        """See :class:`RowDistribution`."""
         at_zero, at_one = log_missing_at_values(masked.curve, self.logits)
         tilt = torch.where(masked.active, at_one - at_zero, torch.zeros_like(at_one))
         return BernoulliChoice(self.logits + tilt, ~masked.observed, generator)

@@ -52,7 +52,6 @@ class CategoricalChoice(WithChoices):
         return torch.where(value > 0, self.log_probability, zero).sum(-1)
 
     def choice_log_prob(self, value: Tensor) -> Tensor:
-        """See :class:`~pyro_mnar.numerics.distributions.WithChoices`."""
         return self.log_prob(value)
 
 
@@ -83,24 +82,19 @@ class CategoricalRows(CategoricalChoice, RowDistribution):
         super().__init__(logits, torch.zeros((), dtype=logits.dtype, device=logits.device), generator)
 
     def observed_part(self, observed: Tensor) -> CategoricalSeen:
-        """See :class:`RowDistribution`."""
         return CategoricalSeen(self.log_probability, observed)
 
     def missing_part(self, x: Tensor, observed: Tensor, generator: torch.Generator | None = None) -> CategoricalChoice:
-        """See :class:`RowDistribution`."""
         return CategoricalChoice(self.log_probability, log_allowed(x, observed), generator)
 
     @property
     def has_mask_term(self) -> bool:
-        """See :class:`RowDistribution`."""
         return True
 
     def mask_term(self, masked: MaskedRows) -> "CategoricalMask":
-        """See :class:`RowDistribution`."""
         return CategoricalMask(self, masked)
 
     def missing_given_mask(self, masked: MaskedRows, generator: torch.Generator | None = None) -> CategoricalChoice:
-        """See :class:`RowDistribution`."""
         offset = log_allowed(masked.x, masked.observed) + category_log_mask(masked)
         return CategoricalChoice(self.log_probability, offset, generator)
 

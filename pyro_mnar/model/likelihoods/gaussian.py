@@ -21,15 +21,12 @@ class GaussianRows(DiagonalNormal, CellRows):
     """Independent normals, the :class:`RowDistribution` of :class:`GaussianLikelihood`."""
 
     def observed_part(self, observed: Tensor) -> DiagonalNormal:
-        """See :class:`RowDistribution`."""
         return DiagonalNormal(self.loc, self.scale, counted=observed)
 
     def missing_part(self, x: Tensor, observed: Tensor, generator: torch.Generator | None = None) -> DiagonalNormal:
-        """See :class:`RowDistribution`."""
         return DiagonalNormal(self.loc, self.scale, counted=~observed, generator=generator)
 
     def log_missing(self, curve: Curve, cells: Tensor) -> Tensor:
-        """See :class:`CellRows`."""
         if curve.gap is not None:
             m, s = self.moments(cells)
             return curve.log_between(curve.slope * m + curve.intercept, torch.sqrt(1 + (curve.slope * s) ** 2))
@@ -38,15 +35,12 @@ class GaussianRows(DiagonalNormal, CellRows):
         return log_missing(loc, at_cells(self.scale, cells, self.loc.shape), slope, threshold, curve.link)
 
     def log_within(self, cells: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        """See :class:`CellRows`."""
         return log_interval(*self.moments(cells), low, high)
 
     def mean_within(self, cells: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        """See :class:`CellRows`."""
         return mean_within(*self.moments(cells), low, high)
 
     def draw_within(self, cells: Tensor, low: Tensor, high: Tensor, noise: Tensor) -> Tensor:
-        """See :class:`CellRows`."""
         return draw_within(*self.moments(cells), low, high, noise)
 
     def moments(self, cells: Tensor) -> tuple[Tensor, Tensor]:
@@ -54,7 +48,6 @@ class GaussianRows(DiagonalNormal, CellRows):
         return take(self.loc.flatten(-2), cells), at_cells(self.scale, cells, self.loc.shape)
 
     def mask_term(self, masked: MaskedRows) -> CellMask:
-        """See :class:`RowDistribution`."""
         curve = masked.curve
         one_pass = curve.link == "probit" and curve.gap is None and curve.intercept.shape == self.loc.shape
         return ProbitMask(self, masked) if one_pass else CellMask(self, masked)
@@ -62,7 +55,6 @@ class GaussianRows(DiagonalNormal, CellRows):
     def missing_given_mask(
         self, masked: MaskedRows, generator: torch.Generator | None = None
     ) -> "DiagonalNormal | TiltedGaussian | TwoSidedGaussian":
-        """See :class:`RowDistribution`."""
         tilted = masked.own.nonzero()[:, 0]
         if len(tilted) == 0:
             return self.missing_part(masked.x, masked.observed, generator)
@@ -291,12 +283,10 @@ class GaussianLikelihood(Likelihood):
             self.raw_scale = nn.Parameter(torch.zeros(n_features if scale == "feature" else 1))
 
     def numbers(self, hidden: Tensor) -> tuple[Tensor, ...]:
-        """See :class:`Likelihood`."""
         loc = self.loc(hidden)
         return (loc, self.raw_scale(hidden)) if isinstance(self.raw_scale, nn.Module) else (loc,)
 
     def rows(self, *numbers: Tensor) -> GaussianRows:
-        """See :class:`Likelihood`."""
         loc, *free = numbers
         raw = self.raw_scale if isinstance(self.raw_scale, nn.Parameter) else free[0]
         return GaussianRows(loc, nn.functional.softplus(raw) + self.min_scale)

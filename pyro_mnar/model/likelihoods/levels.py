@@ -88,7 +88,6 @@ class LevelCells(WithChoices):
         return held.new_zeros((*held.shape[:-1], self.batch_shape[-1])).index_add(-1, self.row, held)
 
     def choice_log_prob(self, value: Tensor) -> Tensor:
-        """See :class:`~pyro_mnar.numerics.distributions.WithChoices`."""
         return self.log_prob(value)
 
 
@@ -123,7 +122,6 @@ class LevelChoice(LevelCells):
         return self._in_place(_chosen(self.table.scores, level))
 
     def log_held(self, level: Tensor) -> Tensor:
-        """See :class:`LevelCells`."""
         shape = np.broadcast_shapes(level.shape, self.log_probability.shape[:-1])
         return _chosen(self.log_probability, level.expand(shape))
 
@@ -144,7 +142,6 @@ class HeldLevels(LevelCells):
         super().__init__(loc.shape[:-1], table, cells, n_rows)
 
     def log_held(self, level: Tensor) -> Tensor:
-        """See :class:`LevelCells`."""
         low, high = self.table.ends(level)
         inside = logsigmoid((high - self.loc) / self.scale) + logsigmoid((self.loc - low) / self.scale)
         return inside + _log_width((high - low) / self.scale)
@@ -179,28 +176,22 @@ class LevelRows(CellRows, WithChoices):
         return self._held(self._cells()).log_prob(value)
 
     def choice_log_prob(self, value: Tensor) -> Tensor:
-        """See :class:`~pyro_mnar.numerics.distributions.WithChoices`."""
         return self.log_prob(value)
 
     def observed_part(self, observed: Tensor) -> HeldLevels:
-        """See :class:`RowDistribution`."""
         return self._held(self._cells(observed))
 
     def missing_part(self, x: Tensor, observed: Tensor, generator: torch.Generator | None = None) -> LevelChoice:
-        """See :class:`RowDistribution`."""
         return self._choice(self._cells(~observed), generator)
 
     def log_missing(self, curve: Curve, cells: Tensor) -> Tensor:
-        """See :class:`CellRows`."""
         tilt = curve.log_missing_at(self.table.at(cells % self.event_shape[0]).scores)
         return (self._log_probability_of(cells) + tilt).logsumexp(-1)
 
     def log_within(self, cells: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        """See :class:`CellRows`."""
         return self._inside(cells, low, high)[0].logsumexp(-1)
 
     def mean_within(self, cells: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        """See :class:`CellRows`."""
         log_p, scores = self._inside(cells, low, high)
         return (log_p.softmax(-1) * scores).sum(-1)
 
@@ -212,7 +203,6 @@ class LevelRows(CellRows, WithChoices):
         return torch.minimum(torch.maximum(drawn, low), high)
 
     def missing_given_mask(self, masked: MaskedRows, generator: torch.Generator | None = None) -> LevelChoice:
-        """See :class:`RowDistribution`."""
         missing = self._cells(~masked.observed)
         cells = missing[0]
         log_p, column = self._log_probability_of(cells), cells % self.event_shape[0]
@@ -293,11 +283,9 @@ class LevelLikelihood(Likelihood):
         self.register_buffer("cuts", torch.tensor(cuts), persistent=False)
 
     def numbers(self, hidden: Tensor) -> tuple[Tensor, ...]:
-        """See :class:`Likelihood`."""
         return (self.loc_and_scale(hidden),)
 
     def rows(self, *numbers: Tensor) -> LevelRows:
-        """See :class:`Likelihood`."""
         loc, raw = numbers[0].chunk(2, -1)
         # A logistic of scale s has the standard deviation 1.8 s: it starts near that of a standardised column.
         scale = 0.55 * (softplus(raw) + self.min_scale)

@@ -81,7 +81,6 @@ class WithinLimits(WithChoices):
         return self.part.log_prob(value) + density - self._log_within(density)
 
     def choice_log_prob(self, value: Tensor) -> Tensor:
-        """See :class:`~pyro_mnar.numerics.distributions.WithChoices`."""
         choices = value.new_zeros(value.shape[:-1])
         if isinstance(self.part, WithChoices):
             choices = choices + self.part.choice_log_prob(value)

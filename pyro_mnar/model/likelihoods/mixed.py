@@ -44,7 +44,6 @@ class Blocks(WithChoices):
         return torch.stack(torch.broadcast_tensors(*terms)).sum(0)
 
     def choice_log_prob(self, value: Tensor) -> Tensor:
-        """See :class:`~pyro_mnar.numerics.distributions.WithChoices`."""
         total = torch.zeros(value.shape[:-1], dtype=value.dtype, device=value.device)
         for columns, part in zip(self.columns, self.parts, strict=True):
             if isinstance(part, WithChoices):
@@ -72,27 +71,22 @@ class MixedRows(Blocks, RowDistribution):
 
     @property
     def has_mask_term(self) -> bool:
-        """See :class:`RowDistribution`."""
         return all(block.rows.has_mask_term for block in self.blocks)
 
     def observed_part(self, observed: Tensor) -> Blocks:
-        """See :class:`RowDistribution`."""
         return Blocks(self.columns, [b.rows.observed_part(observed[..., b.columns]) for b in self.blocks])
 
     def missing_part(self, x: Tensor, observed: Tensor, generator: torch.Generator | None = None) -> Blocks:
-        """See :class:`RowDistribution`."""
         return Blocks(
             self.columns,
             [b.rows.missing_part(x[..., b.columns], observed[..., b.columns], generator) for b in self.blocks],
         )
 
     def mask_term(self, masked: MaskedRows) -> Blocks:
-        """See :class:`RowDistribution`."""
         parts = [b.rows.mask_term(masked.block(b.columns, b.one_cell)) for b in self.blocks]
         return Blocks(self.columns, parts)
 
     def mask_given_values(self, plain: Bernoulli, curve: Curve, x: Tensor) -> Bernoulli:
-        """See :class:`RowDistribution`."""
         logits = plain.logits
         for block in self.blocks:
             if isinstance(block.rows, StudentRows):
@@ -101,7 +95,6 @@ class MixedRows(Blocks, RowDistribution):
         return Bernoulli(logits=logits, validate_args=False)
 
     def missing_given_mask(self, masked: MaskedRows, generator: torch.Generator | None = None) -> Blocks:
-        """See :class:`RowDistribution`."""
         parts = [b.rows.missing_given_mask(masked.block(b.columns, b.one_cell), generator) for b in self.blocks]
         return Blocks(self.columns, parts)
 
@@ -167,12 +160,10 @@ class MixedLikelihood(Likelihood):
         return dict(zip(of_columns, self.student.freedom.tolist(), strict=True)) if of_columns else {}
 
     def numbers(self, hidden: Tensor) -> tuple[Tensor, ...]:
-        """See :class:`Likelihood`."""
         found = [number for part in self._parts() for number in part.numbers(hidden)]
         return (*found, hidden[..., :0] if self.logits is None else self.logits(hidden))
 
     def rows(self, *numbers: Tensor) -> MixedRows:
-        """See :class:`Likelihood`."""
         *rest, logits = numbers
         blocks = []
         for kind, part in zip(self._kinds(), self._parts(), strict=True):

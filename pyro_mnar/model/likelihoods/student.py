@@ -48,7 +48,6 @@ class StudentRows(CellRows):
 
     @property
     def mean(self) -> Tensor:
-        """See :class:`RowDistribution`."""
         return self.loc
 
     def log_density(self, value: Tensor) -> Tensor:
@@ -66,16 +65,13 @@ class StudentRows(CellRows):
         return self.missing_part(self.loc, nothing).rsample(sample_shape)
 
     def observed_part(self, observed: Tensor) -> "StudentRows":
-        """See :class:`RowDistribution`."""
         return StudentRows(self.loc, self.scale, self.freedom, observed)
 
     def missing_part(self, x: Tensor, observed: Tensor, generator: torch.Generator | None = None) -> "TiltedStudent":
-        """See :class:`RowDistribution`."""
         zero = self.freedom.new_zeros(1)
         return TiltedStudent(self, zero, zero + _SURE, observed, generator)
 
     def log_missing(self, curve: Curve, cells: Tensor) -> Tensor:
-        """See :class:`CellRows`."""
         loc, scale, freedom = (
             take(v.expand_as(self.loc).flatten(-2), cells) for v in (self.loc, self.scale, self.freedom)
         )
@@ -88,7 +84,6 @@ class StudentRows(CellRows):
         return (curve.slope * x + curve.intercept) * torch.sqrt((self.freedom + 1) / (self.freedom + squared))
 
     def mask_given_values(self, plain: Bernoulli, curve: Curve, x: Tensor) -> Bernoulli:
-        """See :class:`RowDistribution`."""
         rows = self
         if x.ndim > self.loc.ndim:
             rows = StudentRows(self.loc.unsqueeze(-2), self.scale.unsqueeze(-2), self.freedom)
@@ -98,11 +93,9 @@ class StudentRows(CellRows):
         return Bernoulli(logits=log_student_cdf(-t, freedom) - log_student_cdf(t, freedom), validate_args=False)
 
     def mask_term(self, masked: MaskedRows) -> "StudentMask":
-        """See :class:`RowDistribution`."""
         return StudentMask(self, masked)
 
     def missing_given_mask(self, masked: MaskedRows, generator: torch.Generator | None = None) -> "TiltedStudent":
-        """See :class:`RowDistribution`."""
         curve, active = masked.curve, masked.active
         slope = torch.where(active, curve.slope, torch.zeros_like(curve.slope))
         intercept = torch.where(active, curve.intercept, torch.full_like(curve.intercept, _SURE))
@@ -217,10 +210,8 @@ class StudentLikelihood(Likelihood):
         return torch.where(self.held.isnan(), learned, self.held)
 
     def numbers(self, hidden: Tensor) -> tuple[Tensor, ...]:
-        """See :class:`Likelihood`."""
         return self.errors.numbers(hidden)
 
     def rows(self, *numbers: Tensor) -> StudentRows:
-        """See :class:`Likelihood`."""
         normal = self.errors.rows(*numbers)
         return StudentRows(normal.loc, normal.scale, self.freedom)
