@@ -38,25 +38,30 @@ class OnObserved(Mechanism):
         given = self.depends_on, self.mechanism_features
         self.observed = None if given == (None, None) else WhatIsObserved(*given, columns)
 
+    @property
+    def moved_by(self) -> WhatIsObserved | None:
+        """How what is observed moves the intercept: ``observed``, or what a mechanism within has."""
+        return self.observed
+
     def curve_of_rows(self, rows: Batch, z: Tensor | None = None) -> Curve:
-        return moved(self.curve(z), self.observed, rows)
+        curve, moved_by = self.curve(z), self.moved_by
+        return curve if moved_by is None else curve._replace(intercept=curve.intercept + moved_by(rows))
 
     def given_row(self, x: Tensor, z: Tensor, rows: Batch) -> Bernoulli:
         return self.curve_of_rows(rows, z).of_row(x, z)
 
+    def forward(self, x: Tensor) -> Bernoulli:
+        """See :class:`Mechanism`; for z = 0, what the mask depends on in the middle, and t errors of the scale 1."""
+        return self.curve().bernoulli(x)
+
     @property
     def observed_weights(self) -> Tensor | None:
-        return None if self.observed is None else self.observed.weights
+        return None if self.moved_by is None else self.moved_by.weights
 
     @property
     def parents(self) -> Mapping[int, Sequence[int]]:
-        return {} if self.observed is None else self.observed.parents
+        return {} if self.moved_by is None else self.moved_by.parents
 
     @property
     def beside(self) -> list[str]:
         return names_of("mechanism_features", self.mechanism_features)
-
-
-def moved(curve: Curve, observed: WhatIsObserved | None, rows: Batch) -> Curve:
-    """The curve with the part of its intercepts that follows from observed cells."""
-    return curve if observed is None else curve._replace(intercept=curve.intercept + observed(rows))

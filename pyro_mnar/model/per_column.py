@@ -121,13 +121,7 @@ class PerColumn(Mechanism):
         return self.has_site[self.owner]
 
     def freedom(self) -> Tensor | None:
-        given = [(place, own) for place, part in enumerate(self.mechanisms) if (own := part.freedom()) is not None]
-        if not given:
-            return None
-        result = torch.full_like(given[0][1], torch.inf)
-        for place, own in given:
-            result = torch.where(self.owner == place, own, result)
-        return result
+        return self._of_owners([part.freedom() for part in self.mechanisms], torch.inf)
 
     def curve(self, z: Tensor | None = None) -> Curve | None:
         return self._one_curve([part.curve(z) for part in self.mechanisms])
@@ -143,14 +137,7 @@ class PerColumn(Mechanism):
 
     @property
     def observed_weights(self) -> Tensor | None:
-        parts = [(place, part.observed_weights) for place, part in enumerate(self.mechanisms)]
-        given = [(place, weights) for place, weights in parts if weights is not None]
-        if not given:
-            return None
-        result = torch.zeros_like(given[0][1])
-        for place, weights in given:
-            result = torch.where((self.owner == place).unsqueeze(-1), weights, result)
-        return result
+        return self._of_owners([part.observed_weights for part in self.mechanisms], 0.0)
 
     @property
     def blocks(self) -> list[list[int]]:
@@ -159,6 +146,16 @@ class PerColumn(Mechanism):
     @property
     def beside(self) -> list[str]:
         return list(dict.fromkeys(name for part in self.mechanisms for name in part.beside))
+
+    def _of_owners(self, given: Sequence[Tensor | None], rest: float) -> Tensor | None:
+        """What the parts have for each column, shape (p, ...), ``rest`` where its own has nothing; None: none has."""
+        found = [(place, own) for place, own in enumerate(given) if own is not None]
+        if not found:
+            return None
+        result = torch.full_like(found[0][1], rest)
+        for place, own in found:
+            result = torch.where((self.owner == place).view(-1, *(1,) * (own.ndim - 1)), own, result)
+        return result
 
     def _one_curve(self, given: Sequence[Curve | None]) -> Curve | None:
         """The curve of each column from its part's; None where a part has none."""

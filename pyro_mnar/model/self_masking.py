@@ -5,18 +5,15 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
-from pyro.distributions import Bernoulli
 from torch import Tensor, nn
 
 from pyro_mnar.data.arguments import one_of, truth_value
 from pyro_mnar.data.columns import ColumnInfo
 from pyro_mnar.errors import InvalidInputError
-from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.curve import LOGISTIC_PER_PROBIT, NO_GAP, Curve, Link, inverse_cdf
 from pyro_mnar.model.given import Direction, Errors, check_degrees_of_freedom, direction_signs, fixed_slopes
-from pyro_mnar.model.mechanism import Mechanism
-from pyro_mnar.model.observed import Parents
-from pyro_mnar.model.on_observed import OnObserved, moved
+from pyro_mnar.model.observed import Parents, WhatIsObserved
+from pyro_mnar.model.on_observed import OnObserved
 
 Shape = Literal["one-sided", "two-sided", "middle"]
 
@@ -210,16 +207,6 @@ class SelfMasking(OnObserved):
         self.slope_parameter.copy_(torch.where(where, slope.abs().clamp(min=1e-2).log(), self.slope_parameter))
         self.offset_parameter.copy_(torch.where(where, threshold, self.offset_parameter))
 
-    @torch.no_grad()
-    def start_between(self, where: Tensor, slope: Tensor, low: Tensor, high: Tensor) -> None:
-        """Start some columns of two thresholds, shape (p,) each, standardised scale; ``where`` is bool."""
-        for parameter, value in (
-            (self.slope_parameter, slope.clamp(min=1e-2).log()),
-            (self.offset_parameter, low),
-            (self.width_parameter, (high - low).clamp(min=1e-3).log()),
-        ):
-            parameter.copy_(torch.where(where, value.to(parameter), parameter))
-
     def curve(self, z: Tensor | None = None) -> Curve:
         known = self.sign != 0
         slope = torch.where(known, self.sign * self.slope_parameter.exp(), self.slope_parameter)
@@ -234,12 +221,8 @@ class SelfMasking(OnObserved):
         held = math.nan if self.degrees_of_freedom is None else float(self.degrees_of_freedom)
         return None if self.errors == "normal" else torch.full_like(self.sign, held)
 
-    def forward(self, x: Tensor) -> Bernoulli:
-        """See :class:`Mechanism`; what the mask depends on is in the middle, and the scale of t errors 1."""
-        return self.curve().bernoulli(x)
 
-
-class Nested(Mechanism):
+class Nested(OnObserved):
     """A cell goes missing because of its own value, or of what its row has in common: it nests the two.
 
     ``P(s_j = 0 | x_j, z) = Phi(w_j x_j + v_j . z + c_j)``
@@ -275,11 +258,9 @@ class Nested(Mechanism):
         depends_on: Parents = None,
         mechanism_features: Parents = None,
     ) -> None:
-        super().__init__()
+        super().__init__(depends_on, mechanism_features)
         self.direction = direction
         self.slope = slope
-        self.depends_on = depends_on
-        self.mechanism_features = mechanism_features
         self.own = SelfMasking(direction, slope=slope, depends_on=depends_on, mechanism_features=mechanism_features)
 
     def setup(self, columns: ColumnInfo) -> None:
@@ -304,9 +285,9 @@ class Nested(Mechanism):
 
     @torch.no_grad()
     def start_between(self, where: Tensor, slope: Tensor, low: Tensor, high: Tensor, two_sided: Tensor) -> None:
-        """Give some columns two thresholds; arguments, shape (p,), as for :meth:`SelfMasking.start_between`.
+        """Give some columns two thresholds, shape (p,) each, standardised scale; ``where`` is bool.
 
-        ``two_sided``, bool, says in which of them the ends go missing rather than the middle.
+        So is ``two_sided``, which says in which of them the ends go missing rather than the middle.
         """
         where, two_sided = where.to(self.believed.device), two_sided.to(self.believed.device)
         self.start_at(where, slope, low)
@@ -341,27 +322,9 @@ class Nested(Mechanism):
         gap = torch.where(self.two_sided | self.middle, slope * width.exp(), NO_GAP)
         return Curve(slope, intercept, link, ~self.believed, gap, self.two_sided)
 
-    def curve_of_rows(self, rows: Batch, z: Tensor | None = None) -> Curve:
-        return moved(self.curve(z), self.own.observed, rows)
-
-    def given_row(self, x: Tensor, z: Tensor, rows: Batch) -> Bernoulli:
-        return self.curve_of_rows(rows, z).of_row(x, z)
-
     @property
-    def observed_weights(self) -> Tensor | None:
-        return self.own.observed_weights
-
-    @property
-    def parents(self) -> Mapping[int, Sequence[int]]:
-        return self.own.parents
-
-    @property
-    def beside(self) -> list[str]:
-        return self.own.beside
-
-    def forward(self, x: Tensor) -> Bernoulli:
-        """p(s | x, z = 0), for standardised rows x (..., p): see :class:`Mechanism`."""
-        return self.curve().bernoulli(x)
+    def moved_by(self) -> WhatIsObserved | None:
+        return self.own.observed
 
 
 def _forget_gap(mechanism: nn.Module, _keys: object) -> None:
