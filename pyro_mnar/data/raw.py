@@ -110,16 +110,21 @@ def _with_text(name: object, column: Any, declared: Declared) -> RawColumn | Non
     for_all = isinstance(declared, Limits)
     if declared is None or (not isinstance(declared, Limits) and str(name) not in declared):
         return None
-    plain = isinstance(column.dtype, np.dtype) and column.dtype.kind not in "OUT"
-    cells = [] if plain else list(column)
-    if not any(isinstance(cell, str) for cell in cells):
+    if not holds_text(column):
         return None
+    cells = list(column)
     missing = pd.isna(pd.Series(cells, dtype=object)).to_numpy()
     if for_all and example_of_limits([cell for cell, gone in zip(cells, missing, strict=True) if not gone]) is None:
         return None
     limits = intervals_of_cells([None if gone else cell for cell, gone in zip(cells, missing, strict=True)], name)
     exact = limits[:, 0] == limits[:, 1]
     return RawColumn(name, "number", np.where(exact, limits[:, 0], np.nan), ~exact, limits=limits)
+
+
+def holds_text(column: Any) -> bool:
+    """Whether a cell of a column, of pandas, polars or numpy, is a text."""
+    plain = isinstance(column.dtype, np.dtype) and column.dtype.kind not in "OUT"
+    return not plain and any(isinstance(cell, str) for cell in column)
 
 
 def marks_with_number(missing_values: Any) -> bool:

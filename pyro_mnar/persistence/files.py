@@ -74,7 +74,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     # While one model replaces another the checksums of both are listed.
     lines = checksums.splitlines(keepends=True)
     well_formed = 1 <= len(lines) == len(set(lines)) <= 2 and all(_CHECKSUM_LINE.fullmatch(line) for line in lines)
-    if not well_formed or checksum_line(hashlib.sha256(raw).hexdigest()).encode() not in lines:
+    if not well_formed or checksum_line(raw).encode() not in lines:
         raise FileFormatError(f"{folder / MANIFEST} does not have the checksum in {CHECKSUM}: it was changed")
     try:
         manifest = parsed(raw)
@@ -179,9 +179,9 @@ class _WorkLimit(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def checksum_line(digest: str) -> str:
+def checksum_line(manifest: bytes) -> str:
     """The line that ``sha256sum`` writes for the manifest."""
-    return f"{digest}  {MANIFEST}\n"
+    return f"{hashlib.sha256(manifest).hexdigest()}  {MANIFEST}\n"
 
 
 def read_small(path: Path) -> bytes:

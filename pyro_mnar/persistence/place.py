@@ -8,7 +8,6 @@ there has its checksum and its weights.
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import sys
@@ -107,7 +106,7 @@ def _write(content: Content, folder: Path, mode: int | None) -> None:
     files = {name: {"bytes": (folder / name).stat().st_size, "sha256": digest}}
     text = json.dumps({**content.manifest, "files": files}, indent=1, allow_nan=False)
     (folder / MANIFEST).write_text(text, encoding="utf-8", newline="")
-    (folder / CHECKSUM).write_text(_line(text.encode()), encoding="utf-8", newline="")
+    (folder / CHECKSUM).write_text(checksum_line(text.encode()), encoding="utf-8", newline="")
     # safetensors makes files that their owner alone may read.
     mode = (folder / MANIFEST).stat().st_mode if mode is None else mode
     for path in folder.iterdir():
@@ -122,7 +121,7 @@ def _replace(new: Path, folder: Path, alone: bool) -> None:
     text = (new / MANIFEST).read_bytes()
     name = weights_file(new, parsed(text)).name
     both = new / "both"
-    both.write_text("".join({_line(old): 0, _line(text): 0}), encoding="utf-8", newline="")
+    both.write_text("".join({checksum_line(old): 0, checksum_line(text): 0}), encoding="utf-8", newline="")
     both.chmod((new / CHECKSUM).stat().st_mode)
     flush(both)
     for path, place in ((new / name, name), (both, CHECKSUM), (new / MANIFEST, MANIFEST), (new / CHECKSUM, CHECKSUM)):
@@ -142,10 +141,6 @@ def _remove_unnamed(folder: Path, named: str, old: dict[str, Any]) -> None:
         expected = match[1] if match else earlier.get("sha256") if path.name == FIRST_WEIGHTS and earlier else None
         if isinstance(expected, str) and expected and sha256(path).startswith(expected):
             path.unlink()
-
-
-def _line(manifest: bytes) -> str:
-    return checksum_line(hashlib.sha256(manifest).hexdigest())
 
 
 def _is_empty(folder: Path) -> bool:

@@ -248,8 +248,8 @@ class GaussianLikelihood(Likelihood):
     n_hidden, n_features
         width h of what comes in, and p.
     scale
-        "free" gives sigma(z) per feature (heteroscedastic), "feature" one learned sigma per feature, "shared"
-        one for all (with a linear decoder: probabilistic PCA).
+        "free" gives sigma(z) per feature (heteroscedastic), "shared" one learned sigma for all (with a linear decoder:
+        probabilistic PCA).
     min_scale
         floor under sigma, in standardised units. A free scale without one collapses onto repeated values
         (zeros in a column, say) and then rules the bound.
@@ -269,7 +269,7 @@ class GaussianLikelihood(Likelihood):
         self,
         n_hidden: int,
         n_features: int,
-        scale: Literal["free", "feature", "shared"] = "free",
+        scale: Literal["free", "shared"] = "free",
         min_scale: float = 0.1,
     ) -> None:
         super().__init__()
@@ -280,7 +280,7 @@ class GaussianLikelihood(Likelihood):
         if scale == "free":
             self.raw_scale: nn.Module | nn.Parameter = nn.Linear(n_hidden, n_features)
         else:
-            self.raw_scale = nn.Parameter(torch.zeros(n_features if scale == "feature" else 1))
+            self.raw_scale = nn.Parameter(torch.zeros(1))
 
     def numbers(self, hidden: Tensor) -> tuple[Tensor, ...]:
         loc = self.loc(hidden)

@@ -119,7 +119,7 @@ class MixedLikelihood(Likelihood):
         self,
         n_hidden: int,
         layout: Layout,
-        scale: Literal["free", "feature", "shared"] = "free",
+        scale: Literal["free", "shared"] = "free",
         min_scale: float = 0.1,
         student: Mapping[int, float] | None = None,
     ) -> None:

@@ -191,7 +191,7 @@ class StudentLikelihood(Likelihood):
         self,
         n_hidden: int,
         n_features: int,
-        scale: Literal["free", "feature", "shared"] = "free",
+        scale: Literal["free", "shared"] = "free",
         min_scale: float = 0.1,
         held: Sequence[float] | None = None,
     ) -> None:
