@@ -20,7 +20,7 @@ class Unchecked(TorchDistribution):
     """A distribution of real vectors, unless it says otherwise, of which torch checks no argument."""
 
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
-    support = constraints.real_vector
+    support: ClassVar[constraints.Constraint] = constraints.real_vector
 
 
 class DiagonalNormal(Unchecked):
