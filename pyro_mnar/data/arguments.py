@@ -61,13 +61,7 @@ def one_of(name: str, value: Any, choices: Sequence[str]) -> None:
 
 
 def list_only(name: str, value: Any, what: str) -> list[Any]:
-    """The entries of a list, tuple, index or one-dimensional array; InvalidInputError says what it must be: ``what``.
-
-    Examples
-    --------
-    >>> list_only("slopes", np.array([0.0, 1.0]), "a list of numbers")
-    [0.0, 1.0]
-    """
+    """The entries of a list, tuple, index or one-dimensional array; InvalidInputError says ``what`` it must be."""
     several = isinstance(value, Sequence | pd.Index) or (isinstance(value, np.ndarray) and value.ndim == 1)
     if isinstance(value, str | bytes) or not several:
         raise InvalidInputError(f"{name} is {shown(value)}; it must be {what}")
@@ -93,18 +87,7 @@ def path_only(name: str, value: Any) -> None:
 
 
 def numbers(name: str, values: Any) -> npt.NDArray[np.float64]:
-    """An array of real numbers, of any shape, NaN where there is none.
-
-    Raises
-    ------
-    InvalidInputError
-        Something else, such as text, complex numbers, or rows of several lengths.
-
-    Examples
-    --------
-    >>> numbers("x", [[1, 2.5]])
-    array([[1. , 2.5]])
-    """
+    """An array of real numbers, of any shape, NaN where there is none; InvalidInputError names anything else."""
     with reading(name):
         given = np.asarray(values)
         # Text would be read as numbers.
@@ -135,18 +118,7 @@ def table_with(name: str, value: Any, columns: Sequence[str], source: str) -> No
 
 
 def probabilities(name: str, values: Any) -> list[float]:
-    """One probability or several.
-
-    Raises
-    ------
-    InvalidInputError
-        Something else, or none.
-
-    Examples
-    --------
-    >>> probabilities("q", 0.5), probabilities("q", [0, 1])
-    ([0.5], [0.0, 1.0])
-    """
+    """One probability or several, as a list; InvalidInputError names anything else."""
     try:
         levels = np.asarray(values)
     except ValueError:
@@ -158,18 +130,7 @@ def probabilities(name: str, values: Any) -> list[float]:
 
 
 def chosen_rows(rows: Any, n_rows: int) -> npt.NDArray[np.bool_]:
-    """Which rows are meant by indices, or by bool of shape (n,): bool, shape (n,).
-
-    Raises
-    ------
-    InvalidInputError
-        Neither, or indices beyond the table.
-
-    Examples
-    --------
-    >>> chosen_rows([0, 2], 3).tolist()
-    [True, False, True]
-    """
+    """Which rows are meant by indices, or by bool: bool, shape (n,); InvalidInputError names anything else."""
     try:
         given = np.asarray(rows)
     except ValueError:
@@ -190,19 +151,9 @@ def chosen_rows(rows: Any, n_rows: int) -> npt.NDArray[np.bool_]:
 
 
 def fits_in_memory(n_bytes: float, what: str, way_out: str) -> None:
-    """See that something can be held, before any of it is made.
+    """See that about so many bytes can be held, before any are: ``what`` they are for, and the ``way_out``.
 
-    Parameters
-    ----------
-    n_bytes : float
-        About how much it takes.
-    what, way_out : str
-        What it is, and how to need less.
-
-    Raises
-    ------
-    InvalidInputError
-        It takes more than half of the machine's memory.
+    InvalidInputError where it is more than half of the machine's memory.
     """
     memory = memory_of_machine()
     if n_bytes > SHARE_OF_MEMORY * memory:

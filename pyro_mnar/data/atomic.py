@@ -27,25 +27,9 @@ _at_work: set[Path] = set()
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path in the same folder that takes the place of ``path`` when the block ends without an error.
 
-    After an error or an interrupt the temporary file is removed, and what was at ``path`` is as it was; after a kill
-    the next writer into that folder removes it.
-
-    Parameters
-    ----------
-    path : path
-        Where the file is to be.
-
-    Yields
-    ------
-    Path
-        Where to write it, with the same suffix; the file is there already, and empty.
-
-    Raises
-    ------
-    InvalidInputError
-        There is no folder to put it in.
-    OSError
-        The folder cannot be written, or the disk is full.
+    The file is there already, and empty, with the same suffix. After an error or an interrupt it is removed, and what
+    was at ``path`` is as it was; after a kill the next writer into that folder removes it. InvalidInputError where
+    there is no folder to put it in.
 
     Examples
     --------
@@ -75,15 +59,6 @@ def temporary_path(final: Path) -> Iterator[Path]:
     """A free path beside ``final`` for what is to be moved there; nothing is left at it when the block ends.
 
     What processes that are dead left behind in that folder goes first.
-
-    Parameters
-    ----------
-    final : Path
-        Resolved; its folder is there.
-
-    Yields
-    ------
-    Path
     """
     sweep(final.parent)
     # File systems take names up to 255 bytes.
@@ -110,21 +85,9 @@ def check_destination(
 ) -> None:
     """Find out, before anything long is done, whether a file can be written at ``path``.
 
-    Parameters
-    ----------
-    path : path
-        Where the file is to be.
-    overwrite : bool
-        Whether a file that is there may be replaced.
-    inputs : sequence of path
-        Files, and folders with all that is in them, that are read, and so never replaced.
-
-    Raises
-    ------
-    InvalidInputError
-        There is a file and ``overwrite`` is False, something that is no file, an input, or no folder to put it in.
-    OSError
-        The folder cannot be written.
+    InvalidInputError where there is a file and ``overwrite`` is False, something that is no file, one of the ``inputs``
+    (files, and folders with all that is in them, that are read, and so never replaced), or no folder to put it in;
+    OSError where the folder cannot be written.
     """
     final = Path(path).resolve()
     for given in inputs:
@@ -154,15 +117,15 @@ def same_place(a: str | os.PathLike[str], b: str | os.PathLike[str]) -> bool:
 
 
 def check_folder_of(path: Path) -> None:
-    """See that the folder of ``path`` is there.
-
-    Raises
-    ------
-    InvalidInputError
-        It is not, or is no folder.
-    """
+    """See that the folder of ``path`` is there, and a folder; InvalidInputError if not."""
     if not path.parent.is_dir():
         raise InvalidInputError(f"{path.parent} is not a folder; make it first")
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's content, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def flush(path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from pyro_mnar.data.kinds.declared import find_column
 from pyro_mnar.data.limits import Declared, Limits, checked_limits, side_of
-from pyro_mnar.data.raw import BESIDE, BoolArray, RawColumn
+from pyro_mnar.data.raw import BESIDE, RawColumn
 from pyro_mnar.data.transforms import FloatArray
 from pyro_mnar.errors import InvalidInputError, InvalidTypeError
 
@@ -16,17 +16,9 @@ from pyro_mnar.errors import InvalidInputError, InvalidTypeError
 def with_limits(columns: Sequence[RawColumn], declared: Declared) -> list[RawColumn]:
     """The columns with their limits; columns that hold limits or flags of others serve these alone.
 
-    Parameters
-    ----------
-    columns : sequence of RawColumn
-        As they were read; texts such as "<0.5" have their limits already.
-    declared : mapping, Limits or None
-        Limits by name of the column, or one rule for every column of numbers.
-
-    Raises
-    ------
-    InvalidInputError
-        Unknown columns, limits that are no numbers or that contradict each other; the message names column and row.
+    Texts such as "<0.5" have their limits already; ``declared`` has those of others by name of the column, or one rule
+    for every column of numbers. InvalidInputError names the column and the row of limits that are no numbers or
+    contradict each other.
 
     Examples
     --------
@@ -55,16 +47,7 @@ def with_limits(columns: Sequence[RawColumn], declared: Declared) -> list[RawCol
 def with_beside(columns: Sequence[RawColumn], names: Sequence[str]) -> list[RawColumn]:
     """The columns, of which those named tell the mechanism something and are not modelled.
 
-    Raises
-    ------
-    InvalidInputError
-        Unknown columns, and one that has limits or tells those of others.
-
-    Examples
-    --------
-    >>> x = np.array([0.7, np.nan])
-    >>> with_beside([RawColumn("mode", "number", x, np.isnan(x))], ["mode"])[0].serves
-    'read by the mechanism alone'
+    InvalidInputError for unknown columns, and for one that has limits or tells those of others.
     """
     result, known = list(columns), [str(column.name) for column in columns]
     for name in names:
@@ -155,8 +138,3 @@ def _by_flag(values: FloatArray, limits: FloatArray, flags: RawColumn, upper: Fl
             "interval": (values[row], upper[row]),
         }[side]
         values[row] = np.nan
-
-
-def censored(limits: FloatArray | None, missing: BoolArray) -> BoolArray:
-    """Missing cells of which limits are known, bool, the shape of ``missing``; ``limits`` has a last axis of 2."""
-    return np.zeros_like(missing) if limits is None else missing & np.isfinite(limits).any(-1)

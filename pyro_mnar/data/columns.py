@@ -192,10 +192,7 @@ def atoms_of(column: int, info: ColumnInfo) -> Atoms:
 def check_discrete(table: FloatArray, layout: Layout, names: Sequence[str]) -> None:
     """Check that binary columns hold 0 and 1, and rows of a group at most one 1, and not only zeros.
 
-    Raises
-    ------
-    InvalidInputError
-        The message names the column and the row.
+    InvalidInputError names the column and the row.
     """
     for j in layout.discrete:
         wrong = ~np.isin(table[:, j], (0.0, 1.0)) & ~np.isnan(table[:, j])
@@ -218,19 +215,7 @@ def check_discrete(table: FloatArray, layout: Layout, names: Sequence[str]) -> N
 
 
 def most_likely(probability: FloatArray, layout: Layout) -> FloatArray:
-    """Probabilities in discrete columns turned into values: 0 or 1, and the likeliest category of each group.
-
-    Parameters
-    ----------
-    probability : ndarray
-        Shape (n, p); continuous columns are left as they are.
-    layout : Layout
-        Which columns are what.
-
-    Returns
-    -------
-    ndarray
-        A new array.
+    """Probabilities (n, p) in discrete columns turned into values: 0 or 1, and the likeliest category of each group.
 
     Examples
     --------
@@ -250,18 +235,7 @@ def most_likely(probability: FloatArray, layout: Layout) -> FloatArray:
 def describe(table: FloatArray, names: Sequence[str], discrete: Sequence[int] = ()) -> ColumnInfo:
     """Observed mean and standard deviation of each column (0 and 1 where there is nothing to measure).
 
-    Parameters
-    ----------
-    table : ndarray
-        Shape (n, p), NaN = missing, original units.
-    names : sequence of str
-        p names.
-    discrete : sequence of int
-        Positions of columns that hold 0 and 1 and stay as they are.
-
-    Returns
-    -------
-    ColumnInfo
+    The table (n, p) is in original units, NaN = missing; columns at the positions ``discrete`` stay as they are.
 
     Examples
     --------
@@ -331,14 +305,7 @@ def original_column(values: FloatArray, column: int, info: ColumnInfo) -> FloatA
 
 
 def possible(values: FloatArray, info: ColumnInfo) -> FloatArray:
-    """The nearest values that the columns can have: levels, whole numbers, within the support; a new array.
-
-    Parameters
-    ----------
-    values : ndarray
-        Original units, shape (..., p).
-    info : ColumnInfo
-        Transforms and supports.
+    """The nearest values (..., p) that the columns can have: levels, whole numbers, within the support; a new array.
 
     Examples
     --------
@@ -383,19 +350,9 @@ def log_density_factor(table: FloatArray, info: ColumnInfo) -> FloatArray:
 
 
 def reject_far(values: FloatArray, columns: ColumnInfo) -> None:
-    """See that new values are within reach of what was trained on.
+    """See that new values (n, p), original units, are within reach of what was trained on.
 
-    Parameters
-    ----------
-    values : ndarray
-        Shape (n, p), original units, NaN = missing.
-    columns : ColumnInfo
-        Of the training table.
-
-    Raises
-    ------
-    InvalidInputError
-        A value so far off that its density is no number; the message names the column and the row.
+    InvalidInputError names column and row of a value so far off that its density is no number.
     """
     distance = np.abs(standardise(values, columns))
     far = distance > FARTHEST

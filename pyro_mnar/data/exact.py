@@ -16,33 +16,17 @@ import pandas as pd
 
 from pyro_mnar.data.foreign import shown
 from pyro_mnar.data.raw import is_polars
-from pyro_mnar.data.transforms import FloatArray
+from pyro_mnar.data.transforms import BoolArray, FloatArray
 from pyro_mnar.errors import InvalidInputError
-
-BoolArray = npt.NDArray[np.bool_]
 
 #: Beyond it a float64 leaves whole numbers out.
 LARGEST_WHOLE = 2**53
 
 
 def check_exact(X: Any, table: FloatArray) -> None:
-    """See that observed cells can be given back as they are.
+    """See that observed cells of ``X``, read as ``table`` (n, p), NaN = missing, can be given back as they are.
 
-    Parameters
-    ----------
-    X : array-like
-        As given.
-    table : ndarray
-        What was read from it, shape (n, p), NaN = missing.
-
-    Raises
-    ------
-    InvalidInputError
-        A cell that would come back changed: the message names the column and the row.
-
-    Examples
-    --------
-    >>> check_exact(np.array([[1, 2]]), np.array([[1.0, 2.0]]))
+    InvalidInputError names the column and the row of a cell that would come back changed.
     """
     frame = isinstance(X, pd.DataFrame)
     if frame or is_polars(X):
@@ -64,16 +48,7 @@ def check_exact(X: Any, table: FloatArray) -> None:
 def with_exact_cells(X: Any, completed: Any, missing: BoolArray, kept: BoolArray) -> Any:
     """The completed table with Python's and polars' exact numbers in the cells that were observed.
 
-    Parameters
-    ----------
-    X : array-like
-        As given.
-    completed : DataFrame or ndarray
-        The columns ``kept`` of it, and others after these.
-    missing : ndarray
-        bool, shape (n, p).
-    kept : ndarray
-        bool, shape (p,).
+    ``completed`` has the columns ``kept`` of ``X``, bool, shape (p,), and others after these; ``missing`` is (n, p).
     """
     index = [int(j) for j in np.flatnonzero(kept)]
     if isinstance(X, pd.DataFrame) and isinstance(completed, pd.DataFrame):

@@ -1,19 +1,15 @@
-"""What is not ours: errors that other libraries raise over a user's data, and names that meet."""
+"""What is not ours: other libraries and the errors that they raise over a user's data, names that meet, labels."""
 
+import importlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from pyro_mnar.errors import InvalidInputError, InvalidTypeError, MNARError, one_line
 
 
 def shown(value: object) -> str:
-    """How an error shows a cell: short, on one line, whatever the cell's own ``repr`` does.
-
-    Examples
-    --------
-    >>> shown([1, 2])
-    '[1, 2]'
-    """
+    """How an error shows a cell: short, on one line, whatever the cell's own ``repr`` does."""
     try:
         return one_line(repr(value), 80)
     except Exception:
@@ -24,19 +20,8 @@ def shown(value: object) -> str:
 def reading(what: str, lines: bool = False) -> Iterator[None]:
     r"""Within the block an error of another library becomes one of the package's, on one line.
 
-    Parameters
-    ----------
-    what : str
-        What is read, for errors that do not say.
-    lines : bool
-        Leave the lines as they are, where scikit-learn's contract asks for them.
-
-    Raises
-    ------
-    InvalidTypeError
-        For a TypeError, and for errors of no kind that callers of a table expect.
-    InvalidInputError
-        For a ValueError.
+    A ValueError becomes an InvalidInputError, others an InvalidTypeError, which say ``what`` was read if the other
+    library has no word of that; ``lines`` leaves the lines as they are, where scikit-learn's contract asks for them.
 
     Examples
     --------
@@ -62,20 +47,26 @@ def reading(what: str, lines: bool = False) -> Iterator[None]:
         ) from error
 
 
-def check_distinct(names: Sequence[str], why: str) -> None:
-    """See that no two columns have one name.
-
-    Raises
-    ------
-    InvalidInputError
-        Two have; the message names them, and ``why`` that matters.
-
-    Examples
-    --------
-    >>> check_distinct(["a", "b"], "of the output")
-    """
-    found: set[str] = set()
+def check_distinct(names: Sequence[Any], of: str) -> None:
+    """See that no two columns have one name; InvalidInputError says which two do, and ``of`` what they are columns."""
+    found: set[Any] = set()
     for name in names:
         if name in found:
-            raise InvalidInputError(f"two columns {why} have the name {name!r}; rename one of the table's columns")
+            raise InvalidInputError(f"two columns {of} have the name {name!r}; rename one of the table's columns")
         found.add(name)
+
+
+def imported(module: str, purpose: str, extra: str) -> Any:
+    """A module that is not always there; InvalidInputError says what it is for, and which extra brings it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise InvalidInputError(f"{purpose}, which is not installed: pip install 'pyro-mnar[{extra}]'") from error
+
+
+def sorted_if_possible(labels: list[Any]) -> list[Any]:
+    """The labels in their order, or as they are if they have none."""
+    try:
+        return sorted(labels)
+    except TypeError:
+        return labels

@@ -114,10 +114,7 @@ def example_of_limits(cells: Sequence[Any]) -> str | None:
 def intervals_of_cells(cells: Sequence[Any], name: object) -> FloatArray:
     """Lower and upper ends of a column of numbers, texts and None (missing: -inf and inf), shape (n, 2).
 
-    Raises
-    ------
-    InvalidTypeError
-        A cell that names no number and no interval.
+    InvalidTypeError for a cell that names no number and no interval.
     """
     limits = np.tile([-np.inf, np.inf], (len(cells), 1))
     for row, cell in enumerate(cells):
@@ -148,11 +145,8 @@ def _number(cell: Any) -> Interval | None:
 def checked_limits(limits: Limits, name: object) -> Limits:
     """Limits of which the numbers are numbers.
 
-    Raises
-    ------
-    InvalidInputError
-        A limit that is neither a name nor a number, a flag that is no name, or a lower limit that is not below the
-        upper one.
+    InvalidInputError for one that is neither a name nor a number, a flag that is no name, and a lower limit that is not
+    below the upper one.
     """
     for side in ("lower", "upper"):
         value = getattr(limits, side)
@@ -179,11 +173,6 @@ def _plain(value: str | float | None) -> str | float | None:
 
 def side_of(flag: Any, name: object, row: int) -> str:
     """On which side of the value a flag says that the cell lies: "left", "right", "interval" or "none".
-
-    Raises
-    ------
-    InvalidInputError
-        A flag that is none of the known ones.
 
     Examples
     --------

@@ -85,13 +85,7 @@ class Notation:
 
 
 def checked_notation(decimal: str, thousands: str) -> Notation:
-    """The notation of a file.
-
-    Raises
-    ------
-    InvalidInputError
-        Signs that are not one character, are digits, or the same.
-    """
+    """The notation of a file; InvalidInputError for signs that are not one character, are digits, or the same."""
     for option, sign in (("--decimal", decimal), ("--thousands", thousands)):
         if len(sign) > 1 or sign.isalnum() or sign in ("+", "-", "_"):
             raise InvalidInputError(f"{option} is {sign!r}; it must be one sign, such as '.' or ','")

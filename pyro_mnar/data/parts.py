@@ -4,7 +4,6 @@ A part's name says its number, what it was made from (rows and model), and the c
 same call finds what is finished, whole, and its own.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -12,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pyro_mnar.data.atomic import check_folder_of, flush, replacing, temporary_path
+from pyro_mnar.data.atomic import check_folder_of, flush, replacing, sha256, temporary_path
 from pyro_mnar.data.sources import common_type, format_of, needed
 from pyro_mnar.errors import FileFormatError, InvalidInputError, one_line
 
@@ -26,13 +25,7 @@ _GROUP_ROWS, _GROUP_BYTES = 2**17, 64 * 2**20
 
 
 class Parts(NamedTuple):
-    """The parts of one file.
-
-    Attributes
-    ----------
-    folder : Path
-        Where they are until the file is whole.
-    """
+    """The parts of one file, in a folder beside it until the file is whole."""
 
     folder: Path
 
@@ -51,7 +44,7 @@ class Parts(NamedTuple):
         found = None
         for path in self.folder.glob(f"{number:07d}-*.part"):
             _, source, content = path.stem.split("-") if _NAME.fullmatch(path.name) else ("", "", "")
-            if source == made_from and content == _checksum(path):
+            if source == made_from and content == sha256(path)[:16]:
                 found = path
             elif _NAME.fullmatch(path.name):
                 path.unlink()
@@ -65,7 +58,7 @@ class Parts(NamedTuple):
             with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_file(file, schema) as writer:
                 writer.write_table(table.replace_schema_metadata(schema.metadata))
             flush(temporary)
-            final = self.folder / f"{number:07d}-{made_from}-{_checksum(temporary)}.part"
+            final = self.folder / f"{number:07d}-{made_from}-{sha256(temporary)[:16]}.part"
             os.replace(temporary, final)
         flush(self.folder)
         return final
@@ -73,10 +66,7 @@ class Parts(NamedTuple):
     def join(self, paths: Sequence[Path], out: Path, source: "pa.Schema") -> list[Any]:
         """One file of all parts in their order, with the notes that the table had itself; the parts' notes.
 
-        Raises
-        ------
-        FileFormatError
-            A part was changed while the file was made.
+        FileFormatError where a part was changed while the file was made.
         """
         schemas, notes = [], []
         for path in paths:
@@ -100,11 +90,6 @@ class Parts(NamedTuple):
         """Take the folder away if nothing is in it, of anyone."""
         if not any(self.folder.iterdir()):
             self.folder.rmdir()
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def _opened(path: Path) -> Any:
@@ -147,7 +132,7 @@ def _groups(paths: Sequence[Path], schema: "pa.Schema") -> Iterator["pa.Table"]:
     pa = needed("pyarrow")
     held: list[Any] = []
     for path in paths:
-        if path.stem.split("-")[2] != _checksum(path):
+        if path.stem.split("-")[2] != sha256(path)[:16]:
             raise FileFormatError(f"{path} was changed meanwhile; start again")
         with _opened(path) as reader:
             held.append(reader.read_all().cast(schema))

@@ -2,7 +2,6 @@
 
 import datetime
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,12 +10,10 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.utils import check_array
 
-from pyro_mnar.data.foreign import reading, shown
+from pyro_mnar.data.foreign import check_distinct, reading, shown
 from pyro_mnar.data.limits import Declared, Limits, example_of_limits, intervals_of_cells
-from pyro_mnar.data.transforms import FloatArray
+from pyro_mnar.data.transforms import BoolArray, FloatArray
 from pyro_mnar.errors import InvalidInputError, InvalidTypeError, one_line
-
-BoolArray = npt.NDArray[np.bool_]
 
 #: Largest magnitude that a cell may have: its square must be a float64.
 LARGEST = 1e150
@@ -78,27 +75,14 @@ class RawColumn:
 def read_columns(X: Any, missing_values: float | None, estimator: Any, declared: Declared = None) -> list[RawColumn]:
     """The columns of a table, checked; ``X`` is not changed.
 
-    Parameters
-    ----------
-    X : array-like
-        DataFrame (pandas, polars), array or nested sequence. None, NaN, NA, NaT and masked cells are missing.
-    missing_values : float or None
-        Another number that marks missing cells; None or NaN when there is none.
-    estimator : object
-        Named in errors.
-    declared : mapping, Limits or None
-        Of which columns limits are given, and where.
-
-    Raises
-    ------
-    InvalidInputError
-        No table: the message names the column, the row and the fix.
-    InvalidTypeError
-        A column or a cell of a type that cannot be modelled.
+    ``X`` is a DataFrame (pandas, polars), an array or a nested sequence, in which None, NaN, NA, NaT and masked cells
+    are missing, and so is ``missing_values`` where that is a number; ``declared`` says of which columns limits are
+    given, and where. InvalidInputError for what is no table, and InvalidTypeError for a column or cell of a type that
+    cannot be modelled, name the column, the row and the fix, and the ``estimator``.
     """
     if isinstance(X, pd.DataFrame):
         names = list(X.columns)
-        _reject_duplicates(names)
+        check_distinct(names, "of the table")
         columns = [
             _with_text(name, X.iloc[:, j], declared) or read_pandas(X.iloc[:, j], name) for j, name in enumerate(names)
         ]
@@ -126,10 +110,9 @@ def _with_text(name: object, column: Any, declared: Declared) -> RawColumn | Non
     for_all = isinstance(declared, Limits)
     if declared is None or (not isinstance(declared, Limits) and str(name) not in declared):
         return None
-    plain = isinstance(column.dtype, np.dtype) and column.dtype.kind not in "OUT"
-    cells = [] if plain else list(column)
-    if not any(isinstance(cell, str) for cell in cells):
+    if not holds_text(column):
         return None
+    cells = list(column)
     missing = pd.isna(pd.Series(cells, dtype=object)).to_numpy()
     if for_all and example_of_limits([cell for cell, gone in zip(cells, missing, strict=True) if not gone]) is None:
         return None
@@ -138,14 +121,14 @@ def _with_text(name: object, column: Any, declared: Declared) -> RawColumn | Non
     return RawColumn(name, "number", np.where(exact, limits[:, 0], np.nan), ~exact, limits=limits)
 
 
-def marks_with_number(missing_values: Any) -> bool:
-    """Whether missing cells hold a number, and not NaN, None or NA.
+def holds_text(column: Any) -> bool:
+    """Whether a cell of a column, of pandas, polars or numpy, is a text."""
+    plain = isinstance(column.dtype, np.dtype) and column.dtype.kind not in "OUT"
+    return not plain and any(isinstance(cell, str) for cell in column)
 
-    Examples
-    --------
-    >>> marks_with_number(-1), marks_with_number(np.nan), marks_with_number(None)
-    (True, False, False)
-    """
+
+def marks_with_number(missing_values: Any) -> bool:
+    """Whether missing cells hold a number, and not NaN, None or NA."""
     return not pd.isna(missing_values)
 
 
@@ -315,14 +298,6 @@ def _not_a_kind(name: object, dtype: str) -> InvalidTypeError:
     if dtype.startswith("complex"):
         way_out = "give real and imaginary part as two columns"
     return InvalidTypeError(f"column {name!r} has the type {dtype}, which is no kind of column; {way_out}")
-
-
-def _reject_duplicates(names: Sequence[Any]) -> None:
-    seen: set[Any] = set()
-    for name in names:
-        if name in seen:
-            raise InvalidInputError(f"two columns have the name {name!r}; names must differ: rename one of them")
-        seen.add(name)
 
 
 def _mark_missing(column: RawColumn, missing_values: Any) -> None:

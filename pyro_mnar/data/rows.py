@@ -45,10 +45,7 @@ class Rows(NamedTuple):
 def standardised_limits(rows: Rows, info: ColumnInfo) -> FloatArray | None:
     """Limits on the model's scale, shape (n, p, 2): those of values that the column can have; None without limits.
 
-    Raises
-    ------
-    InvalidInputError
-        Limits between which the column can have no value; the message names the column and the row.
+    InvalidInputError names column and row of limits between which the column can have no value.
 
     Examples
     --------

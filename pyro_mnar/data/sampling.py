@@ -45,29 +45,10 @@ class Sample(NamedTuple):
 
 
 def draw_sample(source: Source, columns: list[str], size: int, seed: int) -> Sample:
-    """A uniform sample without replacement in one pass; which rows it has depends on the seed and their number alone.
+    """A uniform sample of ``size`` rows without replacement in one pass, of these columns of the table.
 
-    Every row gets a random number, and those with the smallest stay.
-
-    Parameters
-    ----------
-    source : Source
-        The table.
-    columns : list of str
-        Its columns to take.
-    size : int
-        Rows of the sample.
-    seed : int
-        Of the draw.
-
-    Returns
-    -------
-    Sample
-
-    Raises
-    ------
-    InvalidInputError
-        A table without rows or columns.
+    Every row gets a random number, and those with the smallest stay: which these are depends on the seed and the number
+    of rows alone. InvalidInputError for a table without rows or columns.
     """
     if not columns:
         raise InvalidInputError(f"{source.name} has no column to model")

@@ -29,17 +29,7 @@ _LEAST = 3
 
 
 class Sign(NamedTuple):
-    """What may mark missing cells of a column.
-
-    Attributes
-    ----------
-    column : str
-        Its name.
-    sign : Any
-        As it is written: a text, or a number.
-    cells : int
-        How many hold it.
-    """
+    """What may mark missing cells of a column: its name, the text or number, and how many cells hold it."""
 
     column: str
     sign: Any
@@ -49,15 +39,7 @@ class Sign(NamedTuple):
 def signs_of_missing(X: pd.DataFrame) -> list[Sign]:
     """Values that look like signs of missing cells: "?", "unknown" and the like, and -999 below numbers from 0 on.
 
-    Parameters
-    ----------
-    X : DataFrame
-        Shape (n, p).
-
-    Returns
-    -------
-    list of Sign
-        At most one per column, the most frequent.
+    At most one per column, the most frequent.
 
     Examples
     --------

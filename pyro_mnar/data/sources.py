@@ -5,7 +5,6 @@ groups are.
 """
 
 import glob
-import importlib
 import os
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from pyro_mnar.data.foreign import check_distinct, imported
 from pyro_mnar.errors import InvalidInputError, MNARError, one_line
 
 if TYPE_CHECKING:
@@ -85,13 +85,7 @@ class Source:
             return sum(batch.num_rows for batch in self.read())
 
     def blocks(self, n_rows: int) -> Iterator["pa.Table"]:
-        """Its rows in tables of ``n_rows`` each (the last may be shorter), however its files are cut.
-
-        Raises
-        ------
-        InvalidInputError
-            A file that cannot be read on.
-        """
+        """Its rows in tables of ``n_rows`` each (the last may be shorter), however its files are cut."""
         held, count = [], 0
         with _reading(self.name):
             for batch in self.read():
@@ -107,13 +101,7 @@ class Source:
 
 
 def is_source(X: object) -> bool:
-    """Whether ``X`` is a table on the disk: a path, a glob, a ``pyarrow.dataset.Dataset``, or a polars LazyFrame.
-
-    Examples
-    --------
-    >>> is_source("table.parquet"), is_source([[1.0, 2.0]])
-    (True, False)
-    """
+    """Whether ``X`` is a table on the disk: a path, a glob, a ``pyarrow.dataset.Dataset``, or a polars LazyFrame."""
     here = isinstance(X, (str, os.PathLike, Source))
     return here or _is_a(X, "pyarrow.dataset", "Dataset") or _is_a(X, "polars", "LazyFrame")
 
@@ -122,20 +110,9 @@ def is_source(X: object) -> bool:
 def open_source(X: Any) -> Iterator[Source]:
     """A table on the disk, open within the block.
 
-    Parameters
-    ----------
-    X : path, glob, pyarrow.dataset.Dataset, polars.LazyFrame or Source
-        Files are Parquet, Arrow (Feather) or CSV, by the end of their names, and all of one schema. A LazyFrame is
-        written to a temporary Parquet file by polars' own streaming engine.
-
-    Yields
-    ------
-    Source
-
-    Raises
-    ------
-    InvalidInputError
-        No such file, one that is no table, files of different columns, or pyarrow is not installed.
+    Files are Parquet, Arrow (Feather) or CSV, by the end of their names, and all of one schema. A LazyFrame is written
+    to a temporary Parquet file by polars' own streaming engine. InvalidInputError for a file that is not there, or is
+    no table, for files of different columns, and where pyarrow is not installed.
 
     Examples
     --------
@@ -162,7 +139,8 @@ def open_source(X: Any) -> Iterator[Source]:
         def read() -> Batches:
             yield from X.to_batches(batch_size=_READ_ROWS, batch_readahead=1, fragment_readahead=1)
 
-        yield Source("the dataset", _distinct(X.schema, "the dataset"), files, read)
+        check_distinct(X.schema.names, "of the dataset")
+        yield Source("the dataset", X.schema, files, read)
     else:
         text = os.fspath(X)
         exact = Path(text).exists() or not glob.has_magic(text)
@@ -184,39 +162,12 @@ def to_frame(table: "pa.Table") -> pd.DataFrame:
 
 
 def needed(module: str) -> Any:
-    """pyarrow, or a part of it.
-
-    Raises
-    ------
-    InvalidInputError
-        It is not installed.
-
-    Examples
-    --------
-    >>> needed("pyarrow").__name__
-    'pyarrow'
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise InvalidInputError(
-            "tables on the disk are read with pyarrow, which is not installed: pip install 'pyro-mnar[large]'"
-        ) from error
+    """pyarrow, or a part of it; InvalidInputError where it is not installed."""
+    return imported(module, "tables on the disk are read with pyarrow", "large")
 
 
 def format_of(path: str | os.PathLike[str]) -> str:
-    """What a file is, by the end of its name: "parquet", "arrow" or "csv".
-
-    Raises
-    ------
-    InvalidInputError
-        None of these.
-
-    Examples
-    --------
-    >>> format_of("table.pq")
-    'parquet'
-    """
+    """What a file is, by the end of its name: "parquet", "arrow" or "csv"; InvalidInputError for another end."""
     ending = Path(path).suffix.lower()
     if ending not in FORMATS:
         raise InvalidInputError(f"{os.fspath(path)!r} must end in one of {', '.join(FORMATS)}, which says what it is")
@@ -289,16 +240,8 @@ def _schema(path: Path) -> "pa.Schema":
                 found = needed("pyarrow.ipc").open_file(file).schema
         else:
             found = _open_csv(path, None).schema
-    return _distinct(found, str(path))
-
-
-def _distinct(schema: "pa.Schema", name: str) -> "pa.Schema":
-    seen: set[str] = set()
-    for column in schema.names:
-        if column in seen:
-            raise InvalidInputError(f"two columns of {name} have the name {column!r}; names must differ")
-        seen.add(column)
-    return schema
+    check_distinct(found.names, f"of {path}")
+    return found
 
 
 def _agreed(schema: "pa.Schema", other: "pa.Schema", first: Path, path: Path) -> "pa.Schema":

@@ -11,21 +11,13 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.multiclass import type_of_target
 
 from pyro_mnar.data.columns import FloatArray
-from pyro_mnar.data.foreign import reading
+from pyro_mnar.data.foreign import reading, sorted_if_possible
 from pyro_mnar.data.raw import LARGEST
 from pyro_mnar.errors import InvalidInputError
 
 
 class ClassCodes(NamedTuple):
-    """Labels as class numbers.
-
-    Attributes
-    ----------
-    codes
-        int64, shape (n,).
-    classes
-        labels, sorted, shape (C,).
-    """
+    """Labels as class numbers: the codes, int64, shape (n,), and the labels, sorted, shape (C,)."""
 
     codes: npt.NDArray[np.int64]
     classes: npt.NDArray[Any]
@@ -34,17 +26,7 @@ class ClassCodes(NamedTuple):
 def read_classes(y: Any, n_rows: int) -> ClassCodes:
     """Labels of any hashable type to class numbers, in sorted order (in that of first appearance if they have none).
 
-    Parameters
-    ----------
-    y : array-like
-        Shape (n,) or (n, 1).
-    n_rows : int
-        Rows of the table.
-
-    Raises
-    ------
-    InvalidInputError
-        No y, a missing label, a wrong length, or numbers that are no labels.
+    InvalidInputError for no y, a missing label, a wrong length, or numbers that are no labels.
 
     Examples
     --------
@@ -65,7 +47,7 @@ def read_classes(y: Any, n_rows: int) -> ClassCodes:
         if not isinstance(label, Hashable):
             raise InvalidInputError(f"y holds {label!r} in row {row}, which is not hashable; labels must be")
         found.setdefault(label, len(found))
-    ordered = _sorted_if_possible(list(found))
+    ordered = sorted_if_possible(list(found))
     number = {label: position for position, label in enumerate(ordered)}
     classes = np.empty(len(ordered), object)
     classes[:] = ordered
@@ -75,17 +57,8 @@ def read_classes(y: Any, n_rows: int) -> ClassCodes:
 def read_values(y: Any, n_rows: int) -> FloatArray:
     """Numbers to predict, float64, shape (n,).
 
-    Parameters
-    ----------
-    y : array-like
-        Shape (n,) or (n, 1).
-    n_rows : int
-        Rows of the table.
-
-    Raises
-    ------
-    InvalidInputError
-        No y, a missing, infinite or complex value, one too large to be squared, a wrong length, or text.
+    InvalidInputError for no y, text, a wrong length, and values that are missing, infinite, complex, or too large to be
+    squared.
     """
     column = _one_column(y, n_rows)
     text = next((row for row, value in enumerate(column) if isinstance(value, (str, bytes, complex))), None)
@@ -158,10 +131,3 @@ def _as_array(y: Any) -> npt.NDArray[Any]:
 
 def _is_absent(value: object) -> bool:
     return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and np.isnan(value))
-
-
-def _sorted_if_possible(labels: list[Any]) -> list[Any]:
-    try:
-        return sorted(labels)
-    except TypeError:
-        return labels

@@ -56,15 +56,12 @@ class Identity(Transform):
     """g(x) = x."""
 
     def forward(self, values: FloatArray) -> FloatArray:
-        """See :class:`Transform`."""
         return values
 
     def inverse(self, values: FloatArray) -> FloatArray:
-        """See :class:`Transform`."""
         return values
 
     def log_derivative(self, values: FloatArray) -> FloatArray:
-        """See :class:`Transform`."""
         return np.where(np.isnan(values), np.nan, 0.0)
 
 
@@ -88,24 +85,19 @@ class Log(Transform):
 
     @property
     def open_ends(self) -> tuple[bool, bool]:
-        """See :class:`Transform`."""
         return True, False
 
     def forward(self, values: FloatArray) -> FloatArray:
-        """See :class:`Transform`."""
         with np.errstate(divide="ignore"):
             return np.log(np.maximum(values, 0.0))
 
     def inverse(self, values: FloatArray) -> FloatArray:
-        """See :class:`Transform`."""
         return np.exp(np.clip(values, self.lowest, self.highest))
 
     def log_derivative(self, values: FloatArray) -> FloatArray:
-        """See :class:`Transform`."""
         return -self.forward(values)
 
     def describe(self) -> str:
-        """See :class:`Transform`."""
         return "log"
 
 
@@ -142,24 +134,20 @@ class YeoJohnson(Transform):
     highest: float = np.inf
 
     def forward(self, values: FloatArray) -> FloatArray:
-        """See :class:`Transform`."""
         u = (values - self.middle) / self.unit
         return np.where(u < 0, -_power(np.log1p(np.maximum(-u, 0.0)), 2 - self.power), _power_of(u, self.power))
 
     def inverse(self, values: FloatArray) -> FloatArray:
-        """See :class:`Transform`."""
         y = np.clip(values, self.lowest, self.highest)
         up = np.expm1(_log_of_root(np.maximum(y, 0.0), self.power))
         down = -np.expm1(_log_of_root(np.maximum(-y, 0.0), 2 - self.power))
         return np.asarray(self.middle + self.unit * np.where(y < 0, down, up))
 
     def log_derivative(self, values: FloatArray) -> FloatArray:
-        """See :class:`Transform`."""
         u = (values - self.middle) / self.unit
         return np.asarray(np.where(u < 0, 1 - self.power, self.power - 1) * np.log1p(np.abs(u)) - np.log(self.unit))
 
     def describe(self) -> str:
-        """See :class:`Transform`."""
         return f"Yeo-Johnson, power {self.power:.3g}"
 
 
@@ -183,28 +171,23 @@ class Logit(Transform):
 
     @property
     def open_ends(self) -> tuple[bool, bool]:
-        """See :class:`Transform`."""
         return True, True
 
     def forward(self, values: FloatArray) -> FloatArray:
-        """See :class:`Transform`."""
         share = np.clip((values - self.low) / (self.high - self.low), 0.0, 1.0)
         with np.errstate(divide="ignore"):
             return np.asarray(np.log(share) - np.log1p(-share))
 
     def inverse(self, values: FloatArray) -> FloatArray:
-        """See :class:`Transform`."""
         share = 0.5 * (1.0 + np.tanh(0.5 * np.asarray(values)))
         return np.asarray(np.clip(self.low + (self.high - self.low) * share, self.low, self.high))
 
     def log_derivative(self, values: FloatArray) -> FloatArray:
-        """See :class:`Transform`."""
         share = np.clip((values - self.low) / (self.high - self.low), 0.0, 1.0)
         with np.errstate(divide="ignore"):
             return np.asarray(-np.log(share) - np.log1p(-share) - np.log(self.high - self.low))
 
     def describe(self) -> str:
-        """See :class:`Transform`."""
         return f"logit between {self.low:g} and {self.high:g}"
 
 
@@ -240,7 +223,6 @@ class Tabulated(Transform):
         return np.rint(np.nan_to_num(place)).astype(np.int64)
 
     def inverse(self, values: FloatArray) -> FloatArray:
-        """See :class:`Transform`."""
         return np.interp(values, self.scores, self.values)
 
     def log_derivative(self, values: FloatArray) -> FloatArray:
@@ -248,11 +230,9 @@ class Tabulated(Transform):
         return np.where(np.isnan(values), np.nan, 0.0)
 
     def is_mass(self, values: FloatArray) -> BoolArray:
-        """See :class:`Transform`."""
         return ~np.isnan(values)
 
     def describe(self) -> str:
-        """See :class:`Transform`."""
         return f"scores of {len(self.values)} levels"
 
 
@@ -297,14 +277,12 @@ class WithAtoms(Transform):
         return tuple(sorted(value for value, _ in self._places()))
 
     def forward(self, values: FloatArray) -> FloatArray:
-        """See :class:`Transform`."""
         result = self.rest.forward(values)
         for line, x, y in self._lines():
             result = np.where(line(values, x), np.interp(values, x, y), result)
         return np.asarray(result)
 
     def inverse(self, values: FloatArray) -> FloatArray:
-        """See :class:`Transform`."""
         result = self.rest.inverse(values)
         for line, x, y in self._lines():
             result = np.where(line(values, y), np.interp(values, y, x), result)
@@ -331,7 +309,6 @@ class WithAtoms(Transform):
         return mass
 
     def describe(self) -> str:
-        """See :class:`Transform`."""
         atoms = ", ".join(f"{value:g}" for value in self.values)
         return f"point mass at {atoms}; rest: {self.rest.describe()}"
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from pyro_mnar.data.kinds.column import ColumnKind
 from pyro_mnar.data.kinds.schema import Schema, alike
-from pyro_mnar.data.raw import MICROSECONDS, BoolArray, is_polars, read_pandas, read_polars
+from pyro_mnar.data.raw import MICROSECONDS, BoolArray, holds_text, is_polars, read_pandas, read_polars
 from pyro_mnar.data.transforms import FloatArray
 
 
@@ -33,22 +33,15 @@ def write_table(
     Parameters
     ----------
     X : array-like
-        What was given to ``transform``, p columns.
-    values : ndarray
-        Completed, shape (n, p), as the schema reads the table: codes of labels, days of dates.
-    filled : ndarray
-        bool, shape (n, p); True where a value was filled in.
+        What was given to ``transform``, p columns; its index and the order of its columns are kept.
+    values, filled : ndarray
+        Completed, shape (n, p), as the schema reads the table (codes of labels, days of dates), and what is new.
     kept : ndarray
         bool, shape (p,); columns to give back.
     extra : mapping
         Further columns (missing indicators), by name, shape (n,) each.
     schema : Schema
         What the columns are.
-
-    Returns
-    -------
-    DataFrame or ndarray
-        Shape (n, kept + extra); index and column order of ``X``.
     """
     index = np.flatnonzero(kept)
     kinds = schema.columns
@@ -125,7 +118,7 @@ def _write_pandas(column: "pd.Series[Any]", values: FloatArray, filled: BoolArra
     types = pd.api.types
     if isinstance(dtype, pd.SparseDtype):
         return values
-    if kind.holds == "number" and kind.modelled and not kind.labels and _numbers_as_text(column):
+    if _numbers_as_text(column, kind):
         return values
     if not filled.any() or not (kind.modelled or types.is_numeric_dtype(dtype)):
         return column.copy()
@@ -187,10 +180,9 @@ def natural(kind: ColumnKind, new: npt.NDArray[Any]) -> Any:
     return new.tolist() if kind.holds == "label" else new.astype(np.float64)
 
 
-def _numbers_as_text(column: Any) -> bool:
+def _numbers_as_text(column: Any, kind: ColumnKind) -> bool:
     """Whether a column was read as numbers though it holds text: it is censored, and comes back as numbers."""
-    plain = isinstance(column.dtype, np.dtype) and column.dtype.kind not in "OUT"
-    return not plain and any(isinstance(cell, str) for cell in column)
+    return kind.holds == "number" and kind.modelled and not kind.labels and holds_text(column)
 
 
 def _objects(
@@ -268,7 +260,7 @@ def _dated(column: "pd.Series[Any]", filled: BoolArray, days: FloatArray, kind: 
 def _write_polars(column: Any, values: FloatArray, filled: BoolArray, kind: ColumnKind) -> Any:
     polars = sys.modules["polars"]
     dtype = column.dtype
-    if kind.holds == "number" and kind.modelled and not kind.labels and _numbers_as_text(column):
+    if _numbers_as_text(column, kind):
         return polars.Series(column.name, values)
     if not filled.any() or not (kind.modelled or dtype.is_numeric() or dtype == polars.Null):
         return column
@@ -331,7 +323,7 @@ def _write_array(
             days = decode(kind, values[gone, j])
             result[gone, place] = _stamps(days, given.dtype.kind, np.datetime_data(given.dtype)[0])
             continue
-        if kind.holds == "number" and kind.modelled and not kind.labels and _numbers_as_text(given[:, j]):
+        if _numbers_as_text(given[:, j], kind):
             result[:, place] = values[:, j].tolist()
             continue
         if gone.any() and kind.modelled:

@@ -22,13 +22,6 @@ class Adam:
     The first ``torch.optim.Optimizer`` of a process imports torch's compiler, which takes longer than to fit a small
     table, and each of its steps gathers anew what never changes.
 
-    Parameters
-    ----------
-    groups : list of Parameters
-        What is trained.
-    betas : tuple of float
-        Decay of the two moments.
-
     References
     ----------
     Kingma & Ba 2015, arXiv:1412.6980; Loshchilov & Hutter 2019, arXiv:1711.05101.
@@ -94,13 +87,7 @@ class Adam:
         return dict(enumerate(self._state))
 
     def load_state(self, state: Mapping[int, Mapping[str, Tensor]]) -> None:
-        """Go on from there, in place.
-
-        Raises
-        ------
-        ValueError
-            It is not that of these parameters.
-        """
+        """Go on from there, in place; ValueError if it is not the state of these parameters."""
         if state.keys() != set(range(len(self._state))):
             raise ValueError("the optimiser's state is that of other parameters")
         for place, own in enumerate(self._state):

@@ -37,19 +37,8 @@ Restore = Callable[[dict[str, Tensor], dict[str, Any]], None]
 class Checkpoint:
     """One file, whole or not there: written beside its place, flushed to the disk and moved onto it.
 
-    Parameters
-    ----------
-    folder : path
-        Made if it is not there.
-    name : str
-        Name of this run; runs with different names do not touch each other's files.
-
-    Raises
-    ------
-    InvalidInputError
-        ``folder`` is something else.
-    OSError
-        The folder cannot be made.
+    Runs with different names do not touch each other's files. The folder is made if it is not there; InvalidInputError
+    where something else is.
 
     Examples
     --------
@@ -101,10 +90,7 @@ class Checkpoint:
     def read(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Tensors and values of the file, or None where there is none.
 
-        Raises
-        ------
-        FileFormatError
-            The file is damaged, was changed, or is of another run or version.
+        FileFormatError where it is damaged, was changed, or is of another run or version.
         """
         if not os.path.lexists(self.path):
             return None
@@ -125,15 +111,7 @@ class Checkpoint:
     def resume(self, restore: Restore) -> None:
         """Give what the file holds to ``restore``; do nothing where there is no file.
 
-        Parameters
-        ----------
-        restore : callable
-            Takes the tensors and the values of :meth:`write`.
-
-        Raises
-        ------
-        FileFormatError
-            The file is damaged, was changed, or does not hold what ``restore`` needs.
+        FileFormatError as for :meth:`read`, and where the file does not hold what ``restore`` needs.
         """
         found = self.read()
         if found is None:

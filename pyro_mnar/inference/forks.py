@@ -47,13 +47,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def check_process() -> None:
-    """See that this process can compute.
-
-    Raises
-    ------
-    ForkedProcessError
-        It was forked after torch had started threads, and would use several.
-    """
+    """See that this process can compute; ForkedProcessError if it is a fork that would use several threads."""
     if _LINEAGE.broken and torch.get_num_threads() > 1:
         raise ForkedProcessError(
             f"this process was forked from one in which torch had started threads, and a step on its "

@@ -7,7 +7,6 @@ Devices and the group of processes are set up by Lightning Fabric.
 """
 
 import copy
-import importlib
 import logging
 import os
 import signal
@@ -24,6 +23,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from pyro_mnar.data.foreign import imported
 from pyro_mnar.errors import InvalidInputError, LostProcessError, UnsupportedModelError
 from pyro_mnar.inference.interrupts import interrupts_wait
 from pyro_mnar.inference.team import Team
@@ -40,19 +40,10 @@ _READY, _FAILED = b"+", b"!"
 
 @contextmanager
 def together(devices: Devices, joint: Joint, data: Batch, settings: Any) -> Iterator[Team | None]:
-    """Those with whom this process trains within the block; None where it is alone.
+    """Those with whom this process trains within the block; None where it is alone. Arguments as for ``training.fit``.
 
-    Parameters
-    ----------
-    devices, joint, data, settings
-        As for :func:`~pyro_mnar.inference.training.fit`.
-
-    Raises
-    ------
-    InvalidInputError, UnsupportedModelError
-        See :func:`check_devices`; rows with limits.
-    LostProcessError
-        A process could not start, or ended.
+    InvalidInputError as for :func:`check_devices`, UnsupportedModelError for rows with limits, and LostProcessError
+    where a process could not start, or ended.
     """
     if isinstance(devices, Team):
         yield devices
@@ -75,19 +66,10 @@ def together(devices: Devices, joint: Joint, data: Batch, settings: Any) -> Iter
 
 
 def check_devices(devices: Devices, device: torch.device) -> None:
-    """See that processes can train together, before anything is started.
+    """See that processes can train together on a device, before anything is started.
 
-    Parameters
-    ----------
-    devices : int or Fabric
-        See :func:`~pyro_mnar.inference.training.fit`.
-    device : torch.device
-        Where the model is.
-
-    Raises
-    ------
-    InvalidInputError
-        Fabric is not installed or not launched, there are not so many devices, or they cannot train together.
+    InvalidInputError where Fabric is not installed or not launched, there are not so many devices, or they cannot train
+    together.
     """
     if isinstance(devices, int) and devices == 1:
         return
@@ -117,20 +99,8 @@ def _wrong_fabric(fabric: Any, device: torch.device) -> str:
 
 
 def needed(module: str) -> Any:
-    """Lightning Fabric, or a part of it.
-
-    Raises
-    ------
-    InvalidInputError
-        It is not installed.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise InvalidInputError(
-            "several processes are trained with Lightning Fabric, which is not installed: "
-            "pip install 'pyro-mnar[parallel]'"
-        ) from error
+    """Lightning Fabric, or a part of it; InvalidInputError where it is not installed."""
+    return imported(module, "several processes are trained with Lightning Fabric", "parallel")
 
 
 def join(size: int, device_type: str) -> None:

@@ -5,6 +5,7 @@ take more than a minute says so when its first seconds have shown how fast it is
 ``pyro_mnar`` (level INFO) for programs that show none.
 """
 
+import functools
 import logging
 import math
 import sys
@@ -47,13 +48,7 @@ class _Task:
 
 
 class _Display:
-    """The bars of one call, which appear once the call has taken longer than a moment.
-
-    Parameters
-    ----------
-    patience : float or None
-        Seconds of that moment; None shows nothing.
-    """
+    """The bars of one call, which appear once it has taken ``patience`` seconds; never where that is None."""
 
     def __init__(self, patience: float | None) -> None:
         self._until = time.monotonic() + (patience or 0.0)
@@ -136,7 +131,7 @@ def progress(show: bool | None = None) -> Iterator[Report]:
     if _here.display is not None:
         outer, task = _here.display, _Task()
         try:
-            yield _reporter(outer, task)
+            yield functools.partial(outer.show, task)
         finally:
             outer.end(task)
         return
@@ -144,7 +139,7 @@ def progress(show: bool | None = None) -> Iterator[Report]:
     display = _Display((0.0 if show else PATIENCE) if wanted else None)
     _here.display = display
     try:
-        yield _reporter(display, _Task())
+        yield functools.partial(display.show, _Task())
     finally:
         _here.display = None
         display.close()
@@ -174,13 +169,6 @@ def can_be_shown() -> bool:
 
 def _console() -> Console:
     return Console(file=sys.stderr, markup=False, highlight=False)
-
-
-def _reporter(display: _Display, task: _Task) -> Report:
-    def report(done: float, total: float, words: str) -> None:
-        display.show(task, done, total, words)
-
-    return report
 
 
 def training_report(report: Report, with_bound: bool) -> Callable[[float, int, float | None, float | None], None]:

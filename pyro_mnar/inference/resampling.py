@@ -2,58 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.inference.weights import normalised
 from pyro_mnar.numerics.random_streams import uniform
 
-Scheme = Literal["systematic", "stratified", "multinomial"]
 
+def weighted_quantile(values: Tensor, log_weights: Tensor, levels: Tensor) -> Tensor:
+    """The smallest value whose cumulated normalised weight reaches a level; the level 0.5 minimises the absolute error.
 
-def weighted_quantile(values: Tensor, log_weights: Tensor, q: float | Tensor) -> Tensor:
-    """Give the smallest value whose cumulated normalised weight reaches ``q``.
-
-    It is always one of the draws, one with a positive weight; ``q = 0.5`` minimises the weighted absolute error.
+    It is always one of the draws, one with a positive weight.
 
     Parameters
     ----------
     values : Tensor
         Draws, shape (K, n, p).
     log_weights : Tensor
-        Shape (K, n), nats.
-    q : float or Tensor
-        Level in [0, 1], or several, shape (Q,).
+        Shape (K, n), nats; InvalidWeightsError where a row's cannot be normalised.
+    levels : Tensor
+        In [0, 1], shape (Q,).
 
     Returns
     -------
     Tensor
-        Shape (n, p), or (Q, n, p) for several levels, in the scale of ``values``.
-
-    Raises
-    ------
-    InvalidInputError
-        A level lies outside [0, 1], or the shapes do not fit.
-    InvalidWeightsError
-        A row's weights cannot be normalised.
+        Shape (Q, n, p), in the scale of ``values``.
 
     Examples
     --------
     >>> draws = torch.tensor([3.0, 1.0, 2.0]).view(3, 1, 1)
-    >>> weighted_quantile(draws, torch.tensor([0.2, 0.2, 0.6]).log().view(3, 1), 0.5)
-    tensor([[2.]])
+    >>> weighted_quantile(draws, torch.tensor([0.2, 0.2, 0.6]).log().view(3, 1), torch.tensor([0.5]))
+    tensor([[[2.]]])
     """
-    levels = torch.as_tensor(q, dtype=torch.float64, device=values.device)
-    if levels.dim() > 1 or bool(((levels < 0) | (levels > 1) | levels.isnan()).any()):
-        raise InvalidInputError(f"q is {q}; it must be one level, or a vector of levels, between 0 and 1")
-    if values.dim() != 3 or values.shape[:2] != log_weights.shape:
-        raise InvalidInputError(
-            f"values have shape {tuple(values.shape)} and log weights {tuple(log_weights.shape)}; "
-            "they must be (K, n, p) and (K, n)"
-        )
     n_draws = values.shape[0]
     weights = normalised(log_weights.double())
     ordered, order = values.movedim(0, -1).sort(-1)
@@ -62,46 +42,34 @@ def weighted_quantile(values: Tensor, log_weights: Tensor, q: float | Tensor) ->
     cumulated = cumulated / cumulated[..., -1:]
     # Rounding in the sum must not push a level that is met exactly to the next draw; and a level of 0 means the
     # smallest draw with a weight, not a draw of weight zero.
-    tiny = torch.finfo(torch.float64).tiny
-    wanted = (levels.reshape(-1) - n_draws * torch.finfo(torch.float64).eps).clamp(min=tiny)
+    exact = torch.finfo(torch.float64)
+    wanted = (levels.to(values.device, torch.float64) - n_draws * exact.eps).clamp(min=exact.tiny)
     place = torch.searchsorted(
         cumulated.contiguous(), wanted.expand(*cumulated.shape[:-1], -1).contiguous(), right=False
     ).clamp(max=n_draws - 1)
-    result = ordered.gather(-1, place).movedim(-1, 0)
-    return result[0] if levels.dim() == 0 else result
+    return ordered.gather(-1, place).movedim(-1, 0)
 
 
-def resample(
-    log_weights: Tensor, n_samples: int, *, generator: torch.Generator, scheme: Scheme = "systematic"
-) -> Tensor:
-    """Choose draws in proportion to their weights, in each row by itself.
+def resample(log_weights: Tensor, n_samples: int, *, generator: torch.Generator) -> Tensor:
+    """Choose draws in proportion to their weights, in each row by itself, systematically.
 
-    Systematic and stratified choices have the same expectation as independent (multinomial) ones and less noise: a
-    systematic one takes draw k either floor or ceil of ``n_samples a_k`` times. Each row's choices are shuffled, so
-    that the s-th sample of every row is a random one of its draws.
+    That has the same expectation as independent choices and less noise: draw k is taken either floor or ceil of
+    ``n_samples a_k`` times. Each row's choices are shuffled, so that the s-th sample of every row is a random one of
+    its draws.
 
     Parameters
     ----------
     log_weights : Tensor
-        Shape (K, n), nats.
+        Shape (K, n), nats; InvalidWeightsError where a row's cannot be normalised.
     n_samples : int
         S, at least 1.
     generator : torch.Generator
         Source of the noise.
-    scheme : {"systematic", "stratified", "multinomial"}
-        How the S points are placed on the cumulated weights.
 
     Returns
     -------
     Tensor
         Indices of draws, shape (S, n), int64.
-
-    Raises
-    ------
-    InvalidInputError
-        ``n_samples`` is below 1, or the scheme has another name.
-    InvalidWeightsError
-        A row's weights cannot be normalised.
 
     References
     ----------
@@ -114,8 +82,6 @@ def resample(
     >>> resample(log_weights, 4, generator=torch.Generator().manual_seed(0)).sort(0).values.flatten()
     tensor([0, 0, 2, 2])
     """
-    if n_samples < 1:
-        raise InvalidInputError(f"n_samples is {n_samples}; it must be at least 1")
     cumulated = normalised(log_weights.double()).T.cumsum(1)
     # The last positive weight must end at exactly 1, so that no point falls behind it.
     cumulated = (cumulated / cumulated[:, -1:]).contiguous()
@@ -126,16 +92,7 @@ def resample(
         return uniform((1, *shape), like, generator)[0].to(cumulated.device)
 
     steps = torch.arange(n_samples, dtype=torch.float64, device=cumulated.device)
-    if scheme == "systematic":
-        points = (steps + uniforms(n, 1)) / n_samples
-    elif scheme == "stratified":
-        points = (steps + uniforms(n, n_samples)) / n_samples
-    elif scheme == "multinomial":
-        points = uniforms(n, n_samples)
-    else:
-        raise InvalidInputError(f"scheme is {scheme!r}; it must be 'systematic', 'stratified' or 'multinomial'")
+    points = (steps + uniforms(n, 1)) / n_samples
     below_one = 1 - torch.finfo(torch.float64).eps
     chosen = torch.searchsorted(cumulated, points.clamp(max=below_one), right=True)
-    if scheme != "multinomial":
-        chosen = chosen.gather(1, uniforms(n, n_samples).argsort(1))
-    return chosen.T.contiguous()
+    return chosen.gather(1, uniforms(n, n_samples).argsort(1)).T.contiguous()

@@ -19,12 +19,8 @@ from pyro_mnar.numerics.random_streams import PartNoise
 class Team:
     """One of the processes that train together, which torch.distributed has brought into touch.
 
-    Parameters
-    ----------
-    rank, size : int
-        Number of this process, from 0, and of all.
-    who : callable
-        What is known of the others once one of them is gone.
+    ``rank`` is its number, from 0, of ``size`` in all; ``who`` says what is known of the others once one of them is
+    gone.
     """
 
     def __init__(self, rank: int, size: int, who: Callable[[], str]) -> None:

@@ -20,18 +20,10 @@ _CHUNK = 4_000_000
 
 
 def check_log_weights(log_weights: Tensor) -> None:
-    """Raise unless ``log_weights`` can be normalised in every row.
+    """Raise unless ``log_weights``, (K, n), nats, can be normalised in every row.
 
-    Parameters
-    ----------
-    log_weights : Tensor
-        Shape (K, n), nats.
-
-    Raises
-    ------
-    InvalidWeightsError
-        There are no draws, a weight is NaN or ``+inf``, or all of a row's weights are zero; the message counts the
-        rows.
+    InvalidWeightsError where there are no draws, a weight is NaN or ``+inf``, or all of a row's weights are zero; it
+    counts the rows.
     """
     if log_weights.dim() < 1 or log_weights.shape[0] == 0:
         raise InvalidWeightsError(
@@ -135,22 +127,12 @@ def psis_smooth(log_weights: Tensor) -> Tensor:
     return _fit_tails(log_weights)[0]
 
 
-def reliable(log_weights: Tensor, min_ess: float = 100.0) -> Tensor:
-    """Tell which rows of (K, n) have ``ess >= min_ess``, and ``k-hat < pareto_k_limit(K)`` or ``ess >= K / 2``.
-
-    Where half of the draws are effective the weights have no tail to speak of, and k-hat fitted to them is noise. False
-    throughout below 100 draws, where k-hat is not known.
-
-    Examples
-    --------
-    >>> reliable(torch.zeros(200, 1))
-    tensor([True])
-    """
-    return are_reliable(pareto_k(log_weights), ess(log_weights), log_weights.shape[0], min_ess)
-
-
 def are_reliable(k_hat: Tensor, effective: Tensor, n_draws: int, min_ess: float) -> Tensor:
-    """:func:`reliable`, from k-hat and effective draws."""
+    """Which rows have ``ess >= min_ess``, and ``k-hat < pareto_k_limit(K)`` or ``ess >= K / 2``, shape (n,).
+
+    Where half of the draws are effective the weights have no tail to speak of, and k-hat fitted to them is noise. None
+    below 100 draws, where k-hat is not known.
+    """
     limit = pareto_k_limit(n_draws)
     light = (k_hat < limit) | ((effective >= n_draws / 2) & (not math.isnan(limit)))
     return light & (effective >= min_ess)

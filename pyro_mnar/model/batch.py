@@ -72,11 +72,8 @@ class Batch(NamedTuple):
     def check(self) -> None:
         """See that mask and values agree.
 
-        Raises
-        ------
-        InvalidInputError
-            Shapes that differ, a cell that is marked as observed but holds no finite number, or a missing one that
-            does not hold a finite placeholder (which would spread NaN through products with 0).
+        InvalidInputError where shapes differ, a cell that is marked as observed holds no finite number, or a missing
+        one no finite placeholder (which would spread NaN through products with 0).
         """
         if self.x.shape != self.observed.shape:
             raise InvalidInputError(

@@ -126,13 +126,7 @@ class Curve(NamedTuple):
 
 
 class ProbitBernoulli(Bernoulli):
-    """s in {0, 1} with P(s = 0) = Phi(t): a Bernoulli that evaluates only the tail that s asks for.
-
-    Parameters
-    ----------
-    argument
-        t, any shape.
-    """
+    """s in {0, 1} with P(s = 0) = Phi(t), t of any shape: a Bernoulli that evaluates only the tail that s asks for."""
 
     def __init__(self, argument: Tensor) -> None:
         self.argument = argument

@@ -26,18 +26,8 @@ class Encoder(nn.Module, ABC):
 class MLPEncoder(Encoder):
     r"""q(z|x_obs) = N(mu(x_obs, s), diag sigma(x_obs, s)^2), a tanh network of the zero-filled row and its mask.
 
-    The mask is fed beside the values, so that a true 0 and a hole are told apart.
-
-    Parameters
-    ----------
-    n_features
-        p.
-    latent_dim
-        L.
-    hidden_units
-        widths of the hidden layers.
-    min_scale
-        floor of the proposal's standard deviation; keeps the weights' variance finite.
+    The mask is fed beside the values, so that a true 0 and a hole are told apart. ``min_scale`` is a floor of the
+    proposal's standard deviation; it keeps the weights' variance finite.
 
     References
     ----------
@@ -60,7 +50,6 @@ class MLPEncoder(Encoder):
         self.loc_and_scale = nn.Linear(width, 2 * latent_dim)
 
     def forward(self, x: Tensor, observed: Tensor) -> DiagonalNormal:
-        """See :class:`Encoder`."""
         mask = observed.to(x.dtype)
         return self._proposal(x * mask, mask)
 
@@ -78,16 +67,8 @@ class MLPEncoder(Encoder):
 class ConvEncoder(Encoder):
     r"""q(z|x_obs) = N(mu, diag sigma^2) of an image: convolutions of the zero-filled pixels and their mask.
 
-    Parameters
-    ----------
-    image_shape
-        (h, w); the rows that come in have p = h * w pixels.
-    latent_dim
-        L.
-    channels
-        channels after each stride-2 convolution, finest first.
-    min_scale
-        floor of the proposal's standard deviation; keeps the weights' variance finite.
+    The rows that come in have p = h * w pixels; ``channels`` are those after each stride-2 convolution, finest first,
+    and ``min_scale`` is as for :class:`MLPEncoder`.
 
     References
     ----------
@@ -115,7 +96,6 @@ class ConvEncoder(Encoder):
         self.direct = nn.Linear(2 * image_shape[0] * image_shape[1], latent_dim)
 
     def forward(self, x: Tensor, observed: Tensor) -> DiagonalNormal:
-        """See :class:`Encoder`."""
         mask = observed.to(x.dtype)
         image = torch.stack([x * mask, mask], dim=-2).reshape(*x.shape[:-1], 2, *self.image_shape)
         loc, raw = self.loc_and_scale(self.trunk(image)).chunk(2, dim=-1)

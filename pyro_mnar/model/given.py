@@ -1,7 +1,7 @@
 """What a user gives a self-masking mechanism for each column: directions, slopes, and degrees of freedom, checked."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,10 +23,7 @@ def direction_signs(
     if direction is None or isinstance(direction, str):
         per_column = [direction] * len(names)
     elif isinstance(direction, Mapping):
-        unknown = [name for name in direction if name not in names]
-        if unknown:
-            raise InvalidInputError(f"direction names the unknown column {unknown[0]!r}; the columns are {list(names)}")
-        per_column = [direction.get(name) for name in names]
+        per_column = _of_columns("direction", direction, names)
     elif not isinstance(direction, Sequence | np.ndarray) or np.asarray(direction, dtype=object).ndim != 1:
         raise InvalidInputError(
             f"direction is {shown(direction)}; it must be 'high', 'low', None, a mapping from column to these, or one "
@@ -44,13 +41,7 @@ def direction_signs(
 
 def fixed_slopes(slope: float | Mapping[str, float] | None, names: Sequence[str]) -> list[float | None]:
     """The slope to hold fixed, or None, per column."""
-    if isinstance(slope, Mapping):
-        unknown = [name for name in slope if name not in names]
-        if unknown:
-            raise InvalidInputError(f"slope names the unknown column {unknown[0]!r}; the columns are {list(names)}")
-        per_column = [slope.get(name) for name in names]
-    else:
-        per_column = [slope] * len(names)
+    per_column = _of_columns("slope", slope, names) if isinstance(slope, Mapping) else [slope] * len(names)
     for name, value in zip(names, per_column, strict=True):
         if value is not None:
             finite_number(f"slope of column {name!r}", value)
@@ -70,3 +61,11 @@ def check_degrees_of_freedom(value: float | None, errors: Errors) -> None:
             f"degrees_of_freedom is {shown(value)}; it must lie above 2, where a t has a variance, and be at most "
             f"{_MOST_FREEDOM:,.0f}: beyond, errors='normal' is the same"
         )
+
+
+def _of_columns(parameter: str, given: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
+    """What a mapping gives for each column, or None; an unknown column is an error."""
+    unknown = [name for name in given if name not in names]
+    if unknown:
+        raise InvalidInputError(f"{parameter} names the unknown column {unknown[0]!r}; the columns are {list(names)}")
+    return [given.get(name) for name in names]

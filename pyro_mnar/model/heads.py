@@ -23,16 +23,8 @@ class Head(nn.Module, ABC):
 class CategoricalHead(Head):
     r"""p(y|x) = softmax(f(x)) over classes 0 .. C-1; f is linear, or a tanh network when ``hidden_units`` are given.
 
-    Parameters
-    ----------
-    n_features
-        p.
-    n_classes
-        C.
-    hidden_units
-        widths of the hidden layers; none make the head linear.
-    dropout
-        share of the inputs of each layer but the first that a draw loses in training. See :class:`Dropout`.
+    ``dropout`` is the share of the inputs of each layer but the first that a draw loses in training: see
+    :class:`Dropout`.
 
     Examples
     --------
@@ -45,19 +37,11 @@ class CategoricalHead(Head):
         self.network = HeadNetwork(n_features, n_classes, hidden_units, dropout)
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Categorical:
-        """See :class:`Head`."""
         return Categorical(logits=self.network(x, generator), validate_args=False)
 
 
 class GaussianHead(Head):
-    r"""p(y|x) = N(f(x), sigma^2) with a learned sigma; f is linear, or a tanh network when ``hidden_units`` are given.
-
-    Parameters
-    ----------
-    n_features
-        p.
-    hidden_units, dropout
-        as for :class:`CategoricalHead`.
+    r"""p(y|x) = N(f(x), sigma^2) with a learned sigma; f is as for :class:`CategoricalHead`.
 
     Examples
     --------
@@ -71,7 +55,6 @@ class GaussianHead(Head):
         self.raw_scale = nn.Parameter(torch.tensor(0.5))
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Normal:
-        """See :class:`Head`."""
         loc = self.network(x, generator)[..., 0]
         return Normal(loc, nn.functional.softplus(self.raw_scale) + 1e-3, validate_args=False)
 

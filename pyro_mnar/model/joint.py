@@ -9,7 +9,7 @@ drawn from its marginal p(s|z, x_obs) and x_mis (needed by y alone) from p(x_mis
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import pyro
 import torch
@@ -25,7 +25,7 @@ from pyro_mnar.model.heads import Head
 from pyro_mnar.model.likelihoods import Likelihood, LimitEvidence, MaskedRows, RowDistribution, within_limits
 from pyro_mnar.model.mechanisms import Ignorable, Mechanism
 from pyro_mnar.model.networks import in_slices
-from pyro_mnar.numerics.distributions import StandardNormal, WithChoices
+from pyro_mnar.numerics.distributions import StandardNormal, Unchecked, WithChoices
 
 
 class GivenCode(NamedTuple):
@@ -158,12 +158,7 @@ class Joint(nn.Module):
     def generate(self, n_rows: int, beside: Tensor | None = None) -> None:
         """New complete rows from the prior: sites z, x (n, p), s and y, for prior predictive checks.
 
-        Parameters
-        ----------
-        n_rows : int
-            n.
-        beside : Tensor or None
-            As in a batch, shape (n, 2 q), for a mechanism that reads columns beside the model.
+        ``beside`` is as in a batch, shape (n, 2 q), for a mechanism that reads columns beside the model.
         """
         like = next(self.parameters())
         with RowPlate(n_rows):
@@ -295,24 +290,13 @@ class RowPlate(IndepMessenger):
                 msg["fn"] = msg["fn"].expand(torch.Size((*shape[:-1], self.size)))
 
 
-class MaskGivenRow(TorchDistribution):
+class MaskGivenRow(Unchecked):
     """p(s | x) of the active columns, averaged over the inner draws of x_mis: event (p,), batch (K, n).
 
-    Parameters
-    ----------
-    bernoulli : Bernoulli
-        p(s_j | x), shape (K, n, p), or (K, n, M, p) for M > 1.
-    active : Tensor
-        bool, shape (p,).
-    n_inner : int
-        M.
-    dtype : torch.dtype
-        Of the log densities.
-    one_cell_groups : sequence of sequence of int
-        Columns that are missing together with the first of them.
+    ``bernoulli`` is p(s_j | x), shape (K, n, p), or (K, n, M, p) for M > 1; ``active`` is bool, shape (p,); ``dtype``
+    is that of the log densities, and the columns of a group in ``one_cell_groups`` are missing together with its first.
     """
 
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.independent(constraints.boolean, 1)
 
     def __init__(
@@ -362,7 +346,6 @@ class MaskGivenRow(TorchDistribution):
 class InnerDraws(WithChoices):
     """M independent copies of a row distribution as one event of shape (M, p)."""
 
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.real
 
     def __init__(self, base: TorchDistribution, n_inner: int) -> None:
@@ -378,7 +361,6 @@ class InnerDraws(WithChoices):
         return self.base.log_prob(value.movedim(-2, 0)).sum(0)
 
     def choice_log_prob(self, value: Tensor) -> Tensor:
-        """See :class:`~pyro_mnar.numerics.distributions.WithChoices`."""
         if isinstance(self.base, WithChoices):
             return self.base.choice_log_prob(value.movedim(-2, 0)).sum(0)
         return value.new_zeros(self.batch_shape)

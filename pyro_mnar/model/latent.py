@@ -1,7 +1,6 @@
 """A mechanism in which a cell's own value has no part: what the row has in common, and what is observed of it."""
 
 import torch
-from pyro.distributions import Bernoulli
 from torch import Tensor, nn
 
 from pyro_mnar.data.columns import ColumnInfo
@@ -61,19 +60,9 @@ class Latent(OnObserved):
         self.intercept = nn.Parameter(inverse_cdf(rates, "probit"))
 
     def setup_code(self, latent_dim: int) -> None:
-        """See :class:`Mechanism`."""
         self.loading = nn.Parameter(self.intercept.new_zeros(len(self.intercept), latent_dim))
 
     def curve(self, z: Tensor | None = None) -> Curve:
-        """See :class:`Mechanism`."""
         intercept = self.intercept if z is None else self.intercept + z @ self.loading.T
         flat = torch.ones_like(self.intercept, dtype=torch.bool)
         return Curve(torch.zeros_like(self.intercept), intercept, "probit", flat)
-
-    def forward(self, x: Tensor) -> Bernoulli:
-        """See :class:`Mechanism`; for z = 0, and what the mask depends on in the middle."""
-        return self.curve().bernoulli(x)
-
-    def given_code(self, x: Tensor, z: Tensor) -> Bernoulli:
-        """See :class:`Mechanism`."""
-        return self.curve(z).of_row(x, z)

@@ -15,16 +15,10 @@ class Mechanism(nn.Module, ABC):
     """Base of all mechanisms: ``forward(x)`` is p(s | x)."""
 
     def setup(self, columns: ColumnInfo) -> None:
-        """Make the parameters for a table's ``columns``; called once on a copy, before training. Does nothing here."""
+        """Make the parameters for a table's ``columns``, if it has any; called once on a copy, before training."""
 
     def setup_code(self, latent_dim: int) -> None:
-        """Make the parameters that belong to a code z; called after :meth:`setup`. Does nothing here.
-
-        Parameters
-        ----------
-        latent_dim : int
-            Dimension L of z.
-        """
+        """Make the parameters that belong to a code z of L numbers, if it has any; called after :meth:`setup`."""
 
     @abstractmethod
     def forward(self, x: Tensor) -> Bernoulli:
@@ -40,10 +34,6 @@ class Mechanism(nn.Module, ABC):
         Infinite where a column's errors are normal, NaN where those of its Student's t are to be learned.
         """
         return None
-
-    def given_code(self, x: Tensor, z: Tensor) -> Bernoulli:
-        """p(s | x, z), which is p(s | x) unless the mechanism depends on the code z (K, n, L) too."""
-        return self(x)
 
     @property
     def by_own_value(self) -> bool:
@@ -61,39 +51,41 @@ class Mechanism(nn.Module, ABC):
         return None
 
     def curve_of_rows(self, rows: Batch, z: Tensor | None = None) -> Curve | None:
-        """:meth:`curve` where it also depends on what is observed of the rows, shape (n, p); here it does not."""
+        """:meth:`curve`, which may also depend on what is observed of the rows, shape (n, p)."""
         return self.curve(z)
 
     def given_row(self, x: Tensor, z: Tensor, rows: Batch) -> Bernoulli:
-        """:meth:`given_code` where it also depends on what is observed of the rows; here it does not.
+        """p(s | x, z, x_obs): p(s | x), unless it depends on the code z, or on what is observed, too.
 
         Parameters
         ----------
-        x, z : Tensor
-            As for :meth:`given_code`.
+        x : Tensor
+            Standardised rows, shape (K, n, p), or (K, n, M, p).
+        z : Tensor
+            Codes, shape (K, n, L).
         rows : Batch
             What is observed of each row, and what is beside the model.
         """
-        return self.given_code(x, z)
+        return self(x)
 
     @property
     def observed_weights(self) -> Tensor | None:
-        """How what is observed moves the argument of each column's curve, shape (p, 2 (p + q)); here nothing does."""
+        """How what is observed moves the argument of each column's curve, shape (p, 2 (p + q)); None: nothing does."""
         return None
 
     @property
     def parents(self) -> Mapping[int, Sequence[int]]:
-        """The columns of the model on whose observed cells the mask of each column depends; here none."""
+        """The columns of the model on whose observed cells the mask of each column depends."""
         return {}
 
     @property
     def blocks(self) -> list[list[int]]:
-        """Columns of the model that go missing together, by position, after :meth:`setup`; here none do."""
+        """Columns of the model that go missing together, by position, after :meth:`setup`."""
         return []
 
     @property
     def beside(self) -> list[str]:
-        """Columns of the table that the mechanism alone reads, by name; here none."""
+        """Columns of the table that the mechanism alone reads, by name."""
         return []
 
 

@@ -89,7 +89,6 @@ class Linear(Mechanism):
         self.own_value = truth_value("own_value", own_value)
 
     def setup(self, columns: ColumnInfo) -> None:
-        """See :class:`Mechanism`."""
         self.linear = nn.Linear(len(columns.names), len(columns.names))
         start_at_missing_rate(self.linear, columns)
         # The levels of one nominal column are one cell.
@@ -97,7 +96,6 @@ class Linear(Mechanism):
         self.register_buffer("others", first[:, None] != first, persistent=False)
 
     def forward(self, x: Tensor) -> Bernoulli:
-        """See :class:`Mechanism`."""
         weight = self.linear.weight
         weight = weight if self.own_value else torch.where(self.others, weight, torch.zeros_like(weight))
         return Bernoulli(logits=nn.functional.linear(x, weight, self.linear.bias), validate_args=False)
@@ -122,14 +120,12 @@ class Nonlinear(Mechanism):
         self.hidden_units = tuple(whole_number("hidden_units", width, most=_WIDEST) for width in hidden_units)
 
     def setup(self, columns: ColumnInfo) -> None:
-        """See :class:`Mechanism`."""
         p = len(columns.names)
         self.trunk = mlp(p, self.hidden_units)
         self.last = nn.Linear(self.hidden_units[-1] if self.hidden_units else p, p)
         start_at_missing_rate(self.last, columns)
 
     def forward(self, x: Tensor) -> Bernoulli:
-        """See :class:`Mechanism`."""
         return Bernoulli(logits=self.last(self.trunk(x)), validate_args=False)
 
 
@@ -212,11 +208,9 @@ class Fixed(Mechanism):
 
     @property
     def by_own_value(self) -> bool:
-        """See :class:`Mechanism`."""
         return self.probability is None
 
     def curve(self, z: Tensor | None = None) -> Curve | None:
-        """See :class:`Mechanism`."""
         if self.probability is not None or self._columns.transformed:
             return None
         return Curve(self.standard_slope, self.standard_intercept, self.link)

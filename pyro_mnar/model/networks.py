@@ -66,14 +66,8 @@ def in_slices(function: Callable[[Tensor], tuple[Tensor, ...]], x: Tensor) -> tu
     """``function(x)``, on processors and without gradients slice by slice of the rows of ``x``.
 
     Imputation decodes a thousand codes per row of the table; activations of all of them at once would go through main
-    memory in every layer. So ``function`` should end where few numbers are left.
-
-    Parameters
-    ----------
-    function
-        from (*, inputs) to tensors (*, outputs), each row for itself.
-    x
-        shape (*, inputs).
+    memory in every layer. So ``function``, from (*, inputs) to tensors (*, outputs), each row for itself, should end
+    where few numbers are left.
 
     Examples
     --------
@@ -100,12 +94,6 @@ def mlp(n_inputs: int, hidden_units: Sequence[int]) -> nn.Sequential:
     """A tanh network from ``n_inputs`` features to the last of ``hidden_units``, shape (*, n_inputs) -> (*, h).
 
     With no hidden units it is the identity.
-
-    Examples
-    --------
-    >>> import torch
-    >>> mlp(3, (8, 4))(torch.zeros(5, 3)).shape
-    torch.Size([5, 4])
     """
     layers: list[nn.Module] = []
     for width in hidden_units:
@@ -117,12 +105,7 @@ def mlp(n_inputs: int, hidden_units: Sequence[int]) -> nn.Sequential:
 class Residual(nn.Module):
     """A tanh network's output with its input beside it: a linear layer on top is a linear map plus a network.
 
-    Beyond the observed values a tanh network bends to a constant, where a line goes on.
-
-    Parameters
-    ----------
-    n_inputs, hidden_units
-        as for :func:`mlp`; at least one of these.
+    Beyond the observed values a tanh network bends to a constant, where a line goes on. It has at least one layer.
 
     Examples
     --------
@@ -145,14 +128,7 @@ class Residual(nn.Module):
 def decoder_network(kind: str, latent_dim: int, hidden_units: Sequence[int]) -> tuple[nn.Module, int]:
     """What stands between z and the likelihood's linear layer, and how many features it gives.
 
-    Parameters
-    ----------
-    kind
-        "mlp" or "residual"; for any other, and without hidden units, there is nothing in between.
-    latent_dim
-        L.
-    hidden_units
-        widths.
+    ``kind`` is "mlp" or "residual"; for any other, and without hidden units, there is nothing in between.
 
     Examples
     --------
@@ -182,14 +158,7 @@ def coarse_shape(image_shape: tuple[int, int], channels: Sequence[int]) -> tuple
 class ConvDown(nn.Module):
     """Stride-2 convolutions from an image to features, shape (n, c, h, w) -> (n, features).
 
-    Parameters
-    ----------
-    n_channels
-        c.
-    image_shape
-        (h, w).
-    channels
-        channels after each halving, finest first.
+    ``channels`` are those after each halving, finest first.
 
     References
     ----------
@@ -231,16 +200,8 @@ class _ToMaps(nn.Unflatten):
 class ConvUp(nn.Module):
     """Transposed convolutions from a code to maps of the image's size, shape (..., L) -> (..., c * h * w).
 
-    Parameters
-    ----------
-    latent_dim
-        L.
-    image_shape
-        (h, w).
-    channels
-        channels at each resolution, finest first (the encoder's order).
-    n_maps
-        c, numbers per pixel that come out; the h * w of one map lie together.
+    ``channels`` are those at each resolution, finest first (the encoder's order), and ``n_maps`` is c, the numbers per
+    pixel that come out; the h * w of one map lie together.
 
     References
     ----------

@@ -91,10 +91,7 @@ class WhatIsObserved(nn.Module):
     def forward(self, rows: Batch) -> Tensor:
         """The part of the intercept of each cell of the rows, shape (..., p).
 
-        Raises
-        ------
-        InvalidInputError
-            The rows lack what is beside the model.
+        InvalidInputError where the rows lack what is beside the model.
         """
         seen = rows.observed.to(rows.x.dtype)
         values, missing = [rows.x * seen], [1 - seen]
@@ -109,20 +106,8 @@ class WhatIsObserved(nn.Module):
         return torch.cat([*values, *missing], -1) @ self.weights.T
 
 
-def observed_or_none(depends_on: Parents, mechanism_features: Parents, columns: ColumnInfo) -> WhatIsObserved | None:
-    """The part of the intercepts that follows from observed cells; None where nothing is named."""
-    if depends_on is None and mechanism_features is None:
-        return None
-    return WhatIsObserved(depends_on, mechanism_features, columns)
-
-
 def names_of(parameter: str, given: Parents) -> list[str]:
-    """All columns that are named as parents.
-
-    Raises
-    ------
-    InvalidInputError
-        Something else than names.
+    """All columns that are named as parents; InvalidInputError for something else than names.
 
     Examples
     --------
@@ -140,11 +125,6 @@ def names_of(parameter: str, given: Parents) -> list[str]:
 
 def columns_of(name: str, names: Sequence[str]) -> list[int]:
     """Positions of the model's columns that stand for a column of the table: one, or one for each level.
-
-    Raises
-    ------
-    InvalidInputError
-        There is none.
 
     Examples
     --------

@@ -9,26 +9,14 @@ from pyro_mnar.data.columns import ColumnInfo
 from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.curve import Curve
 from pyro_mnar.model.mechanism import Mechanism
-from pyro_mnar.model.observed import Parents, WhatIsObserved, names_of, observed_or_none
+from pyro_mnar.model.observed import Parents, WhatIsObserved, names_of
 
 
 class OnObserved(Mechanism):
     """A mechanism with a curve, of which what is observed moves the intercept.
 
-    Parameters
-    ----------
-    depends_on, mechanism_features : list, mapping or None
-        Names of columns; see :class:`~pyro_mnar.mechanisms.SelfMasking`.
-
-    Attributes
-    ----------
-    observed : WhatIsObserved or None
-        How they move the intercept; None where nothing does, and before ``setup``.
-
-    Raises
-    ------
-    InvalidInputError
-        Something else than names.
+    Names of columns are given as for :class:`~pyro_mnar.mechanisms.SelfMasking`; InvalidInputError for something else.
+    ``observed`` says how they move it: None where nothing does, and before ``setup``.
     """
 
     observed: WhatIsObserved | None
@@ -46,39 +34,34 @@ class OnObserved(Mechanism):
         raise NotImplementedError
 
     def setup_observed(self, columns: ColumnInfo) -> None:
-        """Make what depends on the table's columns.
+        """Make what depends on the table's columns; errors as for :class:`WhatIsObserved`."""
+        given = self.depends_on, self.mechanism_features
+        self.observed = None if given == (None, None) else WhatIsObserved(*given, columns)
 
-        Raises
-        ------
-        InvalidInputError
-            A mask that depends on an unknown column, or on itself.
-        """
-        self.observed = observed_or_none(self.depends_on, self.mechanism_features, columns)
+    @property
+    def moved_by(self) -> WhatIsObserved | None:
+        """How what is observed moves the intercept: ``observed``, or what a mechanism within has."""
+        return self.observed
 
     def curve_of_rows(self, rows: Batch, z: Tensor | None = None) -> Curve:
-        """See :class:`Mechanism`."""
-        return moved(self.curve(z), self.observed, rows)
+        curve, moved_by = self.curve(z), self.moved_by
+        return curve if moved_by is None else curve._replace(intercept=curve.intercept + moved_by(rows))
 
     def given_row(self, x: Tensor, z: Tensor, rows: Batch) -> Bernoulli:
-        """See :class:`Mechanism`."""
         return self.curve_of_rows(rows, z).of_row(x, z)
+
+    def forward(self, x: Tensor) -> Bernoulli:
+        """See :class:`Mechanism`; for z = 0, what the mask depends on in the middle, and t errors of the scale 1."""
+        return self.curve().bernoulli(x)
 
     @property
     def observed_weights(self) -> Tensor | None:
-        """See :class:`Mechanism`."""
-        return None if self.observed is None else self.observed.weights
+        return None if self.moved_by is None else self.moved_by.weights
 
     @property
     def parents(self) -> Mapping[int, Sequence[int]]:
-        """See :class:`Mechanism`."""
-        return {} if self.observed is None else self.observed.parents
+        return {} if self.moved_by is None else self.moved_by.parents
 
     @property
     def beside(self) -> list[str]:
-        """See :class:`Mechanism`."""
         return names_of("mechanism_features", self.mechanism_features)
-
-
-def moved(curve: Curve, observed: WhatIsObserved | None, rows: Batch) -> Curve:
-    """The curve with the part of its intercepts that follows from observed cells."""
-    return curve if observed is None else curve._replace(intercept=curve.intercept + observed(rows))

@@ -109,7 +109,6 @@ class PerColumn(Mechanism):
             )
 
     def setup_code(self, latent_dim: int) -> None:
-        """See :class:`Mechanism`."""
         for part in self.mechanisms:
             part.setup_code(latent_dim)
 
@@ -119,25 +118,15 @@ class PerColumn(Mechanism):
         return found
 
     def masked(self) -> Tensor:
-        """See :class:`Mechanism`."""
         return self.has_site[self.owner]
 
     def freedom(self) -> Tensor | None:
-        """See :class:`Mechanism`."""
-        given = [(place, own) for place, part in enumerate(self.mechanisms) if (own := part.freedom()) is not None]
-        if not given:
-            return None
-        result = torch.full_like(given[0][1], torch.inf)
-        for place, own in given:
-            result = torch.where(self.owner == place, own, result)
-        return result
+        return self._of_owners([part.freedom() for part in self.mechanisms], torch.inf)
 
     def curve(self, z: Tensor | None = None) -> Curve | None:
-        """See :class:`Mechanism`."""
         return self._one_curve([part.curve(z) for part in self.mechanisms])
 
     def curve_of_rows(self, rows: Batch, z: Tensor | None = None) -> Curve | None:
-        """See :class:`Mechanism`."""
         return self._one_curve([part.curve_of_rows(rows, z) for part in self.mechanisms])
 
     @property
@@ -148,25 +137,25 @@ class PerColumn(Mechanism):
 
     @property
     def observed_weights(self) -> Tensor | None:
-        """See :class:`Mechanism`."""
-        parts = [(place, part.observed_weights) for place, part in enumerate(self.mechanisms)]
-        given = [(place, weights) for place, weights in parts if weights is not None]
-        if not given:
-            return None
-        result = torch.zeros_like(given[0][1])
-        for place, weights in given:
-            result = torch.where((self.owner == place).unsqueeze(-1), weights, result)
-        return result
+        return self._of_owners([part.observed_weights for part in self.mechanisms], 0.0)
 
     @property
     def blocks(self) -> list[list[int]]:
-        """See :class:`Mechanism`."""
         return self.groups
 
     @property
     def beside(self) -> list[str]:
-        """See :class:`Mechanism`."""
         return list(dict.fromkeys(name for part in self.mechanisms for name in part.beside))
+
+    def _of_owners(self, given: Sequence[Tensor | None], rest: float) -> Tensor | None:
+        """What the parts have for each column, shape (p, ...), ``rest`` where its own has nothing; None: none has."""
+        found = [(place, own) for place, own in enumerate(given) if own is not None]
+        if not found:
+            return None
+        result = torch.full_like(found[0][1], rest)
+        for place, own in found:
+            result = torch.where((self.owner == place).view(-1, *(1,) * (own.ndim - 1)), own, result)
+        return result
 
     def _one_curve(self, given: Sequence[Curve | None]) -> Curve | None:
         """The curve of each column from its part's; None where a part has none."""
@@ -198,15 +187,7 @@ class PerColumn(Mechanism):
         curve = self.curve()
         return self._together([part(x) for part in self._own()], x) if curve is None else curve.bernoulli(x)
 
-    def given_code(self, x: Tensor, z: Tensor) -> Bernoulli:
-        """See :class:`Mechanism`."""
-        curve = self.curve(z)
-        if curve is None:
-            return self._together([part.given_code(x, z) for part in self._own()], x)
-        return curve.of_row(x, z)
-
     def given_row(self, x: Tensor, z: Tensor, rows: Batch) -> Bernoulli:
-        """See :class:`Mechanism`."""
         curve = self.curve_of_rows(rows, z)
         if curve is None:
             return self._together([part.given_row(x, z, rows) for part in self._own()], x)

@@ -5,18 +5,15 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
-from pyro.distributions import Bernoulli
 from torch import Tensor, nn
 
 from pyro_mnar.data.arguments import one_of, truth_value
 from pyro_mnar.data.columns import ColumnInfo
 from pyro_mnar.errors import InvalidInputError
-from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.curve import LOGISTIC_PER_PROBIT, NO_GAP, Curve, Link, inverse_cdf
 from pyro_mnar.model.given import Direction, Errors, check_degrees_of_freedom, direction_signs, fixed_slopes
-from pyro_mnar.model.mechanism import Mechanism
-from pyro_mnar.model.observed import Parents
-from pyro_mnar.model.on_observed import OnObserved, moved
+from pyro_mnar.model.observed import Parents, WhatIsObserved
+from pyro_mnar.model.on_observed import OnObserved
 
 Shape = Literal["one-sided", "two-sided", "middle"]
 
@@ -192,28 +189,17 @@ class SelfMasking(OnObserved):
     def lean(self, direction: Tensor) -> None:
         """Start columns of unknown direction from a slope of that sign, which stays free; call it after :meth:`setup`.
 
-        Parameters
-        ----------
-        direction : Tensor
-            +1, -1, or 0 for columns to leave as they are, shape (p,).
+        ``direction`` is +1, -1, or 0 for columns to leave as they are, shape (p,).
         """
         free = (self.sign == 0) & (direction.to(self.sign) != 0) & ~self.slope_is_fixed
         self.slope_parameter.copy_(torch.where(free, direction.to(self.sign), self.slope_parameter))
 
     @torch.no_grad()
     def start_at(self, where: Tensor, slope: Tensor, threshold: Tensor) -> None:
-        """Start some columns at a slope and threshold (standardised), and keep their direction.
+        """Start some columns at a slope and threshold (standardised), shape (p,) each, and keep their direction.
 
-        A network can bend far enough to turn a direction round, so one that was found by other means is held.
-
-        Parameters
-        ----------
-        where : Tensor
-            bool, shape (p,): the columns to start.
-        slope : Tensor
-            Shape (p,), per standard deviation.
-        threshold : Tensor
-            Shape (p,), standardised scale.
+        A network can bend far enough to turn a direction round, so one that was found by other means is held. ``where``
+        is bool.
         """
         slope, threshold = slope.to(self.sign), threshold.to(self.sign)
         where = where.to(self.sign.device) & ~self.slope_is_fixed
@@ -221,18 +207,7 @@ class SelfMasking(OnObserved):
         self.slope_parameter.copy_(torch.where(where, slope.abs().clamp(min=1e-2).log(), self.slope_parameter))
         self.offset_parameter.copy_(torch.where(where, threshold, self.offset_parameter))
 
-    @torch.no_grad()
-    def start_between(self, where: Tensor, slope: Tensor, low: Tensor, high: Tensor) -> None:
-        """Start some columns of two thresholds, shape (p,) each, standardised scale; ``where`` is bool."""
-        for parameter, value in (
-            (self.slope_parameter, slope.clamp(min=1e-2).log()),
-            (self.offset_parameter, low),
-            (self.width_parameter, (high - low).clamp(min=1e-3).log()),
-        ):
-            parameter.copy_(torch.where(where, value.to(parameter), parameter))
-
     def curve(self, z: Tensor | None = None) -> Curve:
-        """See :class:`Mechanism`."""
         known = self.sign != 0
         slope = torch.where(known, self.sign * self.slope_parameter.exp(), self.slope_parameter)
         slope = torch.where(self.slope_is_fixed, self.fixed_slope, slope)
@@ -243,16 +218,11 @@ class SelfMasking(OnObserved):
         return Curve(slope, intercept, self.link, None, slope * self.width_parameter.exp(), ends)
 
     def freedom(self) -> Tensor | None:
-        """See :class:`Mechanism`."""
         held = math.nan if self.degrees_of_freedom is None else float(self.degrees_of_freedom)
         return None if self.errors == "normal" else torch.full_like(self.sign, held)
 
-    def forward(self, x: Tensor) -> Bernoulli:
-        """See :class:`Mechanism`; what the mask depends on is in the middle, and the scale of t errors 1."""
-        return self.curve().bernoulli(x)
 
-
-class Nested(Mechanism):
+class Nested(OnObserved):
     """A cell goes missing because of its own value, or of what its row has in common: it nests the two.
 
     ``P(s_j = 0 | x_j, z) = Phi(w_j x_j + v_j . z + c_j)``
@@ -288,11 +258,9 @@ class Nested(Mechanism):
         depends_on: Parents = None,
         mechanism_features: Parents = None,
     ) -> None:
-        super().__init__()
+        super().__init__(depends_on, mechanism_features)
         self.direction = direction
         self.slope = slope
-        self.depends_on = depends_on
-        self.mechanism_features = mechanism_features
         self.own = SelfMasking(direction, slope=slope, depends_on=depends_on, mechanism_features=mechanism_features)
 
     def setup(self, columns: ColumnInfo) -> None:
@@ -307,7 +275,6 @@ class Nested(Mechanism):
         self.register_load_state_dict_post_hook(_forget_gap)
 
     def setup_code(self, latent_dim: int) -> None:
-        """See :class:`Mechanism`."""
         self.loading = nn.Parameter(self.own.sign.new_zeros(len(self.own.sign), latent_dim))
 
     @torch.no_grad()
@@ -318,9 +285,9 @@ class Nested(Mechanism):
 
     @torch.no_grad()
     def start_between(self, where: Tensor, slope: Tensor, low: Tensor, high: Tensor, two_sided: Tensor) -> None:
-        """Give some columns two thresholds; arguments, shape (p,), as for :meth:`SelfMasking.start_between`.
+        """Give some columns two thresholds, shape (p,) each, standardised scale; ``where`` is bool.
 
-        ``two_sided``, bool, says in which of them the ends go missing rather than the middle.
+        So is ``two_sided``, which says in which of them the ends go missing rather than the middle.
         """
         where, two_sided = where.to(self.believed.device), two_sided.to(self.believed.device)
         self.start_at(where, slope, low)
@@ -343,7 +310,6 @@ class Nested(Mechanism):
         return self._has_gap
 
     def curve(self, z: Tensor | None = None) -> Curve:
-        """See :class:`Mechanism`."""
         slope, intercept, link = self.own.curve()[:3]
         slope = torch.where(self.believed, slope, torch.zeros_like(slope))
         slope, intercept = (torch.where(self.held, value.detach(), value) for value in (slope, intercept))
@@ -356,36 +322,9 @@ class Nested(Mechanism):
         gap = torch.where(self.two_sided | self.middle, slope * width.exp(), NO_GAP)
         return Curve(slope, intercept, link, ~self.believed, gap, self.two_sided)
 
-    def curve_of_rows(self, rows: Batch, z: Tensor | None = None) -> Curve:
-        """See :class:`Mechanism`."""
-        return moved(self.curve(z), self.own.observed, rows)
-
-    def given_row(self, x: Tensor, z: Tensor, rows: Batch) -> Bernoulli:
-        """See :class:`Mechanism`."""
-        return self.curve_of_rows(rows, z).of_row(x, z)
-
     @property
-    def observed_weights(self) -> Tensor | None:
-        """See :class:`Mechanism`."""
-        return self.own.observed_weights
-
-    @property
-    def parents(self) -> Mapping[int, Sequence[int]]:
-        """See :class:`Mechanism`."""
-        return self.own.parents
-
-    @property
-    def beside(self) -> list[str]:
-        """See :class:`Mechanism`."""
-        return self.own.beside
-
-    def forward(self, x: Tensor) -> Bernoulli:
-        """p(s | x, z = 0), for standardised rows x (..., p): see :class:`Mechanism`."""
-        return self.curve().bernoulli(x)
-
-    def given_code(self, x: Tensor, z: Tensor) -> Bernoulli:
-        """See :class:`Mechanism`."""
-        return self.curve(z if x.ndim == z.ndim else z.unsqueeze(-2)).bernoulli(x)
+    def moved_by(self) -> WhatIsObserved | None:
+        return self.own.observed
 
 
 def _forget_gap(mechanism: nn.Module, _keys: object) -> None:

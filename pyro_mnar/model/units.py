@@ -8,14 +8,7 @@ from pyro_mnar.data.columns import ColumnInfo, FloatArray, original
 
 
 def in_original_units(x: Tensor, columns: ColumnInfo) -> Tensor:
-    """Values in original units, float64, the shape of ``x`` (..., p); two values of any coding as these values.
-
-    Parameters
-    ----------
-    x : Tensor
-        On the model's scale.
-    columns : ColumnInfo
-        The way back.
+    """Values (..., p) of the model's scale in original units, float64; two values of any coding as these values.
 
     Examples
     --------

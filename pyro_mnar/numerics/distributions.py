@@ -16,7 +16,14 @@ from pyro_mnar.numerics.random_streams import normal
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
-class DiagonalNormal(TorchDistribution):
+class Unchecked(TorchDistribution):
+    """A distribution of real vectors, unless it says otherwise, of which torch checks no argument."""
+
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
+    support: ClassVar[constraints.Constraint] = constraints.real_vector
+
+
+class DiagonalNormal(Unchecked):
     r"""Independent normals over the last axis, of which only the ``counted`` entries enter the density.
 
     .. math:: \log p(x) = \sum_{j\ \mathrm{counted}} \log N(x_j; \mathrm{loc}_j, \mathrm{scale}_j^2)
@@ -42,8 +49,6 @@ class DiagonalNormal(TorchDistribution):
     torch.Size([2])
     """
 
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
-    support = constraints.real_vector
     has_rsample = True
 
     def __init__(
@@ -150,19 +155,10 @@ class _CountedNormal(Function):
         return (total * counted / scale).sum(-1), None
 
 
-class StandardNormal(TorchDistribution):
+class StandardNormal(Unchecked):
     r"""N(0, I) over the last axis: :class:`DiagonalNormal` without the arithmetic of a mean 0 and a scale 1.
 
-    Parameters
-    ----------
-    like
-        a tensor of the dtype and device of the draws.
-    n_features
-        p.
-    batch_shape
-        batch shape.
-    generator
-        source of the draws; None is torch's global generator.
+    That axis has ``n_features``; draws have the dtype and device of ``like``.
 
     Examples
     --------
@@ -170,8 +166,6 @@ class StandardNormal(TorchDistribution):
     tensor([-1.8379, -1.8379, -1.8379])
     """
 
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
-    support = constraints.real_vector
     has_rsample = True
 
     def __init__(
@@ -203,7 +197,7 @@ def _log_standard(value: Tensor) -> Tensor:
     return value.square().sum(-1) * -0.5 - value.shape[-1] * _HALF_LOG_2PI
 
 
-class WithChoices(TorchDistribution, ABC):
+class WithChoices(Unchecked, ABC):
     r"""A distribution of which a draw makes discrete choices: a gradient through the draw leaves their part out.
 
     A draw is x = g(c, u; theta), c chosen with probability r(c; theta), u noise. The gradient of E f(x) is

@@ -81,10 +81,7 @@ def standardised(distance: Tensor, scale: Tensor, slope: Tensor) -> Tensor:
 def fold(distance: Tensor, scale: Tensor, slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Use the second identity where ``a < -c^2/2``: move m by ``w v`` and turn the slope round.
 
-    Returns
-    -------
-    tuple
-        ``d`` and ``w`` to ask the mixture for, and the ``a + c^2/2`` that its logarithm must be given back.
+    Gives ``d`` and ``w`` to ask the mixture for, and the ``a + c^2/2`` that its logarithm must be given back.
     """
     shift = slope * distance
     folded = shift < -((slope * scale) ** 2) / 2

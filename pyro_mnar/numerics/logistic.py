@@ -17,7 +17,7 @@ import math
 import torch
 from torch import Tensor
 
-from pyro_mnar.numerics.functions import Function
+from pyro_mnar.numerics.functions import with_gradient
 from pyro_mnar.numerics.links import SCALES, WEIGHTS, fold, nodes, standardised
 from pyro_mnar.numerics.normal_tails import half_erfcx, inverse_mills, log_ndtr
 
@@ -116,37 +116,7 @@ def _gradient(distance: Tensor, scale: Tensor, slope: Tensor) -> tuple[Tensor, T
     return result[0], result[1], result[2]
 
 
-class _LogLogistic(Function):
-    @staticmethod
-    def forward(distance, scale, slope):  # type: ignore[no-untyped-def]
-        return _value_and_gradient(distance, scale, slope)
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):  # type: ignore[no-untyped-def]
-        ctx.mark_non_differentiable(*output[1:])
-        ctx.save_for_backward(*inputs, *output[1:])
-        ctx.save_for_forward(*inputs)
-
-    @staticmethod
-    def backward(ctx, grad, *_):  # type: ignore[no-untyped-def]
-        *inputs, by_distance, by_scale, by_slope = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            by_distance, by_scale, by_slope = _gradient(*inputs)
-        return grad * by_distance, grad * by_scale, grad * by_slope
-
-    @staticmethod
-    def jvp(ctx, *tangents):  # type: ignore[no-untyped-def]
-        parts = zip(tangents, _gradient(*ctx.saved_tensors), strict=True)
-        total = sum(tangent * part for tangent, part in parts if tangent is not None)
-        return total, None, None, None
-
-    @staticmethod
-    def vmap(info, in_dims, *inputs):  # type: ignore[no-untyped-def]
-        aligned = [
-            part.unsqueeze(0) if dim is None else part.movedim(dim, 0)
-            for part, dim in zip(inputs, in_dims, strict=True)
-        ]
-        return _LogLogistic.apply(*torch.broadcast_tensors(*aligned)), (0, 0, 0, 0)
+_log_integral = with_gradient(_value_and_gradient, _gradient)
 
 
 def log_expected_sigmoid(distance: Tensor, scale: Tensor, slope: Tensor) -> Tensor:
@@ -154,5 +124,4 @@ def log_expected_sigmoid(distance: Tensor, scale: Tensor, slope: Tensor) -> Tens
 
     Relative accuracy of the probability in both tails; differentiable twice, and under ``torch.func``.
     """
-    value: Tensor = _LogLogistic.apply(*torch.broadcast_tensors(distance, scale, slope))[0]
-    return value
+    return _log_integral(distance, scale, slope)

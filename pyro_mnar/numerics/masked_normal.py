@@ -15,39 +15,26 @@ from torch import Tensor
 
 from pyro_mnar.numerics.links import Link, check_link, fold, nodes, standardised
 from pyro_mnar.numerics.logistic import log_expected_sigmoid
-from pyro_mnar.numerics.normal_tails import inverse_mills, log_ndtr, log_ndtri, truncated_variance
+from pyro_mnar.numerics.normal_tails import log_ndtr, log_ndtri
 from pyro_mnar.numerics.probit import log_expected_probit
 
 
 def log_missing(loc: Tensor, scale: Tensor, slope: Tensor, threshold: Tensor, link: Link = "probit") -> Tensor:
-    """Log probability that a normal cell is missing, with the cell's value integrated out.
+    """Log probability that a normal cell is missing, with the cell's value integrated out, in nats.
 
         log int F(w (x - b)) N(x; m, v) dx
 
-    Probit: exactly ``log Phi(w (m - b) / sqrt(1 + w^2 v))``. Logistic: seven such terms, at most 1e-6 nats from
-    the integral for every slope, scale and distance. Both can be differentiated twice.
+    Probit: exactly ``log Phi(w (m - b) / sqrt(1 + w^2 v))``. Logistic: seven such terms, at most 1e-6 nats from the
+    integral for every slope, scale and distance. Both can be differentiated twice.
 
     Parameters
     ----------
-    loc
-        m, shape (K, n, p) or broadcastable to it, in the scale of x.
-    scale
-        sqrt(v), likewise, positive.
-    slope
-        w, either sign, shape (p,) or broadcastable, per unit of x.
-    threshold
-        b, shape (p,) or broadcastable, in the scale of x.
+    loc, scale
+        m and sqrt(v), positive; shape (K, n, p) or broadcastable to it.
+    slope, threshold
+        w, either sign, per unit of x, and b; shape (p,) or broadcastable.
     link
-        "probit" (F = Phi) or "logistic" (F = sigmoid).
-
-    Returns
-    -------
-    Tensor
-        Shape of the broadcast arguments, in nats.
-
-    Raises
-    ------
-        InvalidInputError: the link is neither.
+        "probit" (F = Phi) or "logistic" (F = sigmoid); InvalidInputError for another.
 
     References
     ----------
@@ -70,36 +57,14 @@ def log_missing(loc: Tensor, scale: Tensor, slope: Tensor, threshold: Tensor, li
 class TiltedNormal:
     """``x`` given that its cell is missing: density ``N(x; m, v) F(w (x - b)) / Z``.
 
-    For the probit link this is an extended skew-normal. With ``D = sqrt(1 + w^2 v)``, ``t = w (m - b) / D`` and
-    ``r = phi(t) / Phi(t)``:
+    Arguments are those of :func:`log_missing`. For the probit link this is an extended skew-normal. For the logistic
+    link it is a mixture of seven such distributions with weights ``p_i Phi(t_i) / Z``, ``t = w (m - b) / sqrt(1 + w^2
+    v)`` (within 2e-5 in total variation of the exact one); where the logistic's linear tail carries the mass, of those
+    with ``m + w v`` for ``m`` and ``-w`` for ``w``, which is the same density. A slope of 0 gives back the plain
+    normal.
 
-        mean      m + v w r / D
-        variance  v - v^2 w^2 r (r + t) / D^2
-
-    For the logistic link it is a mixture of seven such distributions with weights ``p_i Phi(t_i) / Z`` (within 2e-5 in
-    total variation of the exact one); where the logistic's linear tail carries the mass, of those with ``m + w v`` for
-    ``m`` and ``-w`` for ``w``, which is the same density. A slope of 0 gives back the plain normal.
-
-    ``mean``, ``variance``, ``log_prob`` and ``log_normaliser`` are differentiable in all four arguments, and so is
-    ``sample`` (given its noise). A logistic draw chooses one of the nodes, which its path derivative leaves out:
-    ``node_log_prob`` accounts for that.
-
-    Parameters
-    ----------
-    loc
-        m, shape (K, n, p) or broadcastable to it.
-    scale
-        sqrt(v), likewise, positive.
-    slope
-        w, either sign, shape (p,) or broadcastable, per unit of x.
-    threshold
-        b, shape (p,) or broadcastable.
-    link
-        "probit" or "logistic".
-
-    Raises
-    ------
-        InvalidInputError: the link is neither.
+    ``log_prob`` is differentiable in all four arguments, and so is ``sample`` (given its noise). A logistic draw
+    chooses one of the nodes, which its path derivative leaves out: ``node_log_prob`` accounts for that.
 
     References
     ----------
@@ -108,8 +73,8 @@ class TiltedNormal:
     Examples
     --------
     >>> distribution = TiltedNormal(torch.zeros(1), torch.ones(1), torch.ones(1), torch.zeros(1))
-    >>> distribution.mean
-    tensor([0.5642])
+    >>> distribution.log_prob(torch.zeros(1))
+    tensor([-0.9189])
     """
 
     def __init__(self, loc: Tensor, scale: Tensor, slope: Tensor, threshold: Tensor, link: Link = "probit") -> None:
@@ -122,89 +87,45 @@ class TiltedNormal:
         """The broadcast shape of the four arguments."""
         return self.loc.shape
 
-    @property
-    def log_normaliser(self) -> Tensor:
-        """``log Z``, the log probability that the cell is missing, in nats."""
-        return log_missing(self.loc, self.scale, self.slope, self.threshold, self.link)
-
-    @property
-    def mean(self) -> Tensor:
-        """The mean, in the scale of x."""
-        log_share, mean, _ = self._moments()
-        return (log_share.exp() * mean).sum(0)
-
-    @property
-    def variance(self) -> Tensor:
-        """The variance, in the squared scale of x; positive however steep or far away the threshold."""
-        log_share, mean, variance = self._moments()
-        share = log_share.exp()
-        centre = (share * mean).sum(0)
-        return (share * (variance + (mean - centre) ** 2)).sum(0)
-
     def log_prob(self, value: Tensor) -> Tensor:
         """Log density at ``value``, with the link itself, not its mixture, in nats per unit of x."""
         standard = (value - self.loc) / self.scale
         log_normal = -0.5 * standard**2 - self.scale.log() - 0.5 * math.log(2 * math.pi)
-        return log_normal + self._log_link(value) - self.log_normaliser
+        argument = self.slope * (value - self.threshold)
+        log_link = log_ndtr(argument) if self.link == "probit" else torch.nn.functional.logsigmoid(argument)
+        return log_normal + log_link - log_missing(self.loc, self.scale, self.slope, self.threshold, self.link)
 
-    @property
-    def n_noise(self) -> int:
-        """How many uniforms one draw takes: 2 with the probit link, 3 with the logistic."""
-        return 2 if self.link == "probit" else 3
-
-    def sample(
-        self,
-        sample_shape: tuple[int, ...] = (),
-        *,
-        generator: torch.Generator | None = None,
-        noise: Tensor | None = None,
-    ) -> Tensor:
+    def sample(self, noise: Tensor) -> Tensor:
         """Exact draws, without rejection.
 
         The cell is missing when ``a = s w (x - b) + e > 0`` with ``e ~ N(0, 1)``. So ``a`` is drawn from a normal cut
         at 0 (by inversion, stable however unlikely ``a > 0`` is) and then ``x`` given ``a``, which is normal. The
-        logistic link draws its node ``s`` first.
-
-        Parameters
-        ----------
-        sample_shape
-            leading shape of the draws; ignored when ``noise`` is given.
-        generator
-            source of the noise; torch's own when None.
-        noise
-            uniforms in (0, 1), shape (n_noise, *anything that broadcasts with ``shape``).
-
-        Returns
-        -------
-        Tensor
-            Shape sample_shape + ``shape``, in the scale of x.
+        logistic link draws its node ``s`` first. ``noise`` are uniforms in (0, 1), two for each draw along the first
+        axis, with the logistic link three; the other axes broadcast with ``shape``.
         """
-        if noise is None:
-            noise = torch.rand(
-                (self.n_noise, *sample_shape, *self.shape),
-                generator=generator,
-                dtype=self.loc.dtype,
-                device=self.loc.device,
-            )
         tiny = torch.finfo(noise.dtype).eps / 4
         noise = noise.clamp(tiny, 1 - 2 * tiny)
-        return self._draw(noise)
+        log_share, loc, correlation, across, t = self._parts()
+        if len(log_share) == 1:
+            correlation, across, t = correlation[0], across[0], t[0]
+        else:
+            shape = np.broadcast_shapes(loc.shape, noise.shape[1:])
+            share = log_share.exp()
+            node = torch.zeros(shape, dtype=torch.int64, device=loc.device)
+            total = torch.zeros_like(share[0])
+            for part in share[:-1]:
+                total = total + part
+                node += noise[2] > total
+            correlation, across, t = (_take(part, node) for part in (correlation, across, t))
+        latent = -log_ndtri(noise[0].log() + log_ndtr(t))
+        return loc + self.scale * (correlation * latent + across * torch.special.ndtri(noise[1]))
 
     def node_log_prob(self, value: Tensor) -> Tensor:
-        r"""Log share of the node that a draw came from, averaged over the nodes that it can have come from.
+        r"""Log share of the node that a draw came from, averaged over the nodes that it can have come from, in nats.
 
         The gradient of E f(x) is that of f along the path of the draws with their nodes given, plus f(x) times the
-        gradient of this, :math:`\sum_i P(i | x) \nabla \log \mathrm{share}_i`. Zero with the probit link.
-
-        Parameters
-        ----------
-        value
-            draws, broadcastable with ``shape``; no gradient flows through them.
-
-        Returns
-        -------
-        Tensor
-            Broadcast shape, nats.
+        gradient of this, :math:`\sum_i P(i | x) \nabla \log \mathrm{share}_i`. Zero with the probit link. No gradient
+        flows through the draws ``value``.
         """
         if self.link == "probit":
             return torch.zeros_like(value)
@@ -217,10 +138,6 @@ class TiltedNormal:
             column = (-1,) + (1,) * argument.dim()
             came_from = torch.softmax(log_weights.view(column) + log_ndtr(scales.view(column) * argument), 0)
         return (came_from * log_share).sum(0)
-
-    def _log_link(self, value: Tensor) -> Tensor:
-        argument = self.slope * (value - self.threshold)
-        return log_ndtr(argument) if self.link == "probit" else torch.nn.functional.logsigmoid(argument)
 
     def _parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Over the nodes (first axis): log shares, centre, ``rho``, ``sqrt(1 - rho^2)`` and ``t``.
@@ -238,29 +155,6 @@ class TiltedNormal:
         length = torch.sqrt(1 + (slopes * scale) ** 2)
         log_share = torch.log_softmax(log_weights.view(column) + log_ndtr(t), 0)
         return log_share, loc, slopes * scale / length, 1 / length, t
-
-    def _moments(self) -> tuple[Tensor, Tensor, Tensor]:
-        log_share, loc, correlation, across, t = self._parts()
-        mean = loc + self.scale * correlation * inverse_mills(t)
-        # v (1 - rho^2 r (r + t)), as a sum of positive terms.
-        variance = self.scale**2 * (across**2 + correlation**2 * truncated_variance(t))
-        return log_share, mean, variance
-
-    def _draw(self, noise: Tensor) -> Tensor:
-        log_share, loc, correlation, across, t = self._parts()
-        if len(log_share) == 1:
-            correlation, across, t = correlation[0], across[0], t[0]
-        else:
-            shape = np.broadcast_shapes(loc.shape, noise.shape[1:])
-            share = log_share.exp()
-            node = torch.zeros(shape, dtype=torch.int64, device=loc.device)
-            total = torch.zeros_like(share[0])
-            for part in share[:-1]:
-                total = total + part
-                node += noise[2] > total
-            correlation, across, t = (_take(part, node) for part in (correlation, across, t))
-        latent = -log_ndtri(noise[0].log() + log_ndtr(t))
-        return loc + self.scale * (correlation * latent + across * torch.special.ndtri(noise[1]))
 
 
 def _take(values: Tensor, node: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ import math
 import torch
 from torch import Tensor
 
-from pyro_mnar.numerics.functions import Function
+from pyro_mnar.numerics.functions import Function, elementwise
 
 _SWITCH = -10.0
 _TERMS = 24
@@ -92,50 +92,6 @@ def _gap(u: Tensor) -> Tensor:
     return torch.where(u < _SWITCH, _continued_fraction(u)[0], _mills(u) + u)
 
 
-class _Gap(Function):
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(u: Tensor) -> Tensor:
-        return _gap(u)
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):  # type: ignore[no-untyped-def]
-        ctx.save_for_backward(inputs[0])
-        ctx.save_for_forward(inputs[0])
-
-    @staticmethod
-    def backward(ctx, grad):  # type: ignore[no-untyped-def]
-        return grad * truncated_variance(ctx.saved_tensors[0])
-
-    @staticmethod
-    def jvp(ctx, tangent):  # type: ignore[no-untyped-def]
-        return tangent * truncated_variance(ctx.saved_tensors[0])
-
-
-class _Mills(Function):
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(u: Tensor) -> Tensor:
-        return _mills(u)
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):  # type: ignore[no-untyped-def]
-        ctx.save_for_backward(inputs[0])
-        ctx.save_for_forward(inputs[0])
-
-    @staticmethod
-    def backward(ctx, grad):  # type: ignore[no-untyped-def]
-        u = ctx.saved_tensors[0]
-        return -grad * inverse_mills(u) * mills_gap(u)
-
-    @staticmethod
-    def jvp(ctx, tangent):  # type: ignore[no-untyped-def]
-        u = ctx.saved_tensors[0]
-        return -tangent * inverse_mills(u) * mills_gap(u)
-
-
 class _LogNdtr(Function):
     generate_vmap_rule = True
 
@@ -160,17 +116,7 @@ class _LogNdtr(Function):
 
 
 def log_ndtr(u: Tensor) -> Tensor:
-    """``log Phi(u)``, with exact first and second derivatives in both tails.
-
-    Parameters
-    ----------
-    u
-        any shape.
-
-    Returns
-    -------
-    Tensor
-        Same shape, in nats.
+    """``log Phi(u)``, with exact first and second derivatives in both tails, in nats.
 
     Examples
     --------
@@ -183,14 +129,12 @@ def log_ndtr(u: Tensor) -> Tensor:
 
 def inverse_mills(u: Tensor) -> Tensor:
     """``r(u) = phi(u) / Phi(u)``, the derivative of :func:`log_ndtr`."""
-    result: Tensor = _Mills.apply(u)
-    return result
+    return _differentiable_mills(u)
 
 
 def mills_gap(u: Tensor) -> Tensor:
     """``r(u) + u``, positive, about ``1/|u|`` in the left tail: the mean excess of a normal above ``-u``."""
-    result: Tensor = _Gap.apply(u)
-    return result
+    return _differentiable_gap(u)
 
 
 def truncated_variance(u: Tensor) -> Tensor:
@@ -203,21 +147,15 @@ def truncated_variance(u: Tensor) -> Tensor:
     return torch.where(u < _SWITCH, gap * (rest - gap), 1 - inverse_mills(near) * mills_gap(near))
 
 
+_differentiable_mills = elementwise(_mills, lambda g, u: -g * inverse_mills(u) * mills_gap(u))
+_differentiable_gap = elementwise(_gap, lambda g, u: g * truncated_variance(u))
+
+
 def log_ndtri(log_p: Tensor) -> Tensor:
-    """Solve ``log Phi(u) = log_p`` for any ``log_p < 0``, however small.
+    """Solve ``log Phi(u) = log_p`` for any ``log_p < 0``, in nats, however small.
 
-    The last Newton step is taken with gradients on, so the result has the exact first derivative
-    ``du / dlog_p = 1 / r(u)``.
-
-    Parameters
-    ----------
-    log_p
-        nats, negative, any shape.
-
-    Returns
-    -------
-    Tensor
-        Same shape.
+    The last Newton step is taken with gradients on, so the result has the exact first derivative ``du / dlog_p = 1 /
+    r(u)``.
 
     Examples
     --------

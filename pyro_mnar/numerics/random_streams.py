@@ -104,11 +104,6 @@ class PartNoise(torch.Generator):
     Processes that share a batch each draw the noise of all of it, from the same seed, and keep that of their rows:
     together they then have the very noise of one process, and their generators stay in step.
 
-    Parameters
-    ----------
-    device : torch.device
-        Of the noise.
-
     Examples
     --------
     >>> whole, part = torch.Generator().manual_seed(0), PartNoise(torch.device("cpu"))

@@ -25,17 +25,7 @@ _MANY = 20.0
 def scale_nodes(freedom: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
     """Values of g, and the logarithm of their part in P(e / sqrt(g) < t): p(g) Phi(sqrt(g) t), summed over them.
 
-    Parameters
-    ----------
-    freedom : Tensor
-        nu >= 1, broadcastable with ``t``.
-    t : Tensor
-        Any shape.
-
-    Returns
-    -------
-    g, log_part : Tensor
-        Shape (nodes, ...).
+    Both have the shape (nodes, ...); ``freedom`` is nu >= 1, broadcastable with ``t``.
     """
     place = torch.linspace(-_REACH, _REACH, _NODES, dtype=t.dtype, device=t.device)
     # Both are written so that many degrees of freedom lose no digits; the weight is up to a constant.
@@ -49,19 +39,9 @@ def scale_nodes(freedom: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def log_student_cdf(t: Tensor, freedom: Tensor) -> Tensor:
-    """Log P(T < t) of Student's t, with a relative error of the probability under 1e-9 in both tails.
+    """Log P(T < t) of Student's t, in nats, with a relative error of the probability under 1e-9 in both tails.
 
-    Parameters
-    ----------
-    t : Tensor
-        Any shape.
-    freedom : Tensor
-        nu >= 1, broadcastable; both may have gradients.
-
-    Returns
-    -------
-    Tensor
-        Broadcast shape, in nats.
+    The degrees of freedom are nu >= 1; both arguments may have gradients.
 
     Examples
     --------

@@ -28,17 +28,9 @@ _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
 def log_interval(loc: Tensor, scale: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Log P(low <= x <= high) of x ~ N(loc, scale^2), in nats; differentiable twice.
+    """Log P(low <= x <= high) of x ~ N(loc, scale^2), in nats, with the dtype of ``loc``; differentiable twice.
 
-    Parameters
-    ----------
-    loc, scale, low, high : Tensor
-        Shapes that broadcast; low < high, either end may be infinite.
-
-    Returns
-    -------
-    Tensor
-        The broadcast shape, with the dtype of ``loc``.
+    Low is below high, and either end may be infinite.
 
     Examples
     --------
@@ -61,15 +53,7 @@ def mean_within(loc: Tensor, scale: Tensor, low: Tensor, high: Tensor) -> Tensor
 
 
 def draw_within(loc: Tensor, scale: Tensor, low: Tensor, high: Tensor, noise: Tensor) -> Tensor:
-    """Draws of x ~ N(loc, scale^2) given low <= x <= high, with their path derivative.
-
-    Parameters
-    ----------
-    loc, scale, low, high : Tensor
-        As for :func:`log_interval`.
-    noise : Tensor
-        Uniforms in (0, 1), a shape that broadcasts with the others.
-    """
+    """Draws of x ~ N(loc, scale^2) given low <= x <= high, with their path derivative, from uniforms in (0, 1)."""
     low_tail, high_tail, turned = _lower_tail(loc, scale, low, high)
     u = noise.to(low_tail.dtype)
     # The distribution function at the draw: (1 - u) Phi(low) + u Phi(high), in logarithms.

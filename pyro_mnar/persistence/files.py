@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from pyro_mnar.data.atomic import sha256
 from pyro_mnar.errors import FileFormatError
 
 FORMAT = "pyro_mnar.estimator"
@@ -57,13 +58,7 @@ class Content(NamedTuple):
 
 
 def write_weights(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write the tensors to a file.
-
-    Raises
-    ------
-    OSError
-        The disk is full, or the folder cannot be written.
-    """
+    """Write the tensors to a file; OSError where the disk is full, or the folder cannot be written."""
     try:
         save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, path)
     except SafetensorError as error:
@@ -73,16 +68,13 @@ def write_weights(path: Path, tensors: dict[str, Tensor]) -> None:
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest, with its own checksum, format and keys checked, and the weights' size and checksum.
 
-    Raises
-    ------
-    FileFormatError
-        Not a folder of this format and version, or one that was changed.
+    FileFormatError for what is not a folder of this format and version, or was changed.
     """
     raw, checksums = read_small(folder / MANIFEST), read_small(folder / CHECKSUM)
     # While one model replaces another the checksums of both are listed.
     lines = checksums.splitlines(keepends=True)
     well_formed = 1 <= len(lines) == len(set(lines)) <= 2 and all(_CHECKSUM_LINE.fullmatch(line) for line in lines)
-    if not well_formed or checksum_line(hashlib.sha256(raw).hexdigest()).encode() not in lines:
+    if not well_formed or checksum_line(raw).encode() not in lines:
         raise FileFormatError(f"{folder / MANIFEST} does not have the checksum in {CHECKSUM}: it was changed")
     try:
         manifest = parsed(raw)
@@ -108,13 +100,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def parsed(raw: bytes) -> Any:
-    """The JSON of a manifest.
-
-    Raises
-    ------
-    ValueError
-        No JSON, one with a key twice, or one of more values than any manifest has.
-    """
+    """The JSON of a manifest; ValueError for no JSON, one with a key twice, or of more values than any manifest has."""
     values = sum(raw.count(mark) for mark in (b",", b"[", b"{", b":"))
     if values > MOST_VALUES:
         raise ValueError(f"it has {values} values; more than {MOST_VALUES} are not read")
@@ -153,13 +139,7 @@ class Weights:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Weights]:
-    """The tensors of a file.
-
-    Raises
-    ------
-    FileFormatError
-        Not a safetensors file, or one with types that this format does not use.
-    """
+    """The tensors of a file; FileFormatError if it is none of safetensors, or holds types that are not used."""
     try:
         with safe_open(path, framework="pt") as file:
             yield Weights(path, file)
@@ -171,10 +151,8 @@ def opened(path: Path) -> Iterator[Weights]:
 def limited_work(specs: dict[str, Spec]) -> Iterator[None]:
     """Within the block no more may be allocated than goes with a file of these tensors.
 
-    Raises
-    ------
-    FileFormatError
-        A tensor that would be too much, by its numbers or because so many were made; before it is allocated.
+    FileFormatError, before it is allocated, for a tensor that would be too much, by its numbers or because so many were
+    made.
     """
     with _WorkLimit(sum(math.prod(shape) for shape, _ in specs.values()), len(specs)):
         yield
@@ -201,25 +179,13 @@ class _WorkLimit(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def sha256(path: Path) -> str:
-    """Hex digest of a file's content, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def checksum_line(digest: str) -> str:
+def checksum_line(manifest: bytes) -> str:
     """The line that ``sha256sum`` writes for the manifest."""
-    return f"{digest}  {MANIFEST}\n"
+    return f"{hashlib.sha256(manifest).hexdigest()}  {MANIFEST}\n"
 
 
 def read_small(path: Path) -> bytes:
-    """The content of a plain file of at most ``LARGEST_MANIFEST`` bytes.
-
-    Raises
-    ------
-    FileFormatError
-        It is missing, too large, or not a plain file.
-    """
+    """The content of a plain file; FileFormatError if it is missing, not plain, or larger than any manifest."""
     size = _regular_size(path)
     if size > LARGEST_MANIFEST:
         raise FileFormatError(f"{path} has {size} bytes; more than {LARGEST_MANIFEST} are not read")

@@ -8,7 +8,6 @@ there has its checksum and its weights.
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import sys
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pyro_mnar.data.arguments import path_only, truth_value
-from pyro_mnar.data.atomic import check_folder_of, flush, sweep, temporary_path
+from pyro_mnar.data.atomic import check_folder_of, flush, sha256, sweep, temporary_path
 from pyro_mnar.errors import FileFormatError, InvalidInputError, one_line
 from pyro_mnar.persistence.files import (
     CHECKSUM,
@@ -30,7 +29,6 @@ from pyro_mnar.persistence.files import (
     checksum_line,
     parsed,
     read_small,
-    sha256,
     weights_file,
     write_weights,
 )
@@ -39,17 +37,8 @@ from pyro_mnar.persistence.files import (
 def check_place(folder: str | os.PathLike[str], overwrite: bool) -> None:
     """Find out, before anything long is done, whether an estimator can be saved at a place.
 
-    Parameters
-    ----------
-    folder : path
-        Where the folder is to be.
-    overwrite : bool
-        Whether a saved estimator that is there may be replaced.
-
-    Raises
-    ------
-    InvalidInputError
-        Something is there that must not be replaced, or there is no folder to put it in.
+    InvalidInputError where something is there that must not be replaced (a saved estimator may be, with ``overwrite``),
+    or there is no folder to put it in.
     """
     path_only("folder", folder)
     overwrite = truth_value("overwrite", overwrite)
@@ -77,23 +66,10 @@ def saved_here(folder: Path) -> dict[str, Any]:
 
 
 def put(content: Content, folder: str | os.PathLike[str], overwrite: bool, check: Callable[[Path], object]) -> None:
-    """Write an estimator to its place, down to the disk.
+    """Write an estimator to its place, down to the disk; what was there is as it was after an OSError.
 
-    Parameters
-    ----------
-    content : Content
-        What to write.
-    folder, overwrite
-        As for :func:`check_place`.
-    check : callable
-        Reads the folder that was written, before it is moved, and raises FileFormatError if it cannot be read.
-
-    Raises
-    ------
-    InvalidInputError
-        As for :func:`check_place`, or what was written could not be read again.
-    OSError
-        The disk is full, or the place cannot be written; what was there is as it was.
+    ``check`` reads the folder that was written, before it is moved, and raises FileFormatError if it cannot be read.
+    InvalidInputError is then raised, and as for :func:`check_place`.
     """
     check_place(folder, overwrite)
     final = Path(folder).resolve()
@@ -130,7 +106,7 @@ def _write(content: Content, folder: Path, mode: int | None) -> None:
     files = {name: {"bytes": (folder / name).stat().st_size, "sha256": digest}}
     text = json.dumps({**content.manifest, "files": files}, indent=1, allow_nan=False)
     (folder / MANIFEST).write_text(text, encoding="utf-8", newline="")
-    (folder / CHECKSUM).write_text(_line(text.encode()), encoding="utf-8", newline="")
+    (folder / CHECKSUM).write_text(checksum_line(text.encode()), encoding="utf-8", newline="")
     # safetensors makes files that their owner alone may read.
     mode = (folder / MANIFEST).stat().st_mode if mode is None else mode
     for path in folder.iterdir():
@@ -145,7 +121,7 @@ def _replace(new: Path, folder: Path, alone: bool) -> None:
     text = (new / MANIFEST).read_bytes()
     name = weights_file(new, parsed(text)).name
     both = new / "both"
-    both.write_text("".join({_line(old): 0, _line(text): 0}), encoding="utf-8", newline="")
+    both.write_text("".join({checksum_line(old): 0, checksum_line(text): 0}), encoding="utf-8", newline="")
     both.chmod((new / CHECKSUM).stat().st_mode)
     flush(both)
     for path, place in ((new / name, name), (both, CHECKSUM), (new / MANIFEST, MANIFEST), (new / CHECKSUM, CHECKSUM)):
@@ -165,10 +141,6 @@ def _remove_unnamed(folder: Path, named: str, old: dict[str, Any]) -> None:
         expected = match[1] if match else earlier.get("sha256") if path.name == FIRST_WEIGHTS and earlier else None
         if isinstance(expected, str) and expected and sha256(path).startswith(expected):
             path.unlink()
-
-
-def _line(manifest: bytes) -> str:
-    return checksum_line(hashlib.sha256(manifest).hexdigest())
 
 
 def _is_empty(folder: Path) -> bool:

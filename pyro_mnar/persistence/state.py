@@ -56,10 +56,7 @@ _CONTAINERS = ("default", "pandas", "polars")
 def checked_state(manifest: dict[str, Any], unpacker: Unpacker) -> dict[str, Any]:
     """The attributes by name.
 
-    Raises
-    ------
-    FileFormatError
-        An attribute that is unknown or missing, of another type, or that contradicts the others.
+    FileFormatError for one that is unknown or missing, of another type, or that contradicts the others.
     """
     packed = manifest["state"]
     if not isinstance(packed, dict):
@@ -169,13 +166,7 @@ def _check_rest(state: dict[str, Any]) -> None:
 
 
 def holds_numbers(support: Support) -> bool:
-    """Whether there is a number between its ends.
-
-    Examples
-    --------
-    >>> holds_numbers(Support(0.0)), holds_numbers(Support(1.0, 0.0)), holds_numbers(Support(np.inf))
-    (True, False, False)
-    """
+    """Whether there is a number between its ends."""
     return support.lowest <= support.highest and support.lowest < np.inf and support.highest > -np.inf
 
 

@@ -12,14 +12,9 @@ from pyro_mnar.estimators.base import JointEstimator
 def check_answers(estimator: JointEstimator) -> None:
     """Ask about a row without values and about one in the middle of the table, with two draws each.
 
-    An error of this package's is an answer: a fit may have gone so wrong that its weights are no numbers, and is kept.
-
-    Raises
-    ------
-    FileFormatError
-        Answers that are not finite.
-    Exception
-        Whatever a model goes wrong with that its file describes wrongly.
+    FileFormatError for answers that are not finite; whatever else the model goes wrong with, its file describes
+    wrongly. An error of this package's is an answer: a fit may have gone so wrong that its weights are no numbers, and
+    is kept.
     """
     columns, schema = estimator.columns_, estimator._schema
     middle = possible(original(np.zeros((1, len(columns.names))), columns), columns)

@@ -12,12 +12,7 @@ _MOST = 2**63
 
 
 def wrong_field(record: Any) -> str | None:
-    """The first field of a NamedTuple or dataclass that holds something else than its annotation says.
-
-    Returns
-    -------
-    str or None
-        Its name.
+    """The first field of a NamedTuple or dataclass that holds something else than its annotation says; or None.
 
     Examples
     --------

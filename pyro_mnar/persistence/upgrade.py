@@ -12,21 +12,11 @@ _OF_TABLES = (*("decoder", "log_columns", "discrete_output", "keep_empty_feature
 
 
 def upgraded(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """A manifest as this version writes it.
+    """A manifest, of this format or an older one, as this version writes it.
 
     Format 1 had the settings of training among the estimator's parameters, images in ``MNARImputer``, and lists of
     columns in ``categorical`` and ``binary`` where ``types`` is now. Its code had a dimension less than the model
-    columns, however many.
-
-    Parameters
-    ----------
-    manifest : mapping
-        Of this format or an older one.
-
-    Raises
-    ------
-    FileFormatError
-        A model that this version does not have.
+    columns, however many. FileFormatError for a model that this version does not have.
 
     Examples
     --------

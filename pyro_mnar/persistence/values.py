@@ -58,13 +58,7 @@ class Packer:
         self.arrays: dict[str, Tensor] = {}
 
     def pack(self, value: Any, path: str) -> Any:
-        """The JSON of a value.
-
-        Raises
-        ------
-        InvalidInputError
-            A value that the format cannot hold; the message names where it is.
-        """
+        """The JSON of a value; InvalidInputError names where one is that the format cannot hold."""
         if value is None or isinstance(value, (bool, str)):
             return value
         if isinstance(value, np.generic):
@@ -126,14 +120,9 @@ class Packer:
 
 
 class Unpacker:
-    """Turns JSON back into values.
+    """Turns JSON back into values, with the arrays of the file.
 
-    Parameters
-    ----------
-    arrays : dict
-        The arrays of the file.
-    mechanism : Mechanism or None
-        The instance for a mechanism that is not the package's own.
+    ``mechanism`` is the instance for a mechanism that is not the package's own.
     """
 
     def __init__(self, arrays: Mapping[str, Tensor], mechanism: Mechanism | None = None) -> None:
@@ -142,13 +131,7 @@ class Unpacker:
         self.used: set[str] = set()
 
     def unpack(self, packed: Any) -> Any:
-        """The value of a JSON.
-
-        Raises
-        ------
-        FileFormatError
-            Not the JSON of a value.
-        """
+        """The value of a JSON; FileFormatError if it is not the JSON of one."""
         if packed is None or isinstance(packed, (bool, int, float, str)):
             return packed if not isinstance(packed, str) else _text(packed)
         if isinstance(packed, list):
@@ -235,13 +218,7 @@ def _upgraded(name: str, packed: dict[str, Any]) -> dict[str, Any]:
 
 
 def constructor_parameters(cls: type) -> list[str]:
-    """Names of what a class is made with.
-
-    Examples
-    --------
-    >>> constructor_parameters(mechanisms.Latent)
-    ['depends_on', 'mechanism_features']
-    """
+    """Names of what a class is made with."""
     return list(inspect.signature(cls).parameters) if "__init__" in vars(cls) else []
 
 

@@ -113,7 +113,11 @@ TABLES = [
     Case("ragged", lambda: [[1.0, 2.0], [3.0]], "inhomogeneous"),
     Case("one row", lambda: table(n=1, missing=0.0)),
     Case("fewer rows than a batch", lambda: table(n=3)),
-    Case("duplicate names", lambda: pd.DataFrame(table(), columns=list("abca")), "two columns have the name 'a'"),
+    Case(
+        "duplicate names",
+        lambda: pd.DataFrame(table(), columns=list("abca")),
+        "two columns of the table have the name 'a'",
+    ),
     Case(
         "mixed names", lambda: pd.DataFrame(table(), columns=["a", 1, "c", "d"]), r"\['int', 'str'\]", InvalidTypeError
     ),

@@ -162,7 +162,9 @@ def test_two_thresholds_are_those_of_self_masking(shape: Any) -> None:
     nested.setup_code(3)
     where = torch.tensor([True, False])
     slope, low, high = torch.tensor([2.0, 1.0]), torch.tensor([-0.7, 0.0]), torch.tensor([1.1, 0.0])
-    own.start_between(where, slope, low, high)
+    with torch.no_grad():
+        own.slope_parameter[:1], own.offset_parameter[:1] = slope[:1].log(), low[:1]
+        own.width_parameter[:1] = (high - low)[:1].log()
     nested.start_between(where, slope, low, high, torch.tensor([shape == "two-sided"] * 2))
     nested.hold(where)
     x = torch.linspace(-3, 3, 13)[:, None].expand(13, 2)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pkgutil
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+
+from pyro_mnar import model
 
 #: The modules that make up the public face; each name without an underscore that they define counts.
 FACE = [
@@ -81,6 +84,17 @@ NAMES = list(public_names())
 @pytest.mark.parametrize("value", [value for _, value in NAMES], ids=[name for name, _ in NAMES])
 def test_docstring(value: Any) -> None:
     assert faults(value) == []
+
+
+def test_every_part_of_the_model_says_what_it_does() -> None:
+    names = [name for _, name, _ in pkgutil.walk_packages(model.__path__, "pyro_mnar.model.")]
+    silent = []
+    for module in map(importlib.import_module, ["pyro_mnar.data.transforms", *names]):
+        for cls in (value for name, value in vars(module).items() if inspect.isclass(value) and name[0] != "_"):
+            for name, part in vars(cls).items() if cls.__module__ == module.__name__ else ():
+                public = name[0] != "_" and (inspect.isfunction(part) or isinstance(part, property))
+                silent += [f"{cls.__qualname__}.{name}"] if public and not inspect.getdoc(part) else []
+    assert silent == []
 
 
 def test_the_face_is_there() -> None:

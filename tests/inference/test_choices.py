@@ -153,7 +153,7 @@ def test_draws_of_a_logistic_cell_have_an_unbiased_gradient() -> None:
     n, parts = 100_000, []
     generator = torch.Generator().manual_seed(0)
     for _ in range(20):
-        x = distribution().sample((n,), generator=generator)
+        x = distribution().sample(torch.rand(3, n, generator=generator, dtype=torch.float64))
         with_path = question(x)
         score = distribution().node_log_prob(x.detach())
         surrogate = with_path.mean() + ((with_path.detach() - 1.5) * score).mean()

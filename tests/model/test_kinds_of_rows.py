@@ -235,7 +235,9 @@ def test_nested_mechanism_is_self_masking_where_believed_and_follows_the_code_el
     torch.testing.assert_close(curve.intercept[..., 1], base[1] + z[..., 0])
     torch.testing.assert_close(curve.intercept[..., 2], base[2] - 2 * z[..., 1])
     x = normals(K, N, 3, seed=9).float()
-    torch.testing.assert_close(mechanism.given_code(x, z).probs, 1 - curve.log_missing(x).exp(), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(
+        mechanism.curve(z).of_row(x, z).probs, 1 - curve.log_missing(x).exp(), atol=1e-6, rtol=1e-5
+    )
 
 
 def test_nested_mechanism_starts_a_slope_where_the_evidence_is() -> None:

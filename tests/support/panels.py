@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pyro_mnar.numerics.masked_normal import TiltedNormal
+from pyro_mnar.numerics.normal_tails import inverse_mills, truncated_variance
 
 # A log-concave density falls off at least exponentially outside a few standard deviations.
 _REACH = (
@@ -126,6 +127,27 @@ def invert(
     return x
 
 
+def moments(distribution: TiltedNormal) -> tuple[Tensor, Tensor]:
+    """Mean and variance: of the extended skew-normal, or of the mixture of seven of them that a logistic link gives.
+
+    With ``t = w (m - b) / D``, ``D = sqrt(1 + w^2 v)`` and ``r = phi(t) / Phi(t)`` the mean is ``m + v w r / D``, the
+    variance ``v - v^2 w^2 r (r + t) / D^2``, here as a sum of positive terms.
+    """
+    log_share, loc, correlation, across, t = distribution._parts()
+    share = log_share.exp()
+    mean = loc + distribution.scale * correlation * inverse_mills(t)
+    variance = distribution.scale**2 * (across**2 + correlation**2 * truncated_variance(t))
+    centre = (share * mean).sum(0)
+    return centre, (share * (variance + (mean - centre) ** 2)).sum(0)
+
+
+def draws(distribution: TiltedNormal, shape: tuple[int, ...], seed: int) -> Tensor:
+    """Draws, shape ``shape`` + that of the distribution, with uniforms of torch's own."""
+    n_noise = 2 if distribution.link == "probit" else 3
+    generator, like = torch.Generator().manual_seed(seed), distribution.loc
+    return distribution.sample(torch.rand((n_noise, *shape, *like.shape), generator=generator, dtype=like.dtype))
+
+
 def cdf(distribution: TiltedNormal, value: Tensor) -> Tensor:
     """P(x <= value) by quadrature of the exact density to about 1e-10, float64."""
     distribution, value = _double(distribution, value)
@@ -148,9 +170,5 @@ def _double(distribution: TiltedNormal, other: Tensor) -> tuple[TiltedNormal, Te
 
 def _layout(distribution: TiltedNormal) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Mean and deviation, and place and width of the link's step."""
-    return (
-        distribution.mean,
-        distribution.variance.sqrt(),
-        distribution.threshold,
-        1 / distribution.slope.abs().clamp(min=1e-300),
-    )
+    mean, variance = moments(distribution)
+    return mean, variance.sqrt(), distribution.threshold, 1 / distribution.slope.abs().clamp(min=1e-300)

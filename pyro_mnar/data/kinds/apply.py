@@ -15,8 +15,7 @@ from pyro_mnar.data.kinds.infer import (
     has_whole_numbers,
     infer,
     is_whole,
-    number_label,
-    sorted_labels,
+    labels_of,
     with_pooled,
 )
 from pyro_mnar.data.raw import RawColumn
@@ -29,19 +28,7 @@ _MOST_LEVELS = 200
 
 
 def apply(raw: RawColumn, kind: declared.Kind) -> ColumnKind:
-    """A column as it was declared.
-
-    Parameters
-    ----------
-    raw : RawColumn
-        As it was read.
-    kind : Kind
-        What the user says.
-
-    Raises
-    ------
-    InvalidInputError
-        The column cannot be that.
+    """A column as it was declared; InvalidInputError where it cannot be that.
 
     Examples
     --------
@@ -120,12 +107,7 @@ def _number(raw: RawColumn, kind: declared.Kind) -> ColumnKind:
 def _nominal(raw: RawColumn) -> ColumnKind:
     if raw.holds in ("date", "duration"):
         raise _impossible(raw, declared.Nominal(), f"it holds {raw.holds}s")
-    if raw.holds == "label":
-        labels = sorted_labels(raw.observed)
-        if raw.categories is not None:
-            labels = [label for label in raw.categories if label in set(labels)]
-    else:
-        labels = [number_label(value) for value in np.unique(raw.observed.astype(np.float64))]
+    labels = labels_of(raw)
     if len(labels) < 3:
         return infer(raw) if len(labels) == 1 else _binary(raw)
     return with_pooled(raw, labels, f"declared; {len(labels)} levels", declared=True)
@@ -135,7 +117,7 @@ def _binary(raw: RawColumn) -> ColumnKind:
     found = infer(raw)
     if found.kind in ("binary", "constant"):
         return found
-    labels = _distinct(raw)
+    labels = labels_of(raw)
     if len(labels) != 2 or raw.holds in ("date", "duration"):
         raise _impossible(raw, declared.Binary(), f"it has {len(labels)} different values: {_some(labels)}")
     coded = () if labels == [0, 1] else tuple(labels)
@@ -148,14 +130,14 @@ def _ordinal(raw: RawColumn, levels: Any) -> ColumnKind:
         raise _impossible(raw, kind, f"it holds {raw.holds}s")
     if levels is None and raw.holds == "label" and raw.categories is None:
         raise _impossible(raw, kind, "text has no order of its own; give it: Ordinal(levels=[...], from low to high)")
-    known = _distinct(raw) if levels is None else list(levels)
+    known = labels_of(raw) if levels is None else list(levels)
     known = list(raw.categories) if levels is None and raw.categories is not None else known
     if len(known) < 2 or len(set(known)) < len(known) or len(known) > _MOST_LEVELS:
         raise _impossible(raw, kind, f"its levels are {_some(known)}; give 2 to {_MOST_LEVELS} different ones")
     numbers = raw.holds != "label" and all(isinstance(level, int | float) for level in known)
     if raw.holds != "label" and not numbers:
         raise _impossible(raw, kind, "it holds numbers, and the levels are none")
-    unknown = [label for label in _distinct(raw) if label not in set(known)]
+    unknown = [label for label in labels_of(raw) if label not in set(known)]
     if unknown:
         raise _impossible(raw, kind, f"it holds {unknown[0]!r}, which is not among the levels {_some(known)}")
     if numbers and known == sorted(known):
@@ -168,12 +150,6 @@ def _ordinal(raw: RawColumn, levels: Any) -> ColumnKind:
 def _levels_of_numbers(raw: RawColumn, kind: Any, values: FloatArray) -> ColumnKind:
     support = Support(float(values[0]), float(values[-1]), is_whole(values))
     return ColumnKind(raw.name, kind, _WHY, support, levels=tuple(values.tolist()), declared=True)
-
-
-def _distinct(raw: RawColumn) -> list[Any]:
-    if raw.holds == "label":
-        return sorted_labels(raw.observed)
-    return [number_label(value) for value in np.unique(raw.observed.astype(np.float64))]
 
 
 def _row(raw: RawColumn, number: int) -> int:

@@ -203,25 +203,7 @@ KINDS: dict[str, type] = {
 
 
 def as_kind(given: object, column: object) -> Kind:
-    """The kind that a user means.
-
-    Parameters
-    ----------
-    given : str or Kind
-        A short name, or a kind.
-    column : object
-        Named in errors.
-
-    Raises
-    ------
-    InvalidInputError
-        Neither of the two.
-
-    Examples
-    --------
-    >>> as_kind("count", "age")
-    Count()
-    """
+    """The kind that a user means by its name, itself or its class; InvalidInputError for anything else."""
     if isinstance(given, str) and given in KINDS:
         made: Kind = KINDS[given]()
         return made
@@ -239,15 +221,7 @@ def as_kind(given: object, column: object) -> Kind:
 def read_kind(text: str) -> Kind:
     """A kind as it is written on a command line: a short name, with what it needs in brackets.
 
-    Parameters
-    ----------
-    text : str
-        Such as "count", "count(23)", "bounded(0, 100)", "semicontinuous(0)" or "ordinal(low|middle|high)".
-
-    Raises
-    ------
-    InvalidInputError
-        It cannot be read.
+    InvalidInputError if it cannot be read.
 
     Examples
     --------
@@ -277,18 +251,7 @@ def read_kind(text: str) -> Kind:
 
 
 def find_column(column: object, names: Sequence[Any], parameter: str) -> int:
-    """The position of a column that is given by name, or by position.
-
-    Raises
-    ------
-    InvalidInputError
-        There is none.
-
-    Examples
-    --------
-    >>> find_column("b", ["a", "b"], "types"), find_column(0, ["a", "b"], "types")
-    (1, 0)
-    """
+    """The position of a column that is given by name, or by position; InvalidInputError where there is none."""
     if column in names:
         return list(names).index(column)
     if isinstance(column, int) and not isinstance(column, bool) and 0 <= column < len(names):

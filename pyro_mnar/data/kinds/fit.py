@@ -20,14 +20,7 @@ ATOM_GAP = 1.0
 
 
 def transform_for(kind: ColumnKind, seen: FloatArray) -> Transform:
-    """The transform of a column that is not cut into levels.
-
-    Parameters
-    ----------
-    kind : ColumnKind
-        What it is.
-    seen : ndarray
-        Observed values, shape (n,).
+    """The transform of a column that is not cut into levels, from its observed values (n,).
 
     Examples
     --------
@@ -48,14 +41,9 @@ def transform_for(kind: ColumnKind, seen: FloatArray) -> Transform:
 
 
 def best_scale(seen: FloatArray, with_log: bool = True) -> Transform:
-    """The identity, the logarithm or a power transform: the one under which a normal explains the values best.
+    """The identity, the logarithm or a power transform: the one under which a normal explains the values (n,) best.
 
-    Parameters
-    ----------
-    seen : ndarray
-        Observed values, shape (n,).
-    with_log : bool
-        Try the logarithm too, if all values are positive.
+    ``with_log`` tries the logarithm too, if all values are positive.
 
     References
     ----------
@@ -80,14 +68,7 @@ def best_scale(seen: FloatArray, with_log: bool = True) -> Transform:
 
 @np.errstate(over="ignore", invalid="ignore")
 def fit_yeo_johnson(seen: FloatArray, powers: tuple[float, float] = POWERS) -> YeoJohnson:
-    """Yeo and Johnson's transform of values about their median, with the likeliest power.
-
-    Examples
-    --------
-    >>> x = np.random.default_rng(0).normal(size=500)
-    >>> bool(abs(fit_yeo_johnson(x).power - 1) < 0.2)
-    True
-    """
+    """Yeo and Johnson's transform of values about their median, with the likeliest power."""
     middle = float(np.median(seen))
     low, high = np.quantile(seen, [0.25, 0.75])
     unit = float(high - low) / 1.35 or float(seen.std())
@@ -120,19 +101,9 @@ def with_atoms(rest: Transform, atoms: Sequence[float], seen: FloatArray) -> Wit
 
 
 def cut_by_frequency(values: Sequence[float], seen: FloatArray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Scores and cuts of ordinal levels: a standard normal that is cut has the observed frequencies.
+    """Scores and cuts of ordinal levels: a standard normal u that is cut has the observed frequencies.
 
-    Parameters
-    ----------
-    values : sequence of float
-        The levels, ascending.
-    seen : ndarray
-        Observed values, each of them a level.
-
-    Returns
-    -------
-    scores, cuts : tuple of float
-        E[u | level] of a standard normal u, and where it is cut.
+    A score is E[u | level].
 
     Examples
     --------
@@ -144,13 +115,7 @@ def cut_by_frequency(values: Sequence[float], seen: FloatArray) -> tuple[tuple[f
 
 
 def cut_by_shares(weights: FloatArray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Scores and cuts of ordinal levels that have these shares of a standard normal, shape (C,), of any sum.
-
-    Examples
-    --------
-    >>> cut_by_shares(np.array([3.0, 3.0]))[1]
-    (0.0,)
-    """
+    """Scores and cuts of ordinal levels that have these shares of a standard normal, shape (C,), of any sum."""
     ends = np.concatenate([[0.0], np.cumsum(weights) / weights.sum()])
     cuts = ndtri(ends[1:-1])
     density = np.concatenate([[0.0], np.exp(-0.5 * cuts**2) / np.sqrt(2 * np.pi), [0.0]])
@@ -159,14 +124,7 @@ def cut_by_shares(weights: FloatArray) -> tuple[tuple[float, ...], tuple[float, 
 
 
 def cut_counts(values: Sequence[float], seen: FloatArray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Scores and cuts of counts: a power of the count, standardised by the observed ones, cut halfway between counts.
-
-    Examples
-    --------
-    >>> scores, cuts = cut_counts([0.0, 1.0, 2.0], np.array([0.0, 1.0, 2.0, 1.0]))
-    >>> bool(scores[0] < cuts[0] < scores[1] < cuts[1] < scores[2])
-    True
-    """
+    """Scores and cuts of counts: a power of them, standardised by the observed ones, cut halfway between counts."""
     powers = (0.0, 1.0)
     found = minimize_scalar(lambda power: -_explained(seen, YeoJohnson(power)), powers, bounds=powers)
     g = YeoJohnson(float(found.x))

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pyro_mnar.data.columns import Support
+from pyro_mnar.data.foreign import sorted_if_possible
 from pyro_mnar.data.kinds.column import ColumnKind
 from pyro_mnar.data.limits import example_of_limits
 from pyro_mnar.data.notation import has_leading_zeros, unread_number
@@ -36,17 +37,7 @@ _ENDS = (1.0, 100.0)
 
 
 def infer(raw: RawColumn) -> ColumnKind:
-    """The kind of a column.
-
-    Parameters
-    ----------
-    raw : RawColumn
-        As it was read.
-
-    Raises
-    ------
-    InvalidTypeError
-        Numbers that are given as text.
+    """The kind of a column; InvalidTypeError for numbers that are given as text.
 
     Examples
     --------
@@ -119,13 +110,12 @@ def number_label(value: float) -> Any:
     return int(value) if value == np.rint(value) else float(value)
 
 
-def sorted_labels(labels: npt.NDArray[Any]) -> list[Any]:
-    """Distinct labels in their order, or in that of first appearance if they have none."""
-    distinct = list(pd.unique(pd.Series(labels, dtype=object)))
-    try:
-        return sorted(distinct)
-    except TypeError:
-        return distinct
+def labels_of(raw: RawColumn) -> list[Any]:
+    """Distinct observed labels: in the order of the categories, else in their own, or in that of first appearance."""
+    if raw.holds != "label":
+        return [number_label(value) for value in np.unique(raw.observed.astype(np.float64))]
+    labels = sorted_if_possible(list(pd.unique(pd.Series(raw.observed, dtype=object))))
+    return labels if raw.categories is None else [label for label in raw.categories if label in set(labels)]
 
 
 def with_pooled(raw: RawColumn, labels: list[Any], why: str, declared: bool = False) -> ColumnKind:
@@ -144,10 +134,7 @@ def with_pooled(raw: RawColumn, labels: list[Any], why: str, declared: bool = Fa
 
 
 def _of_labels(raw: RawColumn) -> ColumnKind:
-    seen = raw.observed
-    labels = sorted_labels(seen)
-    if raw.categories is not None:
-        labels = [label for label in raw.categories if label in set(labels)]
+    seen, labels = raw.observed, labels_of(raw)
     if raw.ordered and raw.categories is not None and len(raw.categories) > 2:
         codes = tuple(float(code) for code in range(len(raw.categories)))
         return ColumnKind(

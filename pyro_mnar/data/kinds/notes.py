@@ -12,14 +12,7 @@ _SIGNS |= {"no answer", "not reported", "refused", "none given", "n.a.", "na.", 
 
 
 def notes_on(columns: Sequence[ColumnKind], rows: pd.DataFrame) -> list[str]:
-    """One sentence for each thing to look at.
-
-    Parameters
-    ----------
-    columns : sequence of ColumnKind
-        What the columns were taken for.
-    rows : DataFrame
-        The table, shape (n, p).
+    """One sentence for each thing to look at, of what the columns were taken for and the table (n, p).
 
     Examples
     --------

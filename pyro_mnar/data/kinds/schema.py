@@ -109,10 +109,7 @@ class Schema:
     def positions(self, columns: Sequence[Any], parameter: str) -> list[int]:
         """Positions among the model's columns of columns given by name, or by position in the table.
 
-        Raises
-        ------
-        InvalidInputError
-            Unknown columns, and columns that the model does not have, or has as several.
+        InvalidInputError for unknown columns, and for those that the model does not have, or has as several.
         """
         if isinstance(columns, str):
             raise InvalidInputError(f"{parameter!r} holds {columns!r}; give a list of column names or positions")
@@ -126,13 +123,7 @@ class Schema:
         return sorted(found)
 
     def read(self, raw: Sequence[RawColumn]) -> Cells:
-        """The table as numbers, with what is missing.
-
-        Raises
-        ------
-        InvalidTypeError
-            A column of another type than when the schema was found.
-        """
+        """The table as numbers, with what is missing; InvalidTypeError for a column of another type than in fitting."""
         columns = [_coded(column, kind) for column, kind in zip(raw, self.columns, strict=True)]
         limits = None
         if any(column.limits is not None for column in raw):
@@ -205,17 +196,8 @@ class Schema:
     ) -> tuple[Layout, ColumnInfo]:
         """Which of the model's columns are of which kind, and how they are put on the model's scale.
 
-        Parameters
-        ----------
-        table : ndarray
-            The model's columns, shape (n, p), NaN = missing.
-        chosen : mapping
-            Transforms of continuous columns that are known already, by position.
-
-        Raises
-        ------
-        InvalidInputError
-            Columns of a declared one-hot group that are none.
+        They are (n, p), NaN = missing; ``chosen`` has transforms of continuous columns that are known already, by
+        position. InvalidInputError for columns of a declared one-hot group that are none.
         """
         starts, names, p = self.starts(), self.model_names(), table.shape[1]
         transforms: list[Transform] = [Identity()] * p
@@ -282,17 +264,9 @@ class Schema:
 def find_schema(raw: Sequence[RawColumn], types: Types = None) -> Schema:
     """What the columns of a table are: as declared, and else as their types and observed values say.
 
-    Parameters
-    ----------
-    raw : sequence of RawColumn
-        The columns.
-    types : str, Kind, mapping or None
-        One kind for all columns, or kinds by column (name or position); a :class:`OneHot` has a name of its own.
-
-    Raises
-    ------
-    InvalidInputError
-        Unknown columns and kinds, columns that cannot be what is declared, and a table with nothing to model.
+    ``types`` is one kind for all columns, or kinds by column (name or position); a :class:`OneHot` has a name of its
+    own. InvalidInputError for unknown columns and kinds, columns that cannot be what is declared, and a table with
+    nothing to model.
 
     Examples
     --------

@@ -20,10 +20,7 @@ def average(log_weights: Tensor, values: Tensor | None) -> Tensor:
 def of_draws(values: object, draws: WeightedDraws) -> Tensor:
     """What a user's function made of the draws.
 
-    Raises
-    ------
-    InvalidInputError
-        It is no tensor, or has not one entry for each draw of each row.
+    InvalidInputError where that is no tensor, or has not one entry for each draw of each row.
     """
     shape = tuple(draws.log_weights.shape)
     if not isinstance(values, Tensor):
@@ -34,19 +31,11 @@ def of_draws(values: object, draws: WeightedDraws) -> Tensor:
 
 
 def average_original(draws: WeightedDraws, columns: ColumnInfo, missing: Tensor | None = None) -> FloatArray:
-    """E[x | x_obs, s] in original units, shape (r, p).
+    """E[x | x_obs, s] of the r rows that were drawn, in original units, shape (r, p).
 
     Back on its own scale the mean of a transformed column is not the transform of its mean. Such columns are drawn
-    given z, and the draws go back one by one; their exact mean given z takes the linear part of the noise away.
-
-    Parameters
-    ----------
-    draws : WeightedDraws
-        Of r rows.
-    columns : ColumnInfo
-        The way back.
-    missing : Tensor or None
-        bool, shape (r, p): the cells to whose draws this is done, all where None; of the others the mean goes back.
+    given z, and the draws go back one by one; their exact mean given z takes the linear part of the noise away. That is
+    done in the cells ``missing``, bool, (r, p), or in all; of the others the mean goes back.
 
     References
     ----------

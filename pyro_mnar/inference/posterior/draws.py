@@ -89,13 +89,11 @@ def draw_chunk(
         finally:
             joint.generator = None
         parts.append(WeightedDraws(rows, z, x, log_w, drawn))
-    return WeightedDraws(rows, *(_put_together([getattr(part, name) for part in parts]) for name in _OF_EACH_DRAW))
+    _, *of_each_draw = zip(*parts, strict=True)
+    return WeightedDraws(rows, *map(_put_together, of_each_draw))
 
 
-_OF_EACH_DRAW = ("z", "x", "log_weights", "drawn")
-
-
-def _put_together(parts: list[Tensor | None]) -> Any:
+def _put_together(parts: tuple[Tensor | None, ...]) -> Any:
     whole = [part for part in parts if part is not None]
     return torch.cat(whole) if whole else None
 

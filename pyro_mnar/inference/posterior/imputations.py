@@ -19,18 +19,8 @@ _CHOICES = 100
 def imputed_by_weight(joint: Joint, batch: Batch, draws: WeightedDraws, m: int, noise: BlockNoise) -> Tensor:
     """Some completed rows, m for each row of ``draws``: shape (r, m, p), float64, standardised.
 
-    Parameters
-    ----------
-    joint : Joint
-        The pair, float64.
-    batch : Batch
-        All rows, float64.
-    draws : WeightedDraws
-        Of some of them, with smoothed weights; codes alone where these carry the weight.
-    m : int
-        How many.
-    noise : BlockNoise
-        Source of the choices, and of values given the code.
+    The draws have smoothed weights, and codes alone where these carry the weight; ``noise`` is the source of the
+    choices, and of values given the code.
     """
     noise.window(draws.rows.tolist(), 0, site=_CHOICES)
     chosen = resample(draws.log_weights, m, generator=noise).unsqueeze(-1)

@@ -17,17 +17,7 @@ _BISECTIONS = 60
 def mixture_quantile(posterior: Posterior, levels: Sequence[float]) -> Tensor:
     """Quantiles of p(y | x_obs, s) ~ sum_k a_k N(mu_k, sigma^2), shape (n, Q), on the target's model scale.
 
-    Parameters
-    ----------
-    posterior : Posterior
-        Of rows without a target, from a pair with a Gaussian head.
-    levels : sequence of float
-        Q probabilities in (0, 1).
-
-    Raises
-    ------
-    UnsupportedModelError
-        The pair has no head, or one of another kind.
+    They are at Q levels in (0, 1), of rows without a target. UnsupportedModelError where the pair has no Gaussian head.
     """
     head = posterior.joint.head
     result = torch.empty(posterior.n_rows, len(levels), dtype=torch.float64)

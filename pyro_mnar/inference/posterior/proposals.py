@@ -2,16 +2,14 @@
 
 import functools
 import math
-from typing import ClassVar
 
 import torch
-from pyro.distributions import TorchDistribution
 from torch import Tensor
-from torch.distributions import constraints
 
 from pyro_mnar.inference.importance import log_weights, paired_traces
 from pyro_mnar.model.batch import Batch
 from pyro_mnar.model.joint import Joint
+from pyro_mnar.numerics.distributions import Unchecked
 from pyro_mnar.numerics.random_streams import uniform
 
 #: Heavy enough to keep weights bounded in the tails, near enough to a normal to waste little (6 to 16 were tried).
@@ -19,19 +17,10 @@ from pyro_mnar.numerics.random_streams import uniform
 DOF = 10
 
 
-class StudentRows(TorchDistribution):
+class StudentRows(Unchecked):
     r"""A multivariate Student t distribution for each row, q(z) = t_10(z; loc, T T'): batch (n,), event (L,).
 
-    Parameters
-    ----------
-    loc : Tensor
-        Shape (n, L).
-    scale_tril : Tensor
-        Lower triangular T, shape (n, L, L).
-    generator : torch.Generator or None
-        Source of the draws.
-    batch_shape : torch.Size or None
-        (n,), or (K, n) once expanded.
+    ``loc`` has the shape (n, L), the lower triangular T (n, L, L); the batch is (K, n) once expanded.
 
     Examples
     --------
@@ -40,8 +29,6 @@ class StudentRows(TorchDistribution):
     torch.Size([10, 5])
     """
 
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
-    support = constraints.real_vector
     has_rsample = True
 
     def __init__(
@@ -97,11 +84,9 @@ def _per_row(matrix: Tensor, value: Tensor) -> Tensor:
     return (value.movedim(0, 1) @ matrix.mT).movedim(0, 1)
 
 
-class GivenCodes(TorchDistribution):
+class GivenCodes(Unchecked):
     """Codes z (K, n, L) in the place of draws, with a density that counts nothing."""
 
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
-    support = constraints.real_vector
     has_rsample = True
 
     def __init__(self, z: Tensor) -> None:

@@ -113,24 +113,9 @@ def refined_proposal(
 ) -> StudentRows:
     """Proposals for all rows of ``batch``; where something is not finite, the encoder's mean and spread stay.
 
-    Parameters
-    ----------
-    joint : Joint
-        The pair, float64.
-    batch : Batch
-        The rows.
-    mode : Tensor
-        From :func:`climb`, shape (n, L).
-    rows : list of int
-        Their numbers in the whole table.
-    noise : BlockNoise
-        Source of the draws.
-    first_draw : int
-        Where in the block they begin.
-    settings : Refinement
-        How much to spend.
-    drawing : tuple or None
-        Pair and rows in the precision in which draws are weighed; None for that of ``joint``.
+    ``mode`` comes from :func:`climb`, shape (n, L); ``rows`` are the rows' numbers in the whole table, and
+    ``first_draw`` is where in the block of noise the draws begin; ``drawing`` is the pair with its rows in the
+    precision in which draws are weighed, None for that of ``joint``.
     """
     with torch.no_grad():
         q = joint.encoder.for_rows(batch)

@@ -116,13 +116,7 @@ class Sampler:
         return BlockNoise(_key(self.seed if seed is None else seed, _IMPUTATIONS), False, self.first_row)
 
     def check_draws(self, n_draws: int) -> None:
-        """See that the draws of one row, which are weighed together, can be held.
-
-        Raises
-        ------
-        InvalidInputError
-            They cannot.
-        """
+        """See that the draws of one row, which are weighed together, can be held; InvalidInputError if not."""
         # Codes and completed rows, each drawn, smoothed and sorted.
         kept = 8.0 * 4 * (self.joint.latent_dim + self.batch.x.shape[1] + 1)
         fits_in_memory(n_draws * kept, f"{n_draws:,} draws of one row", "take fewer draws (n_draws_posterior)")
@@ -149,18 +143,10 @@ class Sampler:
     def chunks(
         self, values: Values, batch: Batch, noise: BlockNoise, chosen: np.ndarray | None = None
     ) -> Iterator[WeightedDraws]:
-        """Weighted draws, chunk by chunk.
+        """Weighted draws, chunk by chunk, with what ``values`` says in missing cells.
 
-        Parameters
-        ----------
-        values : Values
-            What stands in missing cells.
-        batch : Batch
-            The sampler's rows, with or without their target.
-        noise : BlockNoise
-            Source of the draws.
-        chosen : ndarray or None
-            bool, shape (n,): these rows only.
+        ``batch`` holds the sampler's rows, with or without their target, of which those ``chosen`` are drawn, bool,
+        shape (n,).
         """
         groups = self.groups
         if chosen is not None:

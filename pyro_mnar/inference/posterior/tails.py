@@ -12,20 +12,9 @@ def with_uncertain_tails(
 ) -> Tensor:
     """Draws with another reach of the lost tails in each: one factor per draw and column, the same for all rows.
 
-    Factors are log-normal with mean 1, so that means on the model's scale stay.
-
-    Parameters
-    ----------
-    x : Tensor
-        Model's scale, shape (m, n, p): the first axis counts draws.
-    columns : ColumnInfo
-        With the tails and their uncertainty.
-    seed : int
-        Of the factors.
-    limits : Tensor or None
-        Of the cells of the whole table of which no more is known, shape (N, p, 2), on the model's scale.
-    rows : Tensor or None
-        Which of its rows these are, shape (n,); None where all are.
+    Factors are log-normal with mean 1, so that means on the model's scale stay. The draws have the shape (m, n, p), on
+    the model's scale; the rows are those numbered ``rows`` of the whole table, all of them for None, and ``limits``,
+    (N, p, 2), are those of the whole table's cells of which no more is known.
 
     Examples
     --------

@@ -6,16 +6,14 @@ The mask term adds to the mask integral of the normal a sum over the atoms.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.distributions import constraints
 
 from pyro_mnar.data.columns import Atoms
 from pyro_mnar.model.curve import Curve
-from pyro_mnar.model.likelihoods.base import SAME_PLACE, CellRows, Likelihood, MaskedRows
+from pyro_mnar.model.likelihoods.base import CellRows, Likelihood, MaskedRows, within
 from pyro_mnar.model.likelihoods.gaussian import GaussianLikelihood, GaussianRows, TiltedGaussian
 from pyro_mnar.numerics.distributions import DiagonalNormal, WithChoices
 from pyro_mnar.numerics.random_streams import uniform
@@ -27,22 +25,10 @@ _SAME = 1e-6
 class AtomChoice(WithChoices):
     """Independent cells that are one of their column's atoms or follow a continuous distribution.
 
-    Parameters
-    ----------
-    log_share : Tensor
-        Log probability of the continuous part, then of each atom, shape (K, n, q, 1 + A).
-    atoms : Tensor
-        Values, shape (q, A).
-    rest : GaussianRows, DiagonalNormal or TiltedGaussian
-        The continuous part, event (q,).
-    counted : Tensor
-        bool, shape (n, q): the cells that enter the density.
-    generator : torch.Generator or None
-        Source of the draws.
+    ``log_share`` is the log probability of the continuous part, then of each atom, shape (K, n, q, 1 + A); ``atoms``
+    are their values, (q, A), ``rest`` is the continuous part, event (q,), and the cells ``counted``, bool, (n, q),
+    enter the density.
     """
-
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
-    support = constraints.real_vector
 
     def __init__(
         self,
@@ -68,8 +54,7 @@ class AtomChoice(WithChoices):
         upper = self.log_share.detach().exp().cumsum(-1)
         noise = uniform(torch.Size(sample_shape) + upper.shape[:-1], upper, self.generator)
         part = (upper[..., :-1] < noise.unsqueeze(-1)).sum(-1, keepdim=True)
-        values = self.atoms.expand((*part.shape[:-1], -1)).gather(-1, (part - 1).clamp(min=0)).squeeze(-1)
-        return torch.where(part.squeeze(-1) > 0, values, draw)
+        return _of_part(part, self.atoms, draw)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log density of the counted cells, shape (K, n): nats, with respect to length plus counts of the atoms."""
@@ -79,7 +64,6 @@ class AtomChoice(WithChoices):
         return torch.where(self.counted, per_cell, torch.zeros_like(per_cell)).sum(-1)
 
     def choice_log_prob(self, value: Tensor) -> Tensor:
-        """See :class:`~pyro_mnar.numerics.distributions.WithChoices`."""
         log_share = self._part(value)[1]
         return torch.where(self.counted, log_share, torch.zeros_like(log_share)).sum(-1)
 
@@ -105,27 +89,22 @@ class AtomRows(AtomChoice, CellRows):
         super().__init__(log_share, atoms, rest, everything, generator)
 
     def observed_part(self, observed: Tensor) -> AtomChoice:
-        """See :class:`RowDistribution`."""
         return AtomChoice(self.log_share, self.atoms, self.rest, observed)
 
     def missing_part(self, x: Tensor, observed: Tensor, generator: torch.Generator | None = None) -> AtomChoice:
-        """See :class:`RowDistribution`."""
         rest = DiagonalNormal(self.rest.loc, self.rest.scale, generator=generator)
         return AtomChoice(self.log_share, self.atoms, rest, ~observed, generator)
 
     def log_missing(self, curve: Curve, cells: Tensor) -> Tensor:
-        """See :class:`CellRows`."""
         log_share = self.log_share.flatten(-3, -2).index_select(-2, cells)
         at_atoms = curve.log_missing_at(self.atoms[cells % self.event_shape[0]])
         rest = self.rest.log_missing(curve, cells)
         return (log_share + _together(rest, at_atoms)).logsumexp(-1)
 
     def log_within(self, cells: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        """See :class:`CellRows`."""
         return self._inside(cells, low, high)[0].logsumexp(-1)
 
     def mean_within(self, cells: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        """See :class:`CellRows`."""
         log_part, atoms = self._inside(cells, low, high)
         share = log_part.softmax(-1)
         return share[..., 0] * self.rest.mean_within(cells, low, high) + (share[..., 1:] * atoms).sum(-1)
@@ -138,24 +117,19 @@ class AtomRows(AtomChoice, CellRows):
         # Given that it is below its share, what is left of the noise is uniform again.
         tiny = torch.finfo(noise.dtype).eps
         rest = self.rest.draw_within(cells, low, high, (noise / upper[..., 0]).clamp(tiny, 1 - tiny))
-        values = atoms.expand((*part.shape[:-1], -1)).gather(-1, (part - 1).clamp(min=0)).squeeze(-1)
-        return torch.where(part.squeeze(-1) > 0, values, rest)
+        return _of_part(part, atoms, rest)
 
     def _inside(self, cells: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         """Log probability of each part together with the limits of some cells, (K, m, 1 + A); and the atoms, (m, A)."""
         atoms = self.atoms[cells % self.event_shape[0]]
-        near = SAME_PLACE * (1 + atoms.abs())
-        inside = (atoms >= low.unsqueeze(-1) - near) & (atoms <= high.unsqueeze(-1) + near)
         log_share = self.log_share.flatten(-3, -2).index_select(-2, cells)
         rest = (log_share[..., 0] + self.rest.log_within(cells, low, high)).unsqueeze(-1)
-        at_atoms = log_share[..., 1:].masked_fill(~inside, torch.finfo(log_share.dtype).min / 2)
+        at_atoms = log_share[..., 1:].masked_fill(~within(atoms, low, high), torch.finfo(log_share.dtype).min / 2)
         return torch.cat([rest, at_atoms], -1), atoms
 
     def missing_given_mask(self, masked: MaskedRows, generator: torch.Generator | None = None) -> AtomChoice:
-        """See :class:`RowDistribution`."""
         curve, observed, active = masked.curve, masked.observed, masked.active
-        own = active if curve.flat is None else active & ~curve.flat
-        if not own.any():
+        if not masked.own.any():
             return self.missing_part(masked.x, observed, generator)
         rest = self.rest.missing_given_mask(masked, generator)
         everywhere = torch.arange(observed.numel(), device=observed.device)
@@ -166,6 +140,12 @@ class AtomRows(AtomChoice, CellRows):
         return AtomChoice((self.log_share + tilt).log_softmax(-1), self.atoms, rest, ~observed, generator)
 
 
+def _of_part(part: Tensor, atoms: Tensor, rest: Tensor) -> Tensor:
+    """Of the atoms (..., A) that of each cell's part (..., 1), counted from 1; ``rest`` where the part is 0."""
+    values = atoms.expand((*part.shape[:-1], -1)).gather(-1, (part - 1).clamp(min=0)).squeeze(-1)
+    return torch.where(part.squeeze(-1) > 0, values, rest)
+
+
 def _together(rest: Tensor, at_atoms: Tensor) -> Tensor:
     """The continuous part's value, then those of the atoms, along a new last axis."""
     return torch.cat([rest.unsqueeze(-1), at_atoms.expand((*rest.shape, -1))], -1)
@@ -174,14 +154,8 @@ def _together(rest: Tensor, at_atoms: Tensor) -> Tensor:
 class AtomLikelihood(Likelihood):
     r"""p(x|z) of columns with atoms beside a normal.
 
-    Parameters
-    ----------
-    n_hidden : int
-        Width h of what comes in.
-    atoms : sequence of Atoms
-        The values of each column's atoms, on the model's scale.
-    min_scale : float
-        Floor under the normal's standard deviation, on the model's scale.
+    The values of each column's atoms are on the model's scale, and so is ``min_scale``, a floor under the normal's
+    standard deviation.
 
     References
     ----------
@@ -202,23 +176,17 @@ class AtomLikelihood(Likelihood):
         super().__init__()
         self.width = max(len(column.values) for column in atoms)
         self.rest = GaussianLikelihood(n_hidden, len(atoms), "free", min_scale)
+        self.n_numbers = 1 + self.rest.n_numbers
         self.logits = nn.Linear(n_hidden, len(atoms) * (1 + self.width))
         values = [[*column.values, *[column.values[-1]] * (self.width - len(column.values))] for column in atoms]
         absent = [[False, *(k >= len(column.values) for k in range(self.width))] for column in atoms]
         self.register_buffer("values", torch.tensor(values), persistent=False)
         self.register_buffer("absent", torch.tensor(absent), persistent=False)
 
-    @property
-    def n_numbers(self) -> int:
-        """How many tensors :meth:`numbers` gives."""
-        return 1 + self.rest.n_numbers
-
     def numbers(self, hidden: Tensor) -> tuple[Tensor, ...]:
-        """See :class:`Likelihood`."""
         return self.logits(hidden), *self.rest.numbers(hidden)
 
     def rows(self, *numbers: Tensor) -> AtomRows:
-        """See :class:`Likelihood`."""
         logits, *rest = numbers
         logits = logits.unflatten(-1, (-1, 1 + self.width))
         logits = logits.masked_fill(self.absent, torch.finfo(logits.dtype).min / 2)

@@ -1,7 +1,7 @@
 """What every likelihood p(x | z) offers, and the mask term of cells that are independent given z."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
 from pyro.distributions import Bernoulli, TorchDistribution
@@ -10,6 +10,7 @@ from torch.distributions import constraints
 
 from pyro_mnar.errors import UnsupportedModelError
 from pyro_mnar.model.curve import Curve, take
+from pyro_mnar.numerics.distributions import Unchecked
 
 #: Share of 1 within which a limit is at a level or an atom: it passes through single precision.
 SAME_PLACE = 1e-5
@@ -39,6 +40,11 @@ class MaskedRows(NamedTuple):
     active: Tensor
     one_cell: bool = False
 
+    @property
+    def own(self) -> Tensor:
+        """The active columns whose own values matter, bool, shape (p,)."""
+        return self.active if self.curve.flat is None else self.active & ~self.curve.flat
+
     def block(self, columns: Tensor, one_cell: bool) -> "MaskedRows":
         """These columns of the rows."""
         at = (self.x[..., columns], self.observed[..., columns], self.active[columns])
@@ -49,7 +55,7 @@ class MaskedRows(NamedTuple):
         return MaskedRows(curve, *at, one_cell)
 
 
-class RowDistribution(TorchDistribution, ABC):
+class RowDistribution(Unchecked, ABC):
     """p(x | z) of a complete row: batch shape (K, n), event shape (p,)."""
 
     @property
@@ -66,17 +72,7 @@ class RowDistribution(TorchDistribution, ABC):
         """p(x_mis | z, x_obs): its draws have shape (K, n, p); their values in observed cells mean nothing."""
 
     def mask_given_values(self, plain: Bernoulli, curve: Curve, x: Tensor) -> Bernoulli:
-        """p(s | x, z), where it depends on more of z than the mechanism says; here it does not: ``plain``.
-
-        Parameters
-        ----------
-        plain : Bernoulli
-            What the mechanism says of rows x.
-        curve : Curve
-            The mechanism.
-        x : Tensor
-            Complete rows, shape (K, n, p), or (K, n, M, p).
-        """
+        """p(s | x, z) of rows x, (K, n, p) or (K, n, M, p): ``plain``, unless it depends on z in other ways too."""
         return plain
 
     @property
@@ -87,10 +83,7 @@ class RowDistribution(TorchDistribution, ABC):
     def mask_term(self, masked: MaskedRows) -> TorchDistribution:
         """p(s | z, x_obs), batch (K, n), event (p,), for the mask that says which cells of the rows are observed.
 
-        Raises
-        ------
-        UnsupportedModelError
-            There is no closed form.
+        UnsupportedModelError where there is no closed form.
         """
         raise UnsupportedModelError(f"{type(self).__name__} has no closed form of the mask term; use collapse='auto'")
 
@@ -107,39 +100,24 @@ class CellRows(RowDistribution):
 
     @property
     def has_mask_term(self) -> bool:
-        """See :class:`RowDistribution`."""
         return True
 
     @abstractmethod
     def log_missing(self, curve: Curve, cells: Tensor) -> Tensor:
         """Log int P(s = 0 | x) p(x | z) dx of some cells, shape (K, m), in nats.
 
-        Parameters
-        ----------
-        curve : Curve
-            The curve of each of the cells, from :meth:`Curve.of_cells`.
-        cells : Tensor
-            Their positions in the flattened rows, shape (m,).
+        ``cells`` are positions in the flattened rows, shape (m,), and ``curve`` is that of each of them
+        (:meth:`Curve.of_cells`).
         """
 
     def mask_term(self, masked: MaskedRows) -> "CellMask":
-        """See :class:`RowDistribution`."""
         return CellMask(self, masked)
 
     def log_within(self, cells: Tensor, low: Tensor, high: Tensor) -> Tensor:
         """Log P(low <= x <= high | z) of some cells, shape (K, m), in nats.
 
-        Parameters
-        ----------
-        cells : Tensor
-            Their positions in the flattened rows, shape (m,).
-        low, high : Tensor
-            Their limits, shape (m,); either may be infinite.
-
-        Raises
-        ------
-        UnsupportedModelError
-            An interval has no probability here.
+        ``cells`` are positions in the flattened rows, and either of their limits may be infinite, shape (m,) each.
+        UnsupportedModelError where an interval has no probability.
         """
         raise UnsupportedModelError(f"{type(self).__name__} gives an interval no probability")
 
@@ -152,10 +130,9 @@ class CellRows(RowDistribution):
         raise UnsupportedModelError(f"{type(self).__name__} gives an interval no probability")
 
 
-class MaskTerm(TorchDistribution, ABC):
+class MaskTerm(Unchecked, ABC):
     """p(s | z, x_obs) of one mask, the one that says which cells of a row are observed: no other has a probability."""
 
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.independent(constraints.boolean, 1)
 
     def __init__(self, rows: RowDistribution, observed: Tensor) -> None:
@@ -179,43 +156,40 @@ def places(mask: Tensor) -> Cells:
     return torch.arange(len(flat), device=flat.device), flat
 
 
+def within(values: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Which of the values (m, V) lie within a cell's limits (m,), bool, as far as single precision tells."""
+    near = SAME_PLACE * (1 + values.abs())
+    return (values >= low.unsqueeze(-1) - near) & (values <= high.unsqueeze(-1) + near)
+
+
 class CellMask(MaskTerm):
     r"""p(s | z, x_obs): P(s_j=1|x_j) where x_j is observed, times int P(s_j=0|x_j) p(x_j|z) dx_j where it is not.
 
     Batch shape (K, n), event shape (p,).
-
-    Parameters
-    ----------
-    rows : CellRows
-        p(x | z), batch (K, n).
-    masked : MaskedRows
-        The rows and their mechanism.
     """
 
     def __init__(self, rows: CellRows, masked: MaskedRows) -> None:
-        self.rows, self.curve, self.x, self.active = rows, masked.curve, masked.x, masked.active
+        self.rows, self.curve, self.x, self.active, self.own = rows, masked.curve, masked.x, masked.active, masked.own
         super().__init__(rows, masked.observed)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log p(s | z, x_obs), shape (K, n), in nats."""
         n_features = self.observed.shape[-1]
-        flat = self.curve.flat
-        own = self.active if flat is None else self.active & ~flat
         # Only the cells that are missing are integrated, and they are the same for all draws.
-        cells, counted = places(own & ~self.observed)
+        cells, counted = places(self.own & ~self.observed)
         hidden = self.rows.log_missing(self.curve.of_cells(cells, n_features), cells)
         hidden = hidden if counted is None else torch.where(counted, hidden, 0.0)
         # Without an intercept of its own for each code, what the observed cells contribute is the same for all draws.
-        shown, counted = places(own & self.observed)
+        shown, counted = places(self.own & self.observed)
         values = self.x.reshape(-1).index_select(0, shown)
         seen = self.curve.of_cells(shown, n_features).log_observed(values)
         seen = seen if counted is None else torch.where(counted, seen, 0.0)
         total = seen.new_zeros((*seen.shape[:-1], self.observed.shape[0]))
         total = total.index_add(-1, shown // n_features, seen).expand(self.batch_shape)
         total = total.index_add(-1, cells // n_features, hidden.expand((*self.batch_shape[:-1], len(cells))))
-        if flat is None:
+        if self.curve.flat is None:
             return total
-        return total + self.curve.log_mask_where_flat(self.observed) @ (self.active & flat).to(total.dtype)
+        return total + self.curve.log_mask_where_flat(self.observed) @ (self.active & self.curve.flat).to(total.dtype)
 
 
 class Likelihood(nn.Module, ABC):
@@ -238,21 +212,10 @@ class Likelihood(nn.Module, ABC):
 
 
 def at_cells(values: Tensor, cells: Tensor, shape: torch.Size) -> Tensor:
-    """Entries of an array of one value per cell, per column, or shared, at positions of the flattened rows.
+    """Entries at the positions ``cells``, (m,), of flattened rows: shape (..., m), (m,), (1,) or ().
 
-    Parameters
-    ----------
-    values : Tensor
-        Shape (..., n, p), (p,), (1,) or ().
-    cells : Tensor
-        Positions in n p, shape (m,).
-    shape : torch.Size
-        That of an array with one value per cell, (..., n, p).
-
-    Returns
-    -------
-    Tensor
-        Shape (..., m), (m,), (1,) or ().
+    The array has one value per cell, as those of ``shape`` (..., n, p) have, or per column, (p,), or a shared one, (1,)
+    or ().
     """
     if values.shape == shape:
         return take(values.flatten(-2), cells)

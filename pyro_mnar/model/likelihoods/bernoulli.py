@@ -1,7 +1,5 @@
 """Binary features: 0/1 cells, of which the mask term is a sum over two values."""
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 from torch.distributions import constraints
@@ -16,17 +14,9 @@ from pyro_mnar.numerics.random_streams import uniform
 class BernoulliChoice(WithChoices):
     """Independent 0/1 cells of which only the ``counted`` ones enter the probability.
 
-    Parameters
-    ----------
-    logits
-        log odds of 1, shape (..., p).
-    counted
-        bool, broadcastable to ``logits``.
-    generator
-        source of the draws; None is torch's global generator.
+    ``logits`` are log odds of 1, shape (..., p), to which ``counted``, bool, can be broadcast.
     """
 
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.independent(constraints.boolean, 1)
 
     def __init__(self, logits: Tensor, counted: Tensor, generator: torch.Generator | None = None) -> None:
@@ -51,7 +41,6 @@ class BernoulliChoice(WithChoices):
         return torch.where(self.counted, per_cell, torch.zeros_like(per_cell)).sum(-1)
 
     def choice_log_prob(self, value: Tensor) -> Tensor:
-        """See :class:`~pyro_mnar.numerics.distributions.WithChoices`."""
         return self.log_prob(value)
 
 
@@ -69,21 +58,17 @@ class BernoulliRows(BernoulliChoice, CellRows):
         super().__init__(logits, torch.ones((), dtype=torch.bool, device=logits.device), generator)
 
     def observed_part(self, observed: Tensor) -> BernoulliChoice:
-        """See :class:`RowDistribution`."""
         return BernoulliChoice(self.logits, observed)
 
     def missing_part(self, x: Tensor, observed: Tensor, generator: torch.Generator | None = None) -> BernoulliChoice:
-        """See :class:`RowDistribution`."""
         return BernoulliChoice(self.logits, ~observed, generator)
 
     def log_missing(self, curve: Curve, cells: Tensor) -> Tensor:
-        """See :class:`CellRows`."""
         logits = take(self.logits.flatten(-2), cells)
         at_zero, at_one = log_missing_at_values(curve, logits)
         return torch.logaddexp(logsigmoid(-logits) + at_zero, logsigmoid(logits) + at_one)
 
     def missing_given_mask(self, masked: MaskedRows, generator: torch.Generator | None = None) -> BernoulliChoice:
-        """See :class:`RowDistribution`."""
         at_zero, at_one = log_missing_at_values(masked.curve, self.logits)
         tilt = torch.where(masked.active, at_one - at_zero, torch.zeros_like(at_one))
         return BernoulliChoice(self.logits + tilt, ~masked.observed, generator)

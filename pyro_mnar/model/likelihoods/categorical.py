@@ -9,32 +9,21 @@ so that a missing cell of a group whose 1 is observed is 0, with certainty. Give
 category c in A with probability proportional to pi_c prod_j P(s_j | x_j(c)).
 """
 
-from typing import ClassVar
-
 import torch
-from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
 
 from pyro_mnar.model.likelihoods.base import MaskedRows, MaskTerm, RowDistribution
-from pyro_mnar.numerics.distributions import WithChoices
+from pyro_mnar.numerics.distributions import Unchecked, WithChoices
 from pyro_mnar.numerics.random_streams import uniform
 
 
 class CategoricalChoice(WithChoices):
     """One category out of C as a one-hot vector, with probability proportional to exp(logits + offset).
 
-    Parameters
-    ----------
-    logits
-        shape (K, n, C).
-    offset
-        shape (n, C), -inf for categories that are excluded; at least one per row is finite.
-    generator
-        source of the draws; None is torch's global generator.
+    The logits have the shape (K, n, C), the offset (n, C), -inf for categories that are excluded: not for all of a row.
     """
 
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.one_hot
 
     def __init__(self, logits: Tensor, offset: Tensor, generator: torch.Generator | None = None) -> None:
@@ -63,15 +52,11 @@ class CategoricalChoice(WithChoices):
         return torch.where(value > 0, self.log_probability, zero).sum(-1)
 
     def choice_log_prob(self, value: Tensor) -> Tensor:
-        """See :class:`~pyro_mnar.numerics.distributions.WithChoices`."""
         return self.log_prob(value)
 
 
-class CategoricalSeen(TorchDistribution):
+class CategoricalSeen(Unchecked):
     """p(x_obs | z) of one group: the probability of all categories that the observed cells allow."""
-
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
-    support = constraints.real_vector
 
     def __init__(self, log_probability: Tensor, observed: Tensor) -> None:
         self.log_probability, self.observed = log_probability, observed
@@ -97,24 +82,19 @@ class CategoricalRows(CategoricalChoice, RowDistribution):
         super().__init__(logits, torch.zeros((), dtype=logits.dtype, device=logits.device), generator)
 
     def observed_part(self, observed: Tensor) -> CategoricalSeen:
-        """See :class:`RowDistribution`."""
         return CategoricalSeen(self.log_probability, observed)
 
     def missing_part(self, x: Tensor, observed: Tensor, generator: torch.Generator | None = None) -> CategoricalChoice:
-        """See :class:`RowDistribution`."""
         return CategoricalChoice(self.log_probability, log_allowed(x, observed), generator)
 
     @property
     def has_mask_term(self) -> bool:
-        """See :class:`RowDistribution`."""
         return True
 
     def mask_term(self, masked: MaskedRows) -> "CategoricalMask":
-        """See :class:`RowDistribution`."""
         return CategoricalMask(self, masked)
 
     def missing_given_mask(self, masked: MaskedRows, generator: torch.Generator | None = None) -> CategoricalChoice:
-        """See :class:`RowDistribution`."""
         offset = log_allowed(masked.x, masked.observed) + category_log_mask(masked)
         return CategoricalChoice(self.log_probability, offset, generator)
 
@@ -122,15 +102,8 @@ class CategoricalRows(CategoricalChoice, RowDistribution):
 class CategoricalMask(MaskTerm):
     """p(s | z, x_obs) of one one-hot group, summed over the categories that the observed cells allow.
 
-    Batch shape (K, n), event shape (C,).
-
-    Parameters
-    ----------
-    rows : CategoricalRows
-        p(x | z), batch (K, n).
-    masked : MaskedRows
-        The rows and their mechanism. Where the C columns stand for one cell of the table there is one mask for all, and
-        P(s = 0 | c) is column c's curve at 1.
+    Batch shape (K, n), event shape (C,). Where the C columns stand for one cell of the table there is one mask for all,
+    and P(s = 0 | c) is column c's curve at 1.
     """
 
     def __init__(self, rows: CategoricalRows, masked: MaskedRows) -> None:

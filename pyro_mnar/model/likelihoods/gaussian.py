@@ -2,12 +2,11 @@
 
 import functools
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.distributions import constraints
 
 from pyro_mnar.model.curve import Curve, take
 from pyro_mnar.model.likelihoods.base import CellMask, CellRows, Likelihood, MaskedRows, at_cells, at_columns
@@ -22,15 +21,12 @@ class GaussianRows(DiagonalNormal, CellRows):
     """Independent normals, the :class:`RowDistribution` of :class:`GaussianLikelihood`."""
 
     def observed_part(self, observed: Tensor) -> DiagonalNormal:
-        """See :class:`RowDistribution`."""
         return DiagonalNormal(self.loc, self.scale, counted=observed)
 
     def missing_part(self, x: Tensor, observed: Tensor, generator: torch.Generator | None = None) -> DiagonalNormal:
-        """See :class:`RowDistribution`."""
         return DiagonalNormal(self.loc, self.scale, counted=~observed, generator=generator)
 
     def log_missing(self, curve: Curve, cells: Tensor) -> Tensor:
-        """See :class:`CellRows`."""
         if curve.gap is not None:
             m, s = self.moments(cells)
             return curve.log_between(curve.slope * m + curve.intercept, torch.sqrt(1 + (curve.slope * s) ** 2))
@@ -39,15 +35,12 @@ class GaussianRows(DiagonalNormal, CellRows):
         return log_missing(loc, at_cells(self.scale, cells, self.loc.shape), slope, threshold, curve.link)
 
     def log_within(self, cells: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        """See :class:`CellRows`."""
         return log_interval(*self.moments(cells), low, high)
 
     def mean_within(self, cells: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        """See :class:`CellRows`."""
         return mean_within(*self.moments(cells), low, high)
 
     def draw_within(self, cells: Tensor, low: Tensor, high: Tensor, noise: Tensor) -> Tensor:
-        """See :class:`CellRows`."""
         return draw_within(*self.moments(cells), low, high, noise)
 
     def moments(self, cells: Tensor) -> tuple[Tensor, Tensor]:
@@ -55,7 +48,6 @@ class GaussianRows(DiagonalNormal, CellRows):
         return take(self.loc.flatten(-2), cells), at_cells(self.scale, cells, self.loc.shape)
 
     def mask_term(self, masked: MaskedRows) -> CellMask:
-        """See :class:`RowDistribution`."""
         curve = masked.curve
         one_pass = curve.link == "probit" and curve.gap is None and curve.intercept.shape == self.loc.shape
         return ProbitMask(self, masked) if one_pass else CellMask(self, masked)
@@ -63,13 +55,11 @@ class GaussianRows(DiagonalNormal, CellRows):
     def missing_given_mask(
         self, masked: MaskedRows, generator: torch.Generator | None = None
     ) -> "DiagonalNormal | TiltedGaussian | TwoSidedGaussian":
-        """See :class:`RowDistribution`."""
-        curve, active = masked.curve, masked.active
-        tilted = (active if curve.flat is None else active & ~curve.flat).nonzero()[:, 0]
+        tilted = masked.own.nonzero()[:, 0]
         if len(tilted) == 0:
             return self.missing_part(masked.x, masked.observed, generator)
-        kind = TiltedGaussian if curve.gap is None else TwoSidedGaussian
-        return kind(self, curve, masked.observed, tilted, generator)
+        kind = TiltedGaussian if masked.curve.gap is None else TwoSidedGaussian
+        return kind(self, masked.curve, masked.observed, tilted, generator)
 
 
 class ProbitMask(CellMask):
@@ -91,12 +81,17 @@ class ProbitMask(CellMask):
 
 
 class MaskedGaussian(WithChoices, ABC):
-    """p(x_mis | z, s, x_obs) of cells that go missing by a curve: what its forms have in common."""
+    """p(x_mis | z, s, x_obs): missing active cells follow p(x_j|z) P(s_j=0|x_j), the other missing cells p(x_j|z).
 
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
-    support = constraints.real_vector
-    active: Tensor
-    observed: Tensor
+    Batch shape (K, n), event shape (p,); values in observed cells mean nothing. ``active`` are indices of the columns
+    that have a mask term, shape (a,), and ``observed`` is bool, shape (n, p).
+    """
+
+    def __init__(
+        self, rows: GaussianRows, curve: Curve, observed: Tensor, active: Tensor, generator: torch.Generator | None
+    ) -> None:
+        self.rows, self.curve, self.active, self.generator, self.observed = rows, curve, active, generator, observed
+        super().__init__(rows.batch_shape, rows.event_shape, validate_args=False)
 
     @abstractmethod
     def log_density(self, value: Tensor) -> Tensor:
@@ -107,42 +102,22 @@ class MaskedGaussian(WithChoices, ABC):
         per_feature = self.log_density(value)
         return torch.where(self.observed, torch.zeros_like(per_feature), per_feature).sum(-1)
 
+    def _sum_of_missing(self, active_columns: Tensor) -> Tensor:
+        """Sum over the missing cells of the active columns, shape (K, n)."""
+        seen = self.observed[..., self.active]
+        return torch.where(seen, torch.zeros_like(active_columns), active_columns).sum(-1)
+
     def _put(self, all_columns: Tensor, active_columns: Tensor) -> Tensor:
         shape = torch.Size(np.broadcast_shapes(all_columns.shape[:-1], active_columns.shape[:-1]))
         return all_columns.expand(shape + self.event_shape).index_copy(-1, self.active, active_columns)
 
 
 class TiltedGaussian(MaskedGaussian):
-    """p(x_mis | z, s, x_obs): missing active cells follow p(x_j|z) P(s_j=0|x_j), the other missing cells p(x_j|z).
+    """Cells that go missing beyond one threshold. Draws have a path derivative.
 
-    Batch shape (K, n), event shape (p,); values in observed cells mean nothing. Draws have a path derivative; with the
-    logistic link it is that of a draw whose node of the mixture is given, and ``choice_log_prob`` accounts for the
-    choice of the node.
-
-    Parameters
-    ----------
-    rows : GaussianRows
-        p(x | z), batch (K, n).
-    curve : Curve
-        The mechanism.
-    observed : Tensor
-        bool, shape (n, p).
-    active : Tensor
-        Indices of the columns that have a mask term, shape (a,).
-    generator : torch.Generator or None
-        Source of the draws.
+    With the logistic link it is that of a draw whose node of the mixture is given, and ``choice_log_prob`` accounts for
+    the choice of the node.
     """
-
-    def __init__(
-        self,
-        rows: "GaussianRows",
-        curve: Curve,
-        observed: Tensor,
-        active: Tensor,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        self.rows, self.curve, self.active, self.generator, self.observed = rows, curve, active, generator, observed
-        super().__init__(rows.batch_shape, rows.event_shape, validate_args=False)
 
     @property
     def mean(self) -> Tensor:
@@ -174,7 +149,7 @@ class TiltedGaussian(MaskedGaussian):
         cells = place // n_active * n_features + self.active[place % n_active]
         shared = noise.shape[-2] == 1
         noise = take(noise.flatten(-2), place % n_active if shared else place)
-        drawn = self._tilted_cells(cells).sample(noise=noise)
+        drawn = self._tilted_cells(cells).sample(noise)
         return plain.flatten(-2).index_copy(-1, cells, drawn).reshape(plain.shape)
 
     def log_density(self, value: Tensor) -> Tensor:
@@ -184,8 +159,7 @@ class TiltedGaussian(MaskedGaussian):
 
     def choice_log_prob(self, value: Tensor) -> Tensor:
         """See :class:`~pyro_mnar.numerics.distributions.WithChoices`; averaged over the nodes that x can come from."""
-        per_cell = self.tilted.node_log_prob(value[..., self.active])
-        return torch.where(self.observed[..., self.active], torch.zeros_like(per_cell), per_cell).sum(-1)
+        return self._sum_of_missing(self.tilted.node_log_prob(value[..., self.active]))
 
     @functools.cached_property
     def tilted(self) -> TiltedNormal:
@@ -202,26 +176,19 @@ class TiltedGaussian(MaskedGaussian):
 
 
 class TwoSidedGaussian(MaskedGaussian):
-    """p(x_mis | z, s, x_obs) where cells go missing within or outside of an interval; arguments as before.
+    """Cells that go missing within an interval, or outside of it.
 
     With q = w x + c + e, e ~ N(0, 1), a cell is missing where q lies in (0, gap), or outside: q is drawn first, from a
     truncated normal, and x given q is normal. Draws have a path derivative but for the side on which q lies.
     """
 
     def __init__(
-        self,
-        rows: "GaussianRows",
-        curve: Curve,
-        observed: Tensor,
-        active: Tensor,
-        generator: torch.Generator | None = None,
+        self, rows: GaussianRows, curve: Curve, observed: Tensor, active: Tensor, generator: torch.Generator | None
     ) -> None:
-        self.rows, self.active, self.generator, self.observed = rows, active, generator, observed
-        self.curve = curve.at(active)
+        super().__init__(rows, curve.at(active), observed, active, generator)
         self.loc, self.scale = take(rows.loc, active), at_columns(rows.scale, active)
         self.q_loc = self.curve.slope * self.loc + self.curve.intercept
         self.q_scale = torch.sqrt(1 + (self.curve.slope * self.scale) ** 2).expand_as(self.q_loc)
-        super().__init__(rows.batch_shape, rows.event_shape, validate_args=False)
 
     @property
     def mean(self) -> Tensor:
@@ -262,8 +229,7 @@ class TwoSidedGaussian(MaskedGaussian):
         assert curve.gap is not None and curve.ends is not None
         t = curve.slope * value[..., self.active] + curve.intercept
         share = torch.stack([log_ndtr(-t), log_ndtr(t - curve.gap)]).softmax(0).detach()
-        per_cell = (share * torch.stack(self._log_sides())).sum(0) * curve.ends
-        return torch.where(self.observed[..., self.active], torch.zeros_like(per_cell), per_cell).sum(-1)
+        return self._sum_of_missing((share * torch.stack(self._log_sides())).sum(0) * curve.ends)
 
     def _log_sides(self) -> tuple[Tensor, Tensor]:
         """Log probability that q lies below 0, and above the gap, given that it is outside."""
@@ -279,13 +245,11 @@ class GaussianLikelihood(Likelihood):
 
     Parameters
     ----------
-    n_hidden
-        width h of what comes in.
-    n_features
-        p.
+    n_hidden, n_features
+        width h of what comes in, and p.
     scale
-        "free" gives sigma(z) per feature (heteroscedastic), "feature" one learned sigma per feature, "shared"
-        one for all (with a linear decoder: probabilistic PCA).
+        "free" gives sigma(z) per feature (heteroscedastic), "shared" one learned sigma for all (with a linear decoder:
+        probabilistic PCA).
     min_scale
         floor under sigma, in standardised units. A free scale without one collapses onto repeated values
         (zeros in a column, say) and then rules the bound.
@@ -305,30 +269,24 @@ class GaussianLikelihood(Likelihood):
         self,
         n_hidden: int,
         n_features: int,
-        scale: Literal["free", "feature", "shared"] = "free",
+        scale: Literal["free", "shared"] = "free",
         min_scale: float = 0.1,
     ) -> None:
         super().__init__()
         self.scale = scale
         self.min_scale = min_scale
         self.loc = nn.Linear(n_hidden, n_features)
+        self.n_numbers = 2 if scale == "free" else 1
         if scale == "free":
             self.raw_scale: nn.Module | nn.Parameter = nn.Linear(n_hidden, n_features)
         else:
-            self.raw_scale = nn.Parameter(torch.zeros(n_features if scale == "feature" else 1))
-
-    @property
-    def n_numbers(self) -> int:
-        """How many tensors :meth:`numbers` gives."""
-        return 2 if isinstance(self.raw_scale, nn.Module) else 1
+            self.raw_scale = nn.Parameter(torch.zeros(1))
 
     def numbers(self, hidden: Tensor) -> tuple[Tensor, ...]:
-        """See :class:`Likelihood`."""
         loc = self.loc(hidden)
         return (loc, self.raw_scale(hidden)) if isinstance(self.raw_scale, nn.Module) else (loc,)
 
     def rows(self, *numbers: Tensor) -> GaussianRows:
-        """See :class:`Likelihood`."""
         loc, *free = numbers
         raw = self.raw_scale if isinstance(self.raw_scale, nn.Parameter) else free[0]
         return GaussianRows(loc, nn.functional.softplus(raw) + self.min_scale)

@@ -10,17 +10,15 @@ over the levels. Where high levels go missing, m and s say how likely levels are
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.distributions import constraints
 from torch.nn.functional import logsigmoid, softplus
 
 from pyro_mnar.data.columns import Levels
 from pyro_mnar.model.curve import Curve
-from pyro_mnar.model.likelihoods.base import SAME_PLACE, CellRows, Cells, Likelihood, MaskedRows, places
+from pyro_mnar.model.likelihoods.base import CellRows, Cells, Likelihood, MaskedRows, places, within
 from pyro_mnar.numerics.distributions import WithChoices
 from pyro_mnar.numerics.random_streams import uniform
 
@@ -29,14 +27,9 @@ _FAR = 1e5
 
 
 class LevelTable:
-    """Scores and cut points of q columns, padded to the same number of levels with levels of probability zero.
+    """Scores (q, C), on the model's scale, ascending, and the cut points between them, (q, C - 1), of q columns.
 
-    Parameters
-    ----------
-    scores : Tensor
-        On the model's scale, ascending, shape (q, C).
-    cuts : Tensor
-        Between them, shape (q, C - 1).
+    Columns with fewer levels are padded with levels of probability zero.
     """
 
     def __init__(self, scores: Tensor, cuts: Tensor) -> None:
@@ -74,20 +67,9 @@ def _log_width(width: Tensor) -> Tensor:
 class LevelCells(WithChoices):
     """Some cells of a block of rows that each hold one of their column's scores, independently of each other.
 
-    Parameters
-    ----------
-    draws : torch.Size
-        K.
-    table : LevelTable
-        Of the q columns.
-    cells : Cells
-        Which cells of the flattened rows, shape (m,), as :func:`places` gives them; others are no part of the density.
-    n_rows : int
-        n.
+    ``draws`` is K; ``cells`` says which cells of the n flattened rows, as :func:`places` does; others are no part of
+    the density.
     """
-
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
-    support = constraints.real_vector
 
     def __init__(self, draws: torch.Size, table: LevelTable, cells: Cells, n_rows: int) -> None:
         q = len(table.scores)
@@ -106,21 +88,13 @@ class LevelCells(WithChoices):
         return held.new_zeros((*held.shape[:-1], self.batch_shape[-1])).index_add(-1, self.row, held)
 
     def choice_log_prob(self, value: Tensor) -> Tensor:
-        """See :class:`~pyro_mnar.numerics.distributions.WithChoices`."""
         return self.log_prob(value)
 
 
 class LevelChoice(LevelCells):
     """Cells of which any level may be drawn; draws and mean of cells that are not named mean nothing.
 
-    Parameters
-    ----------
-    log_probability : Tensor
-        Of each level, normalised, shape (K, m, C).
-    table, cells, n_rows
-        As for :class:`LevelCells`.
-    generator : torch.Generator or None
-        Source of the draws.
+    ``log_probability`` is that of each level, normalised, shape (K, m, C); other arguments as for :class:`LevelCells`.
     """
 
     def __init__(
@@ -148,7 +122,6 @@ class LevelChoice(LevelCells):
         return self._in_place(_chosen(self.table.scores, level))
 
     def log_held(self, level: Tensor) -> Tensor:
-        """See :class:`LevelCells`."""
         shape = np.broadcast_shapes(level.shape, self.log_probability.shape[:-1])
         return _chosen(self.log_probability, level.expand(shape))
 
@@ -161,12 +134,7 @@ class LevelChoice(LevelCells):
 class HeldLevels(LevelCells):
     """Cells whose level is known: its probability alone, without that of all other levels.
 
-    Parameters
-    ----------
-    loc, scale : Tensor
-        Of the cells' logistics, shape (K, m).
-    table, cells, n_rows
-        As for :class:`LevelCells`.
+    ``loc`` and ``scale`` are those of the cells' logistics, (K, m); other arguments as for :class:`LevelCells`.
     """
 
     def __init__(self, loc: Tensor, scale: Tensor, table: LevelTable, cells: Cells, n_rows: int) -> None:
@@ -174,7 +142,6 @@ class HeldLevels(LevelCells):
         super().__init__(loc.shape[:-1], table, cells, n_rows)
 
     def log_held(self, level: Tensor) -> Tensor:
-        """See :class:`LevelCells`."""
         low, high = self.table.ends(level)
         inside = logsigmoid((high - self.loc) / self.scale) + logsigmoid((self.loc - low) / self.scale)
         return inside + _log_width((high - low) / self.scale)
@@ -183,18 +150,8 @@ class HeldLevels(LevelCells):
 class LevelRows(CellRows, WithChoices):
     """Independent columns with ordered levels, the :class:`RowDistribution` of :class:`LevelLikelihood`.
 
-    Parameters
-    ----------
-    loc, scale : Tensor
-        Of the logistic, shape (K, n, q).
-    table : LevelTable
-        Of the q columns.
-    generator : torch.Generator or None
-        Source of the draws.
+    ``loc`` and ``scale`` are those of the logistic, shape (K, n, q).
     """
-
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
-    support = constraints.real_vector
 
     def __init__(self, loc: Tensor, scale: Tensor, table: LevelTable, generator: torch.Generator | None = None) -> None:
         self.loc, self.scale, self.table, self.generator = loc, scale, table, generator
@@ -219,28 +176,22 @@ class LevelRows(CellRows, WithChoices):
         return self._held(self._cells()).log_prob(value)
 
     def choice_log_prob(self, value: Tensor) -> Tensor:
-        """See :class:`~pyro_mnar.numerics.distributions.WithChoices`."""
         return self.log_prob(value)
 
     def observed_part(self, observed: Tensor) -> HeldLevels:
-        """See :class:`RowDistribution`."""
         return self._held(self._cells(observed))
 
     def missing_part(self, x: Tensor, observed: Tensor, generator: torch.Generator | None = None) -> LevelChoice:
-        """See :class:`RowDistribution`."""
         return self._choice(self._cells(~observed), generator)
 
     def log_missing(self, curve: Curve, cells: Tensor) -> Tensor:
-        """See :class:`CellRows`."""
         tilt = curve.log_missing_at(self.table.at(cells % self.event_shape[0]).scores)
         return (self._log_probability_of(cells) + tilt).logsumexp(-1)
 
     def log_within(self, cells: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        """See :class:`CellRows`."""
         return self._inside(cells, low, high)[0].logsumexp(-1)
 
     def mean_within(self, cells: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        """See :class:`CellRows`."""
         log_p, scores = self._inside(cells, low, high)
         return (log_p.softmax(-1) * scores).sum(-1)
 
@@ -252,12 +203,10 @@ class LevelRows(CellRows, WithChoices):
         return torch.minimum(torch.maximum(drawn, low), high)
 
     def missing_given_mask(self, masked: MaskedRows, generator: torch.Generator | None = None) -> LevelChoice:
-        """See :class:`RowDistribution`."""
         missing = self._cells(~masked.observed)
         cells = missing[0]
         log_p, column = self._log_probability_of(cells), cells % self.event_shape[0]
-        own = masked.active if masked.curve.flat is None else masked.active & ~masked.curve.flat
-        tilted, counted = places(own[column])
+        tilted, counted = places(masked.own[column])
         if len(tilted):
             curve = masked.curve.of_cells(cells[tilted], self.event_shape[0])
             tilt = curve.log_missing_at(self.table.scores[column[tilted]])
@@ -287,10 +236,8 @@ class LevelRows(CellRows, WithChoices):
     def _inside(self, cells: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         """Log probabilities of the levels of some cells, (K, m, C), 0 outside their limits; and scores, (m, C)."""
         scores = self.table.at(cells % self.event_shape[0]).scores
-        near = SAME_PLACE * (1 + scores.abs())
-        inside = (scores >= low.unsqueeze(-1) - near) & (scores <= high.unsqueeze(-1) + near)
         log_p = self._log_probability_of(cells)
-        return log_p.masked_fill(~inside, torch.finfo(log_p.dtype).min / 2), scores
+        return log_p.masked_fill(~within(scores, low, high), torch.finfo(log_p.dtype).min / 2), scores
 
 
 def _drawn(probability: Tensor, noise: Tensor) -> Tensor:
@@ -306,14 +253,7 @@ def _chosen(values: Tensor, level: Tensor) -> Tensor:
 class LevelLikelihood(Likelihood):
     r"""p(x|z) of columns with ordered levels.
 
-    Parameters
-    ----------
-    n_hidden : int
-        Width h of what comes in.
-    levels : sequence of Levels
-        The scores and cut points of each column.
-    min_scale : float
-        Floor under the logistic's scale, on the model's scale.
+    ``min_scale`` is a floor under the logistic's scale, on the model's scale, as the scores and cut points are.
 
     References
     ----------
@@ -327,6 +267,7 @@ class LevelLikelihood(Likelihood):
     torch.Size([10, 5])
     """
 
+    n_numbers = 1
     scores: Tensor
     cuts: Tensor
 
@@ -341,17 +282,10 @@ class LevelLikelihood(Likelihood):
         self.register_buffer("scores", torch.tensor(scores), persistent=False)
         self.register_buffer("cuts", torch.tensor(cuts), persistent=False)
 
-    @property
-    def n_numbers(self) -> int:
-        """How many tensors :meth:`numbers` gives."""
-        return 1
-
     def numbers(self, hidden: Tensor) -> tuple[Tensor, ...]:
-        """See :class:`Likelihood`."""
         return (self.loc_and_scale(hidden),)
 
     def rows(self, *numbers: Tensor) -> LevelRows:
-        """See :class:`Likelihood`."""
         loc, raw = numbers[0].chunk(2, -1)
         # A logistic of scale s has the standard deviation 1.8 s: it starts near that of a standardised column.
         scale = 0.55 * (softplus(raw) + self.min_scale)

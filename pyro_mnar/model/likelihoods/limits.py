@@ -7,8 +7,6 @@ A limit is evidence about the row as an observed value is: the probability of th
 and given z such a cell follows p(x_j | z) cut to its interval.
 """
 
-from typing import ClassVar
-
 import numpy as np
 import torch
 from pyro.distributions import TorchDistribution
@@ -21,22 +19,16 @@ from pyro_mnar.model.likelihoods.base import CellRows, RowDistribution, places
 from pyro_mnar.model.likelihoods.gaussian import GaussianRows
 from pyro_mnar.model.likelihoods.levels import LevelRows
 from pyro_mnar.model.likelihoods.mixed import Blocks, MixedRows
-from pyro_mnar.numerics.distributions import WithChoices
+from pyro_mnar.numerics.distributions import Unchecked, WithChoices
 from pyro_mnar.numerics.random_streams import uniform
 
 
-class LimitEvidence(TorchDistribution):
+class LimitEvidence(Unchecked):
     """The distribution of limits (n, p, 2) as far as they are evidence of z: batch (K, n), event (p, 2).
 
-    Parameters
-    ----------
-    rows : RowDistribution
-        p(x | z), batch (K, n).
-    censored : Tensor
-        bool, shape (n, p): the cells whose limits count.
+    The limits of the cells ``censored``, bool, shape (n, p), count.
     """
 
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.independent(constraints.real, 2)
 
     def __init__(self, rows: RowDistribution, censored: Tensor) -> None:
@@ -55,20 +47,9 @@ class LimitEvidence(TorchDistribution):
 class WithinLimits(WithChoices):
     """A distribution of x_mis in which the censored cells lie within their limits: batch (K, n), event (p,).
 
-    Parameters
-    ----------
-    part : TorchDistribution
-        Of the other missing cells; it takes the censored ones for observed.
-    rows : CellRows
-        p(x | z), batch (K, n).
-    limits, censored : Tensor
-        Shape (n, p, 2), and bool, (n, p).
-    generator : torch.Generator or None
-        Source of the draws.
+    ``part`` is that of the other missing cells, which takes the censored ones for observed. ``limits`` have the shape
+    (n, p, 2), and ``censored`` is bool, (n, p).
     """
-
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
-    support = constraints.real_vector
 
     def __init__(
         self,
@@ -96,28 +77,29 @@ class WithinLimits(WithChoices):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log density, shape (K, n), in nats: within its limits a cell has its own, divided by their probability."""
-        n_features = self.event_shape[0]
-        place = torch.zeros(value.shape[-2:], dtype=torch.bool, device=value.device)
-        place.view(-1)[self.cells] = True
-        density = self.rows.observed_part(place).log_prob(value)
-        log_p = self.rows.log_within(self.cells, self.low, self.high)
-        lost = density.new_zeros(self.batch_shape).index_add(-1, self.cells // n_features, log_p)
-        return self.part.log_prob(value) + density - lost
+        density = self._own(value).log_prob(value)
+        return self.part.log_prob(value) + density - self._log_within(density)
 
     def choice_log_prob(self, value: Tensor) -> Tensor:
-        """See :class:`~pyro_mnar.numerics.distributions.WithChoices`."""
         choices = value.new_zeros(value.shape[:-1])
         if isinstance(self.part, WithChoices):
             choices = choices + self.part.choice_log_prob(value)
         if isinstance(self.rows, WithChoices):
-            place = torch.zeros(value.shape[-2:], dtype=torch.bool, device=value.device)
-            place.view(-1)[self.cells] = True
-            chosen = self.rows.observed_part(place)
-            assert isinstance(chosen, WithChoices)
-            log_p = self.rows.log_within(self.cells, self.low, self.high)
-            lost = choices.new_zeros(self.batch_shape).index_add(-1, self.cells // self.event_shape[0], log_p)
-            choices = choices + chosen.choice_log_prob(value) - lost
+            own = self._own(value)
+            assert isinstance(own, WithChoices)
+            choices = choices + own.choice_log_prob(value) - self._log_within(choices)
         return choices
+
+    def _own(self, value: Tensor) -> TorchDistribution:
+        """p(x | z) of the censored cells."""
+        place = torch.zeros(value.shape[-2:], dtype=torch.bool, device=value.device)
+        place.view(-1)[self.cells] = True
+        return self.rows.observed_part(place)
+
+    def _log_within(self, like: Tensor) -> Tensor:
+        """Log probability of the limits of each row, shape (K, n)."""
+        log_p = self.rows.log_within(self.cells, self.low, self.high)
+        return like.new_zeros(self.batch_shape).index_add(-1, self.cells // self.event_shape[0], log_p)
 
     def _put(self, all_cells: Tensor, censored_cells: Tensor) -> Tensor:
         shape = np.broadcast_shapes(all_cells.shape, (*censored_cells.shape[:-1], *all_cells.shape[-2:]))
@@ -126,19 +108,10 @@ class WithinLimits(WithChoices):
 
 
 def log_within(rows: RowDistribution, limits: Tensor, censored: Tensor) -> Tensor:
-    """Log prod_j P(l_j <= x_j <= u_j | z) over the censored cells, shape (K, n), in nats.
+    """Log prod_j P(l_j <= x_j <= u_j | z) over the censored cells, shape (K, n), in nats; limits and cells as above.
 
-    Parameters
-    ----------
-    rows : RowDistribution
-        p(x | z), batch (K, n).
-    limits, censored : Tensor
-        Shape (n, p, 2), and bool, (n, p).
-
-    Raises
-    ------
-    UnsupportedModelError
-        A censored cell of a kind of which intervals have no probability; on a GPU NaN may say so instead.
+    UnsupportedModelError for a censored cell of a kind of which intervals have no probability; on a GPU NaN may say so
+    instead.
     """
     total = torch.zeros((), dtype=limits.dtype, device=limits.device).expand(rows.batch_shape)
     if isinstance(rows, MixedRows):

@@ -1,12 +1,11 @@
 """Tables with features of several kinds: blocks of columns, independent given z."""
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from pyro.distributions import Bernoulli, TorchDistribution
 from torch import Tensor, nn
-from torch.distributions import constraints
 
 from pyro_mnar.data.columns import Layout
 from pyro_mnar.model.curve import Curve
@@ -21,18 +20,10 @@ from pyro_mnar.numerics.distributions import WithChoices
 
 
 class Blocks(WithChoices):
-    """A distribution of a row made of independent distributions of blocks of its columns.
+    """A distribution of a row made of independent distributions of blocks of its columns, all of one batch shape.
 
-    Parameters
-    ----------
-    columns
-        one index tensor per block, together 0 .. p-1, each once.
-    parts
-        one distribution per block, all with the same batch shape.
+    ``columns`` has one index tensor per block, together 0 .. p-1, each once.
     """
-
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
-    support = constraints.real_vector
 
     def __init__(self, columns: Sequence[Tensor], parts: Sequence[TorchDistribution]) -> None:
         self.columns, self.parts = tuple(columns), tuple(parts)
@@ -53,7 +44,6 @@ class Blocks(WithChoices):
         return torch.stack(torch.broadcast_tensors(*terms)).sum(0)
 
     def choice_log_prob(self, value: Tensor) -> Tensor:
-        """See :class:`~pyro_mnar.numerics.distributions.WithChoices`."""
         total = torch.zeros(value.shape[:-1], dtype=value.dtype, device=value.device)
         for columns, part in zip(self.columns, self.parts, strict=True):
             if isinstance(part, WithChoices):
@@ -81,27 +71,22 @@ class MixedRows(Blocks, RowDistribution):
 
     @property
     def has_mask_term(self) -> bool:
-        """See :class:`RowDistribution`."""
         return all(block.rows.has_mask_term for block in self.blocks)
 
     def observed_part(self, observed: Tensor) -> Blocks:
-        """See :class:`RowDistribution`."""
         return Blocks(self.columns, [b.rows.observed_part(observed[..., b.columns]) for b in self.blocks])
 
     def missing_part(self, x: Tensor, observed: Tensor, generator: torch.Generator | None = None) -> Blocks:
-        """See :class:`RowDistribution`."""
         return Blocks(
             self.columns,
             [b.rows.missing_part(x[..., b.columns], observed[..., b.columns], generator) for b in self.blocks],
         )
 
     def mask_term(self, masked: MaskedRows) -> Blocks:
-        """See :class:`RowDistribution`."""
         parts = [b.rows.mask_term(masked.block(b.columns, b.one_cell)) for b in self.blocks]
         return Blocks(self.columns, parts)
 
     def mask_given_values(self, plain: Bernoulli, curve: Curve, x: Tensor) -> Bernoulli:
-        """See :class:`RowDistribution`."""
         logits = plain.logits
         for block in self.blocks:
             if isinstance(block.rows, StudentRows):
@@ -110,7 +95,6 @@ class MixedRows(Blocks, RowDistribution):
         return Bernoulli(logits=logits, validate_args=False)
 
     def missing_given_mask(self, masked: MaskedRows, generator: torch.Generator | None = None) -> Blocks:
-        """See :class:`RowDistribution`."""
         parts = [b.rows.missing_given_mask(masked.block(b.columns, b.one_cell), generator) for b in self.blocks]
         return Blocks(self.columns, parts)
 
@@ -118,17 +102,10 @@ class MixedRows(Blocks, RowDistribution):
 class MixedLikelihood(Likelihood):
     r"""p(x|z) = one factor per variable, each of the kind that its column has.
 
-    Parameters
-    ----------
-    n_hidden
-        width h of what comes in.
-    layout
-        which columns are what; all on the model's scale.
-    scale, min_scale
-        as for :class:`GaussianLikelihood`, for the continuous columns; the floor holds for levels and atoms too.
-    student
-        the continuous columns that have Student's t errors (:class:`StudentLikelihood`), and their degrees of freedom,
-        NaN where they are learned; None is none.
+    ``layout`` says which columns are what, all on the model's scale. ``scale`` and ``min_scale`` are as for
+    :class:`GaussianLikelihood`, for the continuous columns; the floor holds for levels and atoms too. ``student`` are
+    the continuous columns that have Student's t errors (:class:`StudentLikelihood`), and their degrees of freedom, NaN
+    where they are learned.
 
     Examples
     --------
@@ -142,7 +119,7 @@ class MixedLikelihood(Likelihood):
         self,
         n_hidden: int,
         layout: Layout,
-        scale: Literal["free", "feature", "shared"] = "free",
+        scale: Literal["free", "shared"] = "free",
         min_scale: float = 0.1,
         student: Mapping[int, float] | None = None,
     ) -> None:
@@ -183,12 +160,10 @@ class MixedLikelihood(Likelihood):
         return dict(zip(of_columns, self.student.freedom.tolist(), strict=True)) if of_columns else {}
 
     def numbers(self, hidden: Tensor) -> tuple[Tensor, ...]:
-        """See :class:`Likelihood`."""
         found = [number for part in self._parts() for number in part.numbers(hidden)]
         return (*found, hidden[..., :0] if self.logits is None else self.logits(hidden))
 
     def rows(self, *numbers: Tensor) -> MixedRows:
-        """See :class:`Likelihood`."""
         *rest, logits = numbers
         blocks = []
         for kind, part in zip(self._kinds(), self._parts(), strict=True):

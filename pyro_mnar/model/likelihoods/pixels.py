@@ -65,7 +65,6 @@ class SigmoidGaussianLikelihood(Likelihood):
         return (hidden,)
 
     def rows(self, *numbers: Tensor) -> GaussianRows:
-        """See :class:`Likelihood`."""
         (hidden,) = numbers
         loc = torch.sigmoid(hidden[..., : self.n_features]) - CENTER
         if self.raw_scale is None:

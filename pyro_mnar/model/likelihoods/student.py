@@ -13,12 +13,11 @@ Marchenko & Genton 2012, JASA 107 (the selection-t model); Ogundimu & Collins 20
 """
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pyro.distributions import Bernoulli
 from torch import Tensor, nn
-from torch.distributions import constraints
 
 from pyro_mnar.model.curve import Curve, take
 from pyro_mnar.model.likelihoods.base import CellMask, CellRows, Likelihood, MaskedRows
@@ -39,18 +38,9 @@ _SURE = 40.0
 class StudentRows(CellRows):
     """Independent cells m + s T, T of Student's t with ``freedom`` degrees; batch (K, n), event (p,).
 
-    Parameters
-    ----------
-    loc : Tensor
-        m, shape (K, n, p).
-    scale, freedom : Tensor
-        s and nu, broadcastable.
-    counted : Tensor or None
-        bool, broadcastable: the cells that enter the density; None is all.
+    ``loc`` has the shape (K, n, p), to which all else can be broadcast; the cells ``counted``, or all, enter the
+    density.
     """
-
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
-    support = constraints.real_vector
 
     def __init__(self, loc: Tensor, scale: Tensor, freedom: Tensor, counted: Tensor | None = None) -> None:
         self.loc, self.scale, self.freedom, self.counted = loc, scale.expand_as(loc), freedom, counted
@@ -58,7 +48,6 @@ class StudentRows(CellRows):
 
     @property
     def mean(self) -> Tensor:
-        """See :class:`RowDistribution`."""
         return self.loc
 
     def log_density(self, value: Tensor) -> Tensor:
@@ -76,16 +65,13 @@ class StudentRows(CellRows):
         return self.missing_part(self.loc, nothing).rsample(sample_shape)
 
     def observed_part(self, observed: Tensor) -> "StudentRows":
-        """See :class:`RowDistribution`."""
         return StudentRows(self.loc, self.scale, self.freedom, observed)
 
     def missing_part(self, x: Tensor, observed: Tensor, generator: torch.Generator | None = None) -> "TiltedStudent":
-        """See :class:`RowDistribution`."""
         zero = self.freedom.new_zeros(1)
         return TiltedStudent(self, zero, zero + _SURE, observed, generator)
 
     def log_missing(self, curve: Curve, cells: Tensor) -> Tensor:
-        """See :class:`CellRows`."""
         loc, scale, freedom = (
             take(v.expand_as(self.loc).flatten(-2), cells) for v in (self.loc, self.scale, self.freedom)
         )
@@ -98,7 +84,6 @@ class StudentRows(CellRows):
         return (curve.slope * x + curve.intercept) * torch.sqrt((self.freedom + 1) / (self.freedom + squared))
 
     def mask_given_values(self, plain: Bernoulli, curve: Curve, x: Tensor) -> Bernoulli:
-        """See :class:`RowDistribution`."""
         rows = self
         if x.ndim > self.loc.ndim:
             rows = StudentRows(self.loc.unsqueeze(-2), self.scale.unsqueeze(-2), self.freedom)
@@ -108,11 +93,9 @@ class StudentRows(CellRows):
         return Bernoulli(logits=log_student_cdf(-t, freedom) - log_student_cdf(t, freedom), validate_args=False)
 
     def mask_term(self, masked: MaskedRows) -> "StudentMask":
-        """See :class:`RowDistribution`."""
         return StudentMask(self, masked)
 
     def missing_given_mask(self, masked: MaskedRows, generator: torch.Generator | None = None) -> "TiltedStudent":
-        """See :class:`RowDistribution`."""
         curve, active = masked.curve, masked.active
         slope = torch.where(active, curve.slope, torch.zeros_like(curve.slope))
         intercept = torch.where(active, curve.intercept, torch.full_like(curve.intercept, _SURE))
@@ -137,22 +120,9 @@ class StudentMask(CellMask):
 class TiltedStudent(WithChoices):
     """p(x_mis | z, s, x_obs) of t cells: given g a normal cell that is missing by a probit curve, g a choice of a node.
 
-    Batch shape (K, n), event shape (p,); values in observed cells mean nothing.
-
-    Parameters
-    ----------
-    rows : StudentRows
-        p(x | z).
-    slope, intercept : Tensor
-        Of the curve, broadcastable to (K, n, p).
-    observed : Tensor
-        bool, shape (n, p).
-    generator : torch.Generator or None
-        Source of the draws.
+    Batch shape (K, n), event shape (p,); values in observed cells mean nothing. Slope and intercept of the curve are
+    broadcastable to (K, n, p), and ``observed`` is bool, shape (n, p).
     """
-
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
-    support = constraints.real_vector
 
     def __init__(
         self, rows: StudentRows, slope: Tensor, intercept: Tensor, observed: Tensor, generator: torch.Generator | None
@@ -206,16 +176,8 @@ class TiltedStudent(WithChoices):
 class StudentLikelihood(Likelihood):
     """p(x|z) of columns with t errors, one number of degrees of freedom each: learned from 2 to 100, or held.
 
-    Parameters
-    ----------
-    n_hidden
-        width h of what comes in.
-    n_features
-        p.
-    scale, min_scale
-        as for :class:`GaussianLikelihood`.
-    held
-        degrees of freedom of each column, NaN where they are learned; None learns all.
+    ``held`` are those of each column, NaN where they are learned; None learns all. Other arguments as for
+    :class:`GaussianLikelihood`.
 
     Examples
     --------
@@ -229,7 +191,7 @@ class StudentLikelihood(Likelihood):
         self,
         n_hidden: int,
         n_features: int,
-        scale: Literal["free", "feature", "shared"] = "free",
+        scale: Literal["free", "shared"] = "free",
         min_scale: float = 0.1,
         held: Sequence[float] | None = None,
     ) -> None:
@@ -248,10 +210,8 @@ class StudentLikelihood(Likelihood):
         return torch.where(self.held.isnan(), learned, self.held)
 
     def numbers(self, hidden: Tensor) -> tuple[Tensor, ...]:
-        """See :class:`Likelihood`."""
         return self.errors.numbers(hidden)
 
     def rows(self, *numbers: Tensor) -> StudentRows:
-        """See :class:`Likelihood`."""
         normal = self.errors.rows(*numbers)
         return StudentRows(normal.loc, normal.scale, self.freedom)
