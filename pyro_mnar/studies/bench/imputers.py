@@ -24,7 +24,7 @@ from pyro_mnar.studies.bench.timing import alternate
 from pyro_mnar.studies.field.masks import lose
 from pyro_mnar.studies.field.methods import baseline, has_miceforest
 from pyro_mnar.studies.field.scores import point_scores
-from pyro_mnar.studies.sources.uci import wine_white
+from pyro_mnar.studies.sources.uci import load
 
 #: Draws of the other side, and those among which ours are looked for.
 PEER_DRAWS, OUR_DRAWS = 1000, (50, 100, 200, 300, 400, 500, 600, 700, 800, 900, 1000, 1200, 1500, 2000)
@@ -82,7 +82,7 @@ def time_to_imputers(data_home: Path | None, turns: int, n_rows: int | None = No
     The ignorable model is fitted with more and more passes until its RMSE is that of the other imputer; then this fit
     and the other imputer are timed by turns.
     """
-    complete = wine_white(data_home).data.iloc[:n_rows]
+    complete = load("wine_white", data_home).data.iloc[:n_rows]
     lost = lose(complete.to_numpy(), "white", "mar", 0).cells
     holed = complete.mask(lost)
 
@@ -105,8 +105,8 @@ def time_to_imputers(data_home: Path | None, turns: int, n_rows: int | None = No
         # It takes minutes, and nothing is asked of its ratio.
         seconds = _by_turns(holed, name, passes, 1 if name == "miceforest" else turns)
         ratio = statistics.median(a / b for a, b in zip(*seconds, strict=True)) if passes else math.inf
-        medians = [statistics.median(side) for side in seconds]
-        figures.append(Figure(f"time to the error of {name}", where, *medians, "seconds", ratio, ASKED[name]))
+        ours, theirs = (statistics.median(side) for side in seconds)
+        figures.append(Figure(f"time to the error of {name}", where, ours, theirs, "seconds", ratio, ASKED[name]))
     return figures
 
 
