@@ -111,9 +111,9 @@ def test_draws_are_those_that_reach_the_error_of_the_other_side() -> None:
 
 
 def test_a_fit_is_timed_that_errs_as_little_as_the_other_imputer(monkeypatch: pytest.MonkeyPatch) -> None:
-    table, _ = factor_table(150, 11)
+    table, _ = factor_table(120, 6)
     monkeypatch.setattr(imputers, "load", lambda name, home: SimpleNamespace(data=pd.DataFrame(table)))
-    monkeypatch.setattr(imputers, "PASSES", (1, 40, 80))
+    monkeypatch.setattr(imputers, "PASSES", (1, 60))
     monkeypatch.setattr(imputers, "has_miceforest", lambda: False)
     figures = imputers.time_to_imputers(None, turns=1)
     assert [figure.measure for figure in figures] == ["time to the error of mice", "time to the error of forest"]
