@@ -11,7 +11,7 @@ Metrics = dict[str, Any]
 
 
 def class_metrics(y: npt.NDArray[Any], probability: npt.NDArray[np.float64], classes: npt.NDArray[Any]) -> Metrics:
-    """Accuracy, log loss (nats) and macro AUC (one class against the rest), of probabilities of shape (n, C)."""
+    """Accuracy, log loss (nats) and macro AUC (one against the rest); a column of ``probability`` for each class."""
     probability = np.clip(probability, 1e-15, None)
     probability = probability / probability.sum(1, keepdims=True)
     return {
