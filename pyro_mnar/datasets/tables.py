@@ -6,7 +6,6 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -105,7 +104,7 @@ TABLES: dict[str, PublicTable] = {
             "5b00264637dbfec36bdeaab5676b0b309ff9eb788d63554ca0a249491c86603d",
             (f"{_OLD}/adult/adult.data", f"{_UCI}/static/public/2/adult.zip"),
         ),
-        partial(pd.read_csv, header=None, names=_ADULT, skipinitialspace=True, nrows=20_000, na_values=["?"]),
+        lambda path: pd.read_csv(path, header=None, names=_ADULT, skipinitialspace=True, nrows=20_000, na_values=["?"]),
         "3212377884038efa9e13487fd0508e805a6c2717211520e99a3cc5b7654292f3",
         (20_000, 15),
         f"{_UCI}/dataset/2/adult",
@@ -119,7 +118,7 @@ TABLES: dict[str, PublicTable] = {
             "74c75fd71783f1e6b71f8a622b993dc592897a97cd689c5090a07147a1b097b3",
             (f"{_OLD}/00291/airfoil_self_noise.dat", f"{_UCI}/static/public/291/airfoil+self+noise.zip"),
         ),
-        partial(pd.read_csv, header=None, names=_AIRFOIL, sep="\t"),
+        lambda path: pd.read_csv(path, header=None, names=_AIRFOIL, sep="\t"),
         "360947e211d04ae16e4026771a790f6eda072b18fd10d584c605b4b8798f4052",
         (1_503, 6),
         f"{_UCI}/dataset/291/airfoil+self+noise",
@@ -165,7 +164,7 @@ TABLES: dict[str, PublicTable] = {
             "ad2a49da55df24b061a994ecc4d90c856aba35acd05138851aa251c4f06303c9",
             (f"{_OLD}/cmc/cmc.data", f"{_UCI}/static/public/30/contraceptive+method+choice.zip"),
         ),
-        partial(pd.read_csv, header=None, names=_CMC),
+        lambda path: pd.read_csv(path, header=None, names=_CMC),
         "b5505d76723dfdb8fcca6420cd549e995e69f1cc90dc9daa2f5f8a621305d9b7",
         (1_473, 10),
         f"{_UCI}/dataset/30/contraceptive+method+choice",

@@ -62,10 +62,12 @@ def markdown(means: pd.DataFrame) -> str:
                 f"{size['seconds']:.1f}",
             ]
         )
+    table = means.pivot_table(index=["case", "quantile"], columns="method", values="rmse").reset_index()
     errors = []
-    for place, row in means.pivot_table(index=["case", "quantile"], columns="method", values="rmse").iterrows():
-        shown = [f"**{row[m]:.3f}**" if row[m] == row.min() else f"{row[m]:.3f}" for m in methods]
-        errors.append([", ".join(map(str, place)), *shown])  # type: ignore[arg-type]
+    for line in table.to_dict("records"):
+        best = np.nanmin([line[method] for method in methods])
+        shown = [f"**{line[m]:.3f}**" if line[m] == best else f"{line[m]:.3f}" for m in methods]
+        errors.append([f"{line['case']}, {line['quantile']}", *shown])
     parts = [
         markdown_table(head, lines),
         "RMSE on the censored cells, standard deviations of the column:",

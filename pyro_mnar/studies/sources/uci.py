@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -117,7 +116,7 @@ ORIGINALS: dict[str, Original] = {
                 f"{_UCI}/static/public/267/banknote+authentication.zip",
             ),
         ),
-        partial(pd.read_csv, header=None, names=_BANKNOTE),
+        lambda path: pd.read_csv(path, header=None, names=_BANKNOTE),
         "267/banknote+authentication",
         "V. Lohweg, Banknote Authentication, UCI Machine Learning Repository, 2012, DOI 10.24432/C55P57",
     ),
