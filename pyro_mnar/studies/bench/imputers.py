@@ -14,9 +14,9 @@ import pandas as pd
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
-from pyro_mnar import MNARImputer
 from pyro_mnar.data.columns import FloatArray
 from pyro_mnar.errors import UnreliableWeightsWarning
+from pyro_mnar.estimators.imputer import MNARImputer
 from pyro_mnar.inference.posterior import Posterior
 from pyro_mnar.model.joint import Joint
 from pyro_mnar.studies.bench.measures import Figure, first_rows, impute_with_peer
