@@ -33,6 +33,23 @@ class TableRow:
     rows: int | None = None
 
 
+def quick_rows(
+    methods: Sequence[str],
+    tables: Sequence[str],
+    masks: Iterable[str],
+    models: Mapping[str, Mapping[str, Any]],
+    n_rows: int,
+) -> tuple[TableRow, ...]:
+    """So many rows of some tables and quick methods, ``models`` hardly trained: to see that everything works."""
+    hardly = {"max_iter": 5, "n_draws_posterior": 100}
+    return tuple(
+        TableRow(table, mask, method, 0, {**models[method], **hardly} if method in models else {}, n_rows)
+        for method in methods
+        for table in tables
+        for mask in masks
+    )
+
+
 @dataclass(frozen=True)
 class PartedStudy(Generic[Spec]):
     """A study that is run in parts.

@@ -7,7 +7,9 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,12 +17,10 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from pyro_mnar.data.columns import FloatArray
-from pyro_mnar.errors import UnreliableWeightsWarning
 from pyro_mnar.estimators.imputer import MNARImputer
-from pyro_mnar.inference.posterior import Posterior
 from pyro_mnar.model.joint import Joint
-from pyro_mnar.studies.bench.measures import Figure, first_rows, impute_with_peer
-from pyro_mnar.studies.bench.sides import Table, batches, package_step, peer_model, peer_step, with_start
+from pyro_mnar.studies.bench.measures import Figure, first_rows, package_means, peer_means
+from pyro_mnar.studies.bench.sides import Table, package_step, peer_model, peer_step, stepper, with_start
 from pyro_mnar.studies.bench.timing import alternate
 from pyro_mnar.studies.field.masks import lose
 from pyro_mnar.studies.field.methods import Imputed, baseline, has_miceforest
@@ -50,22 +50,19 @@ def at_equal_error(data: Table, steps: int, n_rows: int, repeats: int, turns: in
     rows, given = first_rows(ours, n_rows), first_rows(data, n_rows)
 
     def package(n_draws: int) -> Answer:
-        return lambda seed: _completed(joint, rows, n_draws, seed)
+        return lambda seed: package_means(joint, rows.batch, rows.columns, n_draws, seed, single=True)
 
     def peer(seed: int) -> torch.Tensor:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            parts = [
-                impute_with_peer(model, given.batch.rows(slice(i, i + 64)), PEER_DRAWS) for i in range(0, n_rows, 64)
-            ]
-        return torch.cat(parts)
+            return peer_means(model, given.batch, PEER_DRAWS)
 
     target = monte_carlo_error(peer, given, repeats)
     for n_draws in OUR_DRAWS:
         reached = monte_carlo_error(package(n_draws), rows, repeats)
         if reached <= target:
             break
-    timing = alternate(lambda: _call(package(n_draws)), lambda: _call(peer), turns, warm_up=1)
+    timing = alternate(partial(package(n_draws), 0), partial(peer, 0), turns, warm_up=1)
     where = f"{n_rows} rows; error {reached:.4f} with {n_draws} draws, theirs {target:.4f} with {PEER_DRAWS}"
     rates = (n_rows / timing.ours, n_rows / timing.theirs)
     measure = "imputation rate at equal Monte Carlo error / notmiwae-pytorch"
@@ -141,26 +138,13 @@ def _with_passes(holed: pd.DataFrame, passes: int) -> FloatArray:
     return np.asarray(completed, dtype=float)
 
 
-def _trained(data: Table, steps: int) -> tuple[Table, Joint, torch.nn.Module]:
+def _trained(data: Table, steps: int) -> tuple[Table, Joint, Any]:
     """Both models after so many steps of 128 rows, and the table on the package's scale."""
     model = peer_model(data, known=True)
     ours, joint = with_start(data, "high")
     for step, table in ((package_step(joint), ours), (peer_step(model), data)):
-        stream = batches(table.batch, 128)
+        run = stepper(step, table.batch, 128)
         for _ in range(steps):
-            step(next(stream))
+            run()
     joint.generator = None
-    model.eval()
     return ours, joint, model
-
-
-def _completed(joint: Joint, data: Table, n_draws: int, seed: int) -> torch.Tensor:
-    with warnings.catch_warnings():
-        # Few draws may have uneven weights: their error is what is measured.
-        warnings.simplefilter("ignore", UnreliableWeightsWarning)
-        posterior = Posterior(joint, data.batch, data.columns, n_draws=n_draws, seed=seed, single=True)
-        return torch.as_tensor(posterior.mean())
-
-
-def _call(answer: Answer) -> None:
-    answer(0)

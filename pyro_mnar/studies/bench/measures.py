@@ -7,9 +7,11 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
+from pyro_mnar.data.columns import ColumnInfo
 from pyro_mnar.errors import UnreliableWeightsWarning
 from pyro_mnar.inference.posterior import Posterior
 from pyro_mnar.model.batch import Batch
@@ -139,29 +141,30 @@ def package_error(joint: Joint, data: Table, n_draws: int = 100) -> float:
     """RMSE of the missing cells, in standard deviations of the complete columns."""
     generator, joint.generator = joint.generator, None
     try:
-        with warnings.catch_warnings():
-            # In the first passes the weights of most rows are poor, as they should be.
-            warnings.simplefilter("ignore", UnreliableWeightsWarning)
-            completed = Posterior(joint, data.batch, data.columns, n_draws=n_draws).mean()
+        return error(package_means(joint, data.batch, data.columns, n_draws), data)
     finally:
         joint.generator = generator
-    return error(torch.as_tensor(completed), data)
 
 
-def peer_error(model: torch.nn.Module, data: Table, n_draws: int = 1000) -> float:
+def package_means(
+    joint: Joint, rows: Batch, columns: ColumnInfo, n_draws: int, seed: int = 0, single: bool = False
+) -> torch.Tensor:
+    """Its imputation of some rows, without a word about the uneven weights of few draws and hardly trained models."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnreliableWeightsWarning)
+        return torch.as_tensor(Posterior(joint, rows, columns, n_draws=n_draws, seed=seed, single=single).mean())
+
+
+def peer_error(model: Any, data: Table, n_draws: int = 1000) -> float:
     """The same, of its own imputation."""
-    model.eval()
+    return error(peer_means(model, data.batch, n_draws), data)
+
+
+def peer_means(model: Any, rows: Batch, n_draws: int) -> torch.Tensor:
+    """Its imputation of some rows, in batches of 64."""
     with torch.no_grad():
-        parts = [
-            impute_with_peer(model, data.batch.rows(slice(i, i + 64)), n_draws) for i in range(0, data.batch.n_rows, 64)
-        ]
-    return error(torch.cat(parts), data)
-
-
-def impute_with_peer(model: torch.nn.Module, rows: Batch, n_draws: int) -> torch.Tensor:
-    """Its imputation of some rows."""
-    completed: torch.Tensor = model.impute(rows.x, rows.observed.to(rows.x.dtype), n_samples=n_draws)  # type: ignore[operator]
-    return completed
+        parts = [rows.rows(slice(i, i + 64)) for i in range(0, rows.n_rows, 64)]
+        return torch.cat([model.impute(part.x, part.observed.to(part.x.dtype), n_samples=n_draws) for part in parts])
 
 
 def error(completed: torch.Tensor, data: Table) -> float:

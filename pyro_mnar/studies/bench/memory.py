@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
-import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import torch
 
-from pyro_mnar.errors import UnreliableWeightsWarning
-from pyro_mnar.inference.posterior import Posterior
-from pyro_mnar.studies.bench.measures import Figure, impute_with_peer
+from pyro_mnar.studies.bench.measures import Figure, package_means, peer_means
 from pyro_mnar.studies.bench.sides import Table, package_step, pair, peer_model, peer_step, stepper, wine
 from pyro_mnar.studies.bench.timing import alternate
 
 N_DRAWS = 1000
 
 
-def imputers(data: Table, n_rows: int) -> tuple[Callable[[], None], Callable[[], None]]:
+def imputers(data: Table, n_rows: int) -> tuple[Callable[[], object], Callable[[], object]]:
     """Impute the first rows with briefly trained models: the package, and notmiwae-pytorch in its batches of 64."""
     joint, model = pair(data), peer_model(data)
     for step in (package_step(joint), peer_step(model)):
@@ -30,16 +27,11 @@ def imputers(data: Table, n_rows: int) -> tuple[Callable[[], None], Callable[[],
     joint.generator = None
     rows = data.batch.rows(slice(0, n_rows))
 
-    def ours() -> None:
-        with warnings.catch_warnings():
-            # The models are hardly trained.
-            warnings.simplefilter("ignore", UnreliableWeightsWarning)
-            Posterior(joint, rows, data.columns, n_draws=N_DRAWS).mean()
+    def ours() -> torch.Tensor:
+        return package_means(joint, rows, data.columns, N_DRAWS)
 
-    def theirs() -> None:
-        with torch.no_grad():
-            for start in range(0, n_rows, 64):
-                impute_with_peer(model, rows.rows(slice(start, start + 64)), N_DRAWS)
+    def theirs() -> torch.Tensor:
+        return peer_means(model, rows, N_DRAWS)
 
     return ours, theirs
 

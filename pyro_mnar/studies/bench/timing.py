@@ -21,7 +21,7 @@ class Timing(NamedTuple):
     ratio: float
 
 
-def alternate(ours: Callable[[], None], theirs: Callable[[], None], turns: int, warm_up: int = 50) -> Timing:
+def alternate(ours: Callable[[], object], theirs: Callable[[], object], turns: int, warm_up: int = 50) -> Timing:
     """Call the two sides by turns, each first as often as second."""
     for side in (ours, theirs):
         for _ in range(warm_up):

@@ -10,7 +10,7 @@ from pyro_mnar.studies.field.masks import MASKS, SEED_CURVES, SEED_MASK, lose
 from pyro_mnar.studies.field.methods import BASELINES, Directions, baseline, joint_model
 from pyro_mnar.studies.field.scores import covers_where_told, draw_scores, point_scores
 from pyro_mnar.studies.field.tables import NAMES, complete_table
-from pyro_mnar.studies.parts import TableRow
+from pyro_mnar.studies.parts import TableRow, quick_rows
 
 Settings = dict[str, Any]
 
@@ -45,7 +45,6 @@ WITHOUT_DIRECTION = ("mcar", "mar", "muzellec", "both-tails")
 QUICK_ROWS = 100
 QUICK_TABLES, QUICK_MASKS = ("banknote", "health"), ("mcar", "hard-high", "soft-low")
 QUICK_METHODS = ("mean", "knn", "mice", "ignorable", "self-masking", "auto")
-_QUICK: Settings = {"max_iter": 5, "n_draws_posterior": 100}
 
 
 def field_rows(quick: bool = False) -> tuple[TableRow, ...]:
@@ -54,12 +53,7 @@ def field_rows(quick: bool = False) -> tuple[TableRow, ...]:
     ``quick``: few rows of two tables, three masks and quick methods, hardly trained: whether everything works.
     """
     if quick:
-        return tuple(
-            TableRow(table, mask, method, 0, MODELS[method] | _QUICK if method in MODELS else {}, QUICK_ROWS)
-            for method in QUICK_METHODS
-            for table in QUICK_TABLES
-            for mask in QUICK_MASKS
-        )
+        return quick_rows(QUICK_METHODS, QUICK_TABLES, QUICK_MASKS, MODELS, QUICK_ROWS)
     settings = {method: MODELS.get(method, {}) for method in METHODS}
     rows = []
     for seed in SEED_TABLE_SEEDS:

@@ -10,7 +10,7 @@ from pyro_mnar.studies.mixed.masks import MASKS, lose
 from pyro_mnar.studies.mixed.methods import BASELINES, baseline, joint_model
 from pyro_mnar.studies.mixed.scores import scores
 from pyro_mnar.studies.mixed.tables import TABLES, complete_table, ends, number_columns
-from pyro_mnar.studies.parts import TableRow
+from pyro_mnar.studies.parts import TableRow, quick_rows
 
 Settings = dict[str, Any]
 
@@ -26,7 +26,6 @@ METHODS = (*BASELINES, *MODELS)
 QUICK_ROWS = 150
 QUICK_TABLES = ("cmc", "california")
 QUICK_METHODS = ("mean", "knn", "mice", "ignorable", "auto")
-_QUICK: Settings = {"max_iter": 5, "n_draws_posterior": 100}
 
 
 def mixed_rows(quick: bool = False) -> tuple[TableRow, ...]:
@@ -35,12 +34,7 @@ def mixed_rows(quick: bool = False) -> tuple[TableRow, ...]:
     ``quick``: few rows of two tables and quick methods, hardly trained: whether everything works.
     """
     if quick:
-        return tuple(
-            TableRow(table, mask, method, 0, MODELS[method] | _QUICK if method in MODELS else {}, QUICK_ROWS)
-            for method in QUICK_METHODS
-            for table in QUICK_TABLES
-            for mask in MASKS
-        )
+        return quick_rows(QUICK_METHODS, QUICK_TABLES, MASKS, MODELS, QUICK_ROWS)
     return tuple(
         TableRow(table, mask, method, seed, MODELS.get(method, {}))
         for seed in SEEDS
