@@ -21,7 +21,7 @@ from pyro_mnar.errors import DataWarning, InvalidInputError
 from pyro_mnar.estimators.base import Parts
 from pyro_mnar.estimators.completion import Imputer
 from pyro_mnar.estimators.parameters import InvalidParameterError, short_signature
-from pyro_mnar.estimators.settings import TrainingSettings
+from pyro_mnar.estimators.settings import LEAST_BATCH, TrainingSettings
 from pyro_mnar.estimators.start.begin import Described
 from pyro_mnar.estimators.start.plan import passes
 from pyro_mnar.inference.history import History, is_shared
@@ -99,6 +99,7 @@ class MNARImageImputer(Imputer):
 
     _training_defaults: ClassVar[dict[str, Any]] = {
         **Imputer._training_defaults,
+        "batch_size": LEAST_BATCH,
         "learning_rate": 1e-3,
         "decoder_weight_decay": 0.0,
     }

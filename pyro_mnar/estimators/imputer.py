@@ -71,8 +71,8 @@ class MNARImputer(Imputer):
     hidden_units : sequence of int
         Widths of encoder and decoder.
     max_iter : int or None
-        Passes over the data; None takes as many as make 700 steps. Three times as many lower the error at random by
-        1 to 6 % where there are more than 500 rows, and raise it where there are few hundred.
+        Passes over the data; None takes as many as make 700 steps. Twice as many lower the error at random by 1 to
+        4 % where there are more than 500 rows, and raise it where there are few hundred.
     n_draws_posterior : int
         Importance draws K per row when asking.
     training : TrainingSettings or None
@@ -179,9 +179,9 @@ class MNARImputer(Imputer):
             missing. What each column is taken for is in ``schema_``, and can be said in ``types``.
 
             A path or a glob names Parquet, Arrow or CSV files of the same columns, which need not fit in memory (the
-            extra ``large``). From more rows than the steps of a fit see (700 of ``batch_size``, 64,000 at least) so
-            many are drawn at random, which is what the steps would see of shuffled rows; passes of ``max_iter`` are
-            passes over these. Levels, ends and row numbers are found in one pass over all.
+            extra ``large``). From more rows than the steps of a fit see (700 of ``batch_size``: 179,200 by default,
+            64,000 at least) so many are drawn at random, which is what the steps would see of shuffled rows; passes of
+            ``max_iter`` are passes over these. Levels, ends and row numbers are found in one pass over all.
         y : object
             Ignored.
 

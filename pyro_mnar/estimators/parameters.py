@@ -118,11 +118,11 @@ def check_size(estimator: Any, shape: tuple[int, ...], n_columns: int) -> None:
         f"a model of {int(p):,} columns with about {weights:,.0f} weights",
         "give a smaller latent_dim or hidden_units, or leave columns out",
     )
-    held = float(training.n_draws) * min(float(training.batch_size), n_rows) * (p * (2 + training.n_inner) + latent)
+    batch_size = training.rows_per_step(shape[0])
+    held = float(training.n_draws) * min(float(batch_size), n_rows) * (p * (2 + training.n_inner) + latent)
     fits_in_memory(
         16.0 * held,
-        f"a step of training with n_draws={training.n_draws}, batch_size={training.batch_size} and "
-        f"n_inner={training.n_inner}",
+        f"a step of training with n_draws={training.n_draws}, batch_size={batch_size} and n_inner={training.n_inner}",
         "make one of them smaller",
     )
 

@@ -12,6 +12,9 @@ from pyro_mnar.estimators.parameters import short_signature
 from pyro_mnar.inference.importance import Gradient
 from pyro_mnar.inference.processes import Devices
 
+#: Rows per step of an imputer, where the table has them and the user does not say.
+LEAST_BATCH, MOST_BATCH = 128, 256
+
 
 @short_signature
 class TrainingSettings(BaseEstimator):
@@ -23,8 +26,9 @@ class TrainingSettings(BaseEstimator):
 
     Parameters
     ----------
-    batch_size : int
-        Rows per step.
+    batch_size : int or None
+        Rows per step; None: for :class:`~pyro_mnar.MNARImputer` a quarter of the rows, 128 at least and 256 at most,
+        else 128.
     learning_rate : float or None
         Adam's rate for the networks; None: 0.01 (0.001 for images) and 0.003.
     mechanism_learning_rate : float
@@ -79,7 +83,7 @@ class TrainingSettings(BaseEstimator):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), None],
         "learning_rate": [Interval(Real, 0, None, closed="neither"), None],
         "mechanism_learning_rate": [Interval(Real, 0, None, closed="neither")],
         "decoder_weight_decay": [Interval(Real, 0, None, closed="left"), None],
@@ -100,7 +104,7 @@ class TrainingSettings(BaseEstimator):
     def __init__(
         self,
         *,
-        batch_size: int = 128,
+        batch_size: int | None = None,
         learning_rate: float | None = None,
         mechanism_learning_rate: float = 3e-2,
         decoder_weight_decay: float | None = None,
@@ -139,6 +143,16 @@ class TrainingSettings(BaseEstimator):
         own: dict[str, Any] = self.get_params(deep=False)
         missing = {key: value for key, value in defaults.items() if own[key] is None}
         return TrainingSettings(**own | missing)
+
+    def rows_per_step(self, n_rows: int) -> int:
+        """``batch_size``, or what None stands for in a table of so many rows.
+
+        Examples
+        --------
+        >>> [TrainingSettings().rows_per_step(n) for n in (50, 600, 10_000)]
+        [128, 150, 256]
+        """
+        return self.batch_size or min(max(n_rows // 4, LEAST_BATCH), MOST_BATCH)
 
 
 def with_training(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from pyro_mnar.estimators.base import JointEstimator
 from pyro_mnar.estimators.completion import Completing
 from pyro_mnar.estimators.final_estimator import final_head
 from pyro_mnar.estimators.parameters import check_widths, short_signature
-from pyro_mnar.estimators.settings import TrainingSettings
+from pyro_mnar.estimators.settings import LEAST_BATCH, TrainingSettings
 from pyro_mnar.inference.posterior import mixture_quantile
 from pyro_mnar.model.heads import CategoricalHead, GaussianHead, Head
 from pyro_mnar.model.mechanisms import Given
@@ -33,6 +33,7 @@ class SupervisedEstimator(Completing):
     """Base of the two: the joint model of values, mask and target, and completed tables."""
 
     _training_defaults: ClassVar[dict[str, Any]] = {
+        "batch_size": LEAST_BATCH,
         "learning_rate": 3e-3,
         "final_rate": 0.01,
         "n_draws": 20,

@@ -173,7 +173,7 @@ def conclude(
         refit = effort.refit
         if "max_iter" in refit:
             # Passes for a table of a thousand rows or so, and no more steps for a larger one.
-            enough = passes(_REFIT_STEPS, len(X), TrainingSettings().batch_size)
+            enough = passes(_REFIT_STEPS, len(X), TrainingSettings().rows_per_step(len(X)))
             refit = {**refit, "max_iter": min(refit["max_iter"], enough)}
         model = MNARImputer(
             mechanism,

@@ -99,7 +99,7 @@ def joint_model(
     if directions is not None:
         imputer.set_params(mechanism=Nested(direction=dict(directions)))
     if steps is not None:
-        imputer.set_params(max_iter=passes(steps, len(holed), imputer.training_used.batch_size))
+        imputer.set_params(max_iter=passes(steps, len(holed), imputer.training_used.rows_per_step(len(holed))))
     start = time.process_time()
     point = imputer.fit(holed).transform(holed).to_numpy(dtype=float)
     middle = time.process_time()

@@ -139,7 +139,7 @@ def _imputer(spec: UCIRow, n_rows: int) -> MNARImputer:
     if direction is not None or link is not None:
         imputer.set_params(mechanism=SelfMasking(direction=direction, link=link or "probit"))
     if steps is not None:
-        imputer.set_params(max_iter=passes(steps, n_rows, imputer.training_used.batch_size))
+        imputer.set_params(max_iter=passes(steps, n_rows, imputer.training_used.rows_per_step(n_rows)))
     return imputer
 
 
