@@ -28,7 +28,7 @@ def test_its_table_is_made_in_chunks_and_loses_high_values(monkeypatch: pytest.M
 def test_a_run_says_seconds_memory_and_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     line = large.measure(600, 20, 1)
-    assert line["table"] == "600 x 20" and line["which_is"] == "extrapolated in rows"
+    assert line["table"] == "600 x 20" and line["which_is"] == "reckoned from 600 rows"
     assert isinstance(line["rmse"], float) and 0 < line["rmse"] < 1.5
     assert isinstance(line["peak_megabytes"], float) and 100 < line["peak_megabytes"] < 2000
     assert isinstance(line["processor_seconds"], float) and line["processor_seconds"] > 1

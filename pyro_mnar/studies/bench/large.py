@@ -172,7 +172,7 @@ def measure(n_rows: int, n_draws: int, n_jobs: int, device: str = "cpu") -> dict
         **record,
         "minutes_of_1000000_rows": million / 60,
         "processor_minutes": quiet / 60,
-        "which_is": "measured" if n_rows == 10**6 else "extrapolated in rows",
+        "which_is": "measured" if n_rows == 10**6 else f"reckoned from {n_rows:,} rows",
         "aim": f"<= {MINUTES:g} minutes, <= {MEGABYTES:g} MB",
         "met": "yes" if met else "no",
     }
@@ -191,7 +191,8 @@ def main() -> None:
     line |= {name.replace("-", "_"): value for name, value in versions().items()}
     frame, path = pd.DataFrame([line]), options.out / ("large.csv" if options.device == "cpu" else "gpu_large.csv")
     if path.exists():
-        before, keys = pd.read_csv(path), ["table", "n_draws", "processes"]
+        before = pd.read_csv(path)
+        keys = [name for name in ("table", "n_draws", "processes", "device") if name in frame]
         same = (before[keys] == frame[keys].iloc[0]).all(axis=1)
         frame = pd.concat([before[~same], frame])
     options.out.mkdir(parents=True, exist_ok=True)
