@@ -27,8 +27,8 @@ class TrainingSettings(BaseEstimator):
     Parameters
     ----------
     batch_size : int or None
-        Rows per step; None: for :class:`~pyro_mnar.MNARImputer` a quarter of the rows, 128 at least and 256 at most,
-        else 128.
+        Rows per step at most; the steps of a pass have one size, or nearly so. None: for
+        :class:`~pyro_mnar.MNARImputer` a quarter of the rows, 128 at least and 256 at most, else 128.
     learning_rate : float or None
         Adam's rate for the networks; None: 0.01 (0.001 for images) and 0.003.
     mechanism_learning_rate : float
@@ -152,7 +152,7 @@ class TrainingSettings(BaseEstimator):
         >>> [TrainingSettings().rows_per_step(n) for n in (50, 600, 10_000)]
         [128, 150, 256]
         """
-        return self.batch_size or min(max(n_rows // 4, LEAST_BATCH), MOST_BATCH)
+        return self.batch_size or min(max(-(-n_rows // 4), LEAST_BATCH), MOST_BATCH)
 
 
 def with_training(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class FitSettings:
     max_iter : int
         Passes over the data.
     batch_size : int
-        Rows per step.
+        Rows per step at most; the steps of a pass have one size, or nearly so.
     n_draws : int
         K of the bound.
     learning_rate, mechanism_learning_rate : float
@@ -238,7 +238,8 @@ class Run:
             self.anchor = weights_of(self.joint)
             self.step, self.rows = 0, 0
             self.total.zero_()
-        batches = self.order.split(self.settings.batch_size)
+        # As even as can be: a rest of one row would make a step as long as the others.
+        batches = self.order.tensor_split(-(-len(self.order) // self.settings.batch_size))
         while self.step < len(batches):
             self.one_step(self.train.rows(batches[self.step]))
             self.step += 1
