@@ -1,6 +1,6 @@
 """Tables on the disk: fit to a random sample of one, and complete one block after the other into a file.
 
-A default fit takes 700 steps of 128 rows, some 90,000 rows in all. From a larger table it takes a uniform random
+A default fit takes 700 steps of 256 rows, some 180,000 rows in all. From a larger table it takes a uniform random
 sample of so many, each of which it sees once: these are the rows that it would see if it read shuffled blocks of the
 whole table as it went. What columns are is found from the sample and one pass over everything, for levels and ends that
 the sample lacks.

@@ -38,7 +38,7 @@ from pyro_mnar.studies.bench.timing import write_measured
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 #: Rows of a batch, steps of a pass, and passes that are timed.
-TRAINING = {128: (50, 5), 4096: (10, 5), 65_536: (3, 3)}
+TRAINING = {128: (50, 5), 256: (50, 5), 4096: (10, 5), 65_536: (3, 3)}
 #: Rows that are completed on a GPU, on one thread and on all threads.
 COMPLETED = {"gpu": 100_000, "one": 2_000, "all": 4_000}
 
