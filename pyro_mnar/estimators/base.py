@@ -32,7 +32,7 @@ from pyro_mnar.estimators.settings import TrainingSettings
 from pyro_mnar.estimators.start.begin import Described, begin, chosen_scales
 from pyro_mnar.estimators.start.censored_scale import with_censored_scales
 from pyro_mnar.estimators.start.log_scale import check_positive
-from pyro_mnar.estimators.start.plan import passes, set_up
+from pyro_mnar.estimators.start.plan import passes, rows_per_step, set_up
 from pyro_mnar.inference.forks import check_process
 from pyro_mnar.inference.history import History
 from pyro_mnar.inference.posterior import Posterior
@@ -298,7 +298,7 @@ class JointEstimator(Explained, BaseEstimator):
 
     def _fit_settings(self, n_rows: int, head_weight_decay: float) -> FitSettings:
         training, chosen = self.training_used, None if self.training is None else self.training.gradient
-        batch_size = training.rows_per_step(n_rows)
+        batch_size = rows_per_step(training.batch_size, n_rows)
         assert training.learning_rate and training.final_rate and training.n_draws and training.gradient
         return FitSettings(
             max_iter=passes(self._steps, n_rows, batch_size) if self.max_iter is None else self.max_iter,

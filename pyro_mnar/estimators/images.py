@@ -21,9 +21,9 @@ from pyro_mnar.errors import DataWarning, InvalidInputError
 from pyro_mnar.estimators.base import Parts
 from pyro_mnar.estimators.completion import Imputer
 from pyro_mnar.estimators.parameters import InvalidParameterError, short_signature
-from pyro_mnar.estimators.settings import LEAST_BATCH, TrainingSettings
+from pyro_mnar.estimators.settings import TrainingSettings
 from pyro_mnar.estimators.start.begin import Described
-from pyro_mnar.estimators.start.plan import passes
+from pyro_mnar.estimators.start.plan import LEAST_BATCH, passes
 from pyro_mnar.inference.history import History, is_shared
 from pyro_mnar.inference.training import FitSettings, fit
 from pyro_mnar.model.batch import Batch

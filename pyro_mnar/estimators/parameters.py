@@ -16,6 +16,7 @@ from sklearn.utils._param_validation import validate_parameter_constraints
 from pyro_mnar.data.arguments import fits_in_memory
 from pyro_mnar.data.foreign import shown
 from pyro_mnar.errors import InvalidInputError, one_line
+from pyro_mnar.estimators.start.plan import rows_per_step
 from pyro_mnar.inference.processes import check_devices
 from pyro_mnar.model.mechanisms import by_name
 
@@ -118,7 +119,7 @@ def check_size(estimator: Any, shape: tuple[int, ...], n_columns: int) -> None:
         f"a model of {int(p):,} columns with about {weights:,.0f} weights",
         "give a smaller latent_dim or hidden_units, or leave columns out",
     )
-    batch_size = training.rows_per_step(shape[0])
+    batch_size = rows_per_step(training.batch_size, shape[0])
     held = float(training.n_draws) * min(float(batch_size), n_rows) * (p * (2 + training.n_inner) + latent)
     fits_in_memory(
         16.0 * held,

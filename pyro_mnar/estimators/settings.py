@@ -12,9 +12,6 @@ from pyro_mnar.estimators.parameters import short_signature
 from pyro_mnar.inference.importance import Gradient
 from pyro_mnar.inference.processes import Devices
 
-#: Rows per step of an imputer, where the table has them and the user does not say.
-LEAST_BATCH, MOST_BATCH = 128, 256
-
 
 @short_signature
 class TrainingSettings(BaseEstimator):
@@ -143,16 +140,6 @@ class TrainingSettings(BaseEstimator):
         own: dict[str, Any] = self.get_params(deep=False)
         missing = {key: value for key, value in defaults.items() if own[key] is None}
         return TrainingSettings(**own | missing)
-
-    def rows_per_step(self, n_rows: int) -> int:
-        """``batch_size``, or what None stands for in a table of so many rows.
-
-        Examples
-        --------
-        >>> [TrainingSettings().rows_per_step(n) for n in (50, 600, 10_000)]
-        [128, 150, 256]
-        """
-        return self.batch_size or min(max(-(-n_rows // 4), LEAST_BATCH), MOST_BATCH)
 
 
 def with_training(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from pyro_mnar.data.sources import Source, format_of, needed, open_source, to_fr
 from pyro_mnar.errors import DataWarning, InvalidInputError
 from pyro_mnar.estimators.completion import Imputer
 from pyro_mnar.estimators.parameters import drawn_seed
+from pyro_mnar.estimators.start.plan import rows_per_step
 from pyro_mnar.inference.progress import progress
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def fit_source(imputer: Any, X: Any) -> Any:
 
 def sample_size(imputer: Imputer, n_columns: int) -> int:
     """Rows that a fit is made of: those that its steps see, 64,000 at least, and no more than 20 million cells."""
-    seen = max(LEAST_ROWS, imputer._steps * imputer.training_used.rows_per_step(MOST_CELLS))
+    seen = max(LEAST_ROWS, imputer._steps * rows_per_step(imputer.training_used.batch_size, MOST_CELLS))
     return max(1, min(seen, MOST_CELLS // max(1, n_columns)))
 
 

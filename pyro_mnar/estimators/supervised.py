@@ -23,7 +23,8 @@ from pyro_mnar.estimators.base import JointEstimator
 from pyro_mnar.estimators.completion import Completing
 from pyro_mnar.estimators.final_estimator import final_head
 from pyro_mnar.estimators.parameters import check_widths, short_signature
-from pyro_mnar.estimators.settings import LEAST_BATCH, TrainingSettings
+from pyro_mnar.estimators.settings import TrainingSettings
+from pyro_mnar.estimators.start.plan import LEAST_BATCH
 from pyro_mnar.inference.posterior import mixture_quantile
 from pyro_mnar.model.heads import CategoricalHead, GaussianHead, Head
 from pyro_mnar.model.mechanisms import Given

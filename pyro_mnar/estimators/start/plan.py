@@ -18,6 +18,9 @@ from pyro_mnar.estimators.start.log_scale import likely_directions
 from pyro_mnar.estimators.start.lost_tail import lost_tail
 from pyro_mnar.model.mechanisms import Mechanism, SelfMasking
 
+#: Rows per step of an imputer, where the table has them and the user does not say.
+LEAST_BATCH, MOST_BATCH = 128, 256
+
 AnyMechanism = TypeVar("AnyMechanism", bound=Mechanism)
 
 
@@ -37,6 +40,17 @@ class Start(NamedTuple):
     columns: ColumnInfo
     mechanism: Mechanism
     levels: tuple[Levels, ...] = ()
+
+
+def rows_per_step(batch_size: int | None, n_rows: int) -> int:
+    """``batch_size``, or what None stands for in a table of so many rows.
+
+    Examples
+    --------
+    >>> [rows_per_step(None, n) for n in (50, 600, 10_000)]
+    [128, 150, 256]
+    """
+    return batch_size or min(max(-(-n_rows // 4), LEAST_BATCH), MOST_BATCH)
 
 
 def passes(steps: int, n_rows: int, batch_size: int) -> int:
