@@ -298,11 +298,10 @@ class JointEstimator(Explained, BaseEstimator):
 
     def _fit_settings(self, n_rows: int, head_weight_decay: float) -> FitSettings:
         training, chosen = self.training_used, None if self.training is None else self.training.gradient
-        batch_size = rows_per_step(training.batch_size, n_rows)
         assert training.learning_rate and training.final_rate and training.n_draws and training.gradient
         return FitSettings(
-            max_iter=passes(self._steps, n_rows, batch_size) if self.max_iter is None else self.max_iter,
-            batch_size=batch_size,
+            max_iter=passes(self._steps, n_rows, training.batch_size) if self.max_iter is None else self.max_iter,
+            batch_size=rows_per_step(training.batch_size, n_rows),
             n_draws=training.n_draws,
             learning_rate=training.learning_rate,
             mechanism_learning_rate=training.mechanism_learning_rate,

@@ -74,8 +74,8 @@ def fit_source(imputer: Any, X: Any) -> Any:
 
 def sample_size(imputer: Imputer, n_columns: int) -> int:
     """Rows that a fit is made of: those that its steps see, 64,000 at least, and no more than 20 million cells."""
-    seen = max(LEAST_ROWS, imputer._steps * rows_per_step(imputer.training_used.batch_size, MOST_CELLS))
-    return max(1, min(seen, MOST_CELLS // max(1, n_columns)))
+    most = max(1, MOST_CELLS // max(1, n_columns))
+    return min(max(LEAST_ROWS, imputer._steps * rows_per_step(imputer.training_used.batch_size, most)), most)
 
 
 def block_rows(n_columns: int) -> int:

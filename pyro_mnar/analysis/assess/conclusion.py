@@ -15,7 +15,7 @@ from pyro_mnar.analysis.held_slope import with_slope
 from pyro_mnar.analysis.sensitivity import Quantity, delta_adjustment, pooled_over, sweep, tipping_point
 from pyro_mnar.errors import InvalidInputError
 from pyro_mnar.estimators import MNARImputer
-from pyro_mnar.estimators.start.plan import passes, rows_per_step
+from pyro_mnar.estimators.start.plan import passes
 from pyro_mnar.model.mechanisms import Censored, Given, Nested, by_name
 
 #: Kinds whose values can be shifted and have a mean.
@@ -173,7 +173,7 @@ def conclude(
         refit = effort.refit
         if "max_iter" in refit:
             # Passes for a table of a thousand rows or so, and no more steps for a larger one.
-            enough = passes(_REFIT_STEPS, len(X), rows_per_step(None, len(X)))
+            enough = passes(_REFIT_STEPS, len(X), None)
             refit = {**refit, "max_iter": min(refit["max_iter"], enough)}
         model = MNARImputer(
             mechanism,

@@ -53,15 +53,15 @@ def rows_per_step(batch_size: int | None, n_rows: int) -> int:
     return batch_size or min(max(-(-n_rows // 4), LEAST_BATCH), MOST_BATCH)
 
 
-def passes(steps: int, n_rows: int, batch_size: int) -> int:
-    """Passes over the rows that make at least so many steps.
+def passes(steps: int, n_rows: int, batch_size: int | None) -> int:
+    """Passes over the rows that make at least so many steps, of so many rows or of what None stands for.
 
     Examples
     --------
     >>> passes(1000, 500, 128)
     250
     """
-    return -(-steps // -(-n_rows // batch_size))
+    return -(-steps // -(-n_rows // rows_per_step(batch_size, n_rows)))
 
 
 def set_up(given: AnyMechanism, columns: ColumnInfo) -> AnyMechanism:

@@ -16,7 +16,7 @@ from pyro_mnar.data.columns import FloatArray
 from pyro_mnar.errors import StudyError
 from pyro_mnar.estimators import MNARImputer
 from pyro_mnar.estimators.settings import with_training
-from pyro_mnar.estimators.start.plan import passes, rows_per_step
+from pyro_mnar.estimators.start.plan import passes
 from pyro_mnar.model.mechanisms import Direction, Nested
 from pyro_mnar.studies.parts import has_miceforest
 
@@ -99,9 +99,7 @@ def joint_model(
     if directions is not None:
         imputer.set_params(mechanism=Nested(direction=dict(directions)))
     if steps is not None:
-        imputer.set_params(
-            max_iter=passes(steps, len(holed), rows_per_step(imputer.training_used.batch_size, len(holed)))
-        )
+        imputer.set_params(max_iter=passes(steps, len(holed), imputer.training_used.batch_size))
     start = time.process_time()
     point = imputer.fit(holed).transform(holed).to_numpy(dtype=float)
     middle = time.process_time()

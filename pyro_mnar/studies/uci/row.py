@@ -19,7 +19,7 @@ from pyro_mnar.datasets.amputation import self_mask
 from pyro_mnar.estimators import MNARImputer
 from pyro_mnar.estimators.settings import flat_parameters, with_training
 from pyro_mnar.estimators.start.begin import Described
-from pyro_mnar.estimators.start.plan import passes, rows_per_step
+from pyro_mnar.estimators.start.plan import passes
 from pyro_mnar.inference.importance import log_weights, paired_traces
 from pyro_mnar.model.mechanisms import SelfMasking
 from pyro_mnar.studies.sources import load
@@ -139,7 +139,7 @@ def _imputer(spec: UCIRow, n_rows: int) -> MNARImputer:
     if direction is not None or link is not None:
         imputer.set_params(mechanism=SelfMasking(direction=direction, link=link or "probit"))
     if steps is not None:
-        imputer.set_params(max_iter=passes(steps, n_rows, rows_per_step(imputer.training_used.batch_size, n_rows)))
+        imputer.set_params(max_iter=passes(steps, n_rows, imputer.training_used.batch_size))
     return imputer
 
 
