@@ -191,12 +191,14 @@ def find_evidence(table: FloatArray, numeric: Sequence[int], known: FloatArray, 
     >>> [(e.direction, e.kind) for e in find_evidence(x, [0, 1, 2], np.zeros(3))]
     [(1, 'cliff'), (0, 'none'), (0, 'none')]
     """
-    rows = sample_of_rows(table, seed)
-    judged = [j for j in numeric if can_be_judged(table[:, j], rows.holes[:, j])]
-    shapes = {j: _shape(table[:, j]) for j in judged}
-    ways = {j: [mask_evidence(v, rows.holes[:, j]) for v in (rows.others([j]), rows.complete)] for j in judged}
-    parts = {j: look_at_parts(rows, table[rows.chosen, j], j, max(0.0, *ways[j])) for j in judged}
-    sides = {j: _sides(rows, j, shapes[j], ways[j], parts[j], seed) for j in judged}
+    sample = sample_of_rows(table, seed)
+    shapes, sides, parts = dict[int, _Shape](), dict[int, dict[int, _Side]](), dict[int, Parts | None]()
+    for j in numeric:
+        rows = sample.beside([j])
+        if can_be_judged(table[:, j], rows.holes[:, j]):
+            ways = [mask_evidence(others, rows.holes[:, j]) for others in (rows.others([j]), rows.complete)]
+            shapes[j], parts[j] = _shape(table[:, j]), look_at_parts(rows, table[rows.chosen, j], j, max(0.0, *ways))
+            sides[j] = _sides(rows, j, shapes[j], ways, parts[j], seed)
     sides = _with_others(sides, known)
     return [
         _verdict(shapes[j], sides[j], int(known[j]))._replace(parts=parts[j])

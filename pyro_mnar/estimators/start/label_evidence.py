@@ -76,12 +76,13 @@ def find_label_evidence(
     >>> found[0].believed, found[0].rates.round(1)
     (True, array([0. , 0.5]))
     """
-    rows = sample_of_rows(table, seed)
-    return [
-        _judge(rows, columns, label[rows.chosen], n_labels, len(table))
-        for columns, label, n_labels in _columns_of_labels(table, layout, left_out)
-        if can_be_judged(np.where(label < 0, np.nan, label)[rows.chosen], rows.holes[:, columns[0]])
-    ]
+    sample = sample_of_rows(table, seed)
+    found = []
+    for columns, label, n_labels in _columns_of_labels(table, layout, left_out):
+        rows = sample.beside(columns)
+        if can_be_judged(np.where(label < 0, np.nan, label)[rows.chosen], rows.holes[:, columns[0]]):
+            found.append(_judge(rows, columns, label[rows.chosen], n_labels, len(table)))
+    return found
 
 
 def _columns_of_labels(

@@ -26,7 +26,7 @@ from pyro_mnar.estimators.start.two_thresholds import find_two_thresholds
 from pyro_mnar.model.mechanisms import Nested
 
 #: Probits per standard deviation at which a slope without a cliff starts.
-SOFT_SLOPE = 1.0
+SOFT_SLOPE = 0.3
 #: Columns, and share of the incomplete ones, that must be cut, and of those that must agree on the side, for the others
 #: to follow: two of three say little of the third.
 FEWEST, QUORUM, MAJORITY = 3, 0.6, 0.75

@@ -33,6 +33,15 @@ class Rows(NamedTuple):
     scores: FloatArray
     holes: BoolArray
 
+    def beside(self, columns: Sequence[int]) -> "Rows":
+        """The rows in which something is observed besides these columns.
+
+        Few tables hold rows without any value. In one that was put together without them, a row that has nothing else
+        has a value here for certain: that says how the rows were chosen, and nothing of what goes missing.
+        """
+        some = ~np.delete(self.holes, columns, axis=1).all(axis=1)
+        return self if some.all() else Rows(self.chosen[some], self.scores[some], self.holes[some])
+
     def others(self, columns: Sequence[int]) -> FloatArray:
         """All columns but these, and their masks, standardised."""
         left_out = [*columns, *(self.holes.shape[1] + j for j in columns)]
