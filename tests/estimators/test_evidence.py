@@ -117,6 +117,38 @@ def test_soft_self_masking_of_all_columns_is_found_on_the_right_side() -> None:
     assert found.count(1) >= 4 and -1 not in found
 
 
+@pytest.mark.parametrize("kept", [True, False], ids=["one-value-put-back", "row-left-out"])
+def test_a_table_without_empty_rows_does_not_hide_what_hides_itself(kept: bool) -> None:
+    # A row that holds nothing else has a value for certain: that is how the rows were chosen, not how cells are lost.
+    x, rng = correlated(1)[:, :4], np.random.default_rng(0)
+    z = (x - x.mean(0)) / x.std(0)
+    lost = rng.random(x.shape) < expit(2.5 * (z + 0.4))
+    empty = np.flatnonzero(lost.all(1))
+    assert len(empty) > 100
+    table = np.where(lost, np.nan, x)
+    if kept:
+        back = rng.integers(4, size=len(empty))
+        table[empty, back] = x[empty, back]
+    else:
+        table = np.delete(table, empty, axis=0)
+    assert [e.direction for e in find_evidence(table, range(4), np.zeros(4), seed=0)] == [1] * 4
+
+
+def test_zeros_of_a_column_that_softly_hides_its_high_values_go_missing_too() -> None:
+    # In a second peak of the likelihood no zero is ever missing: whatever is missing is then far too high.
+    rng = np.random.default_rng([7, 0])
+    x = rng.normal(size=(800, 2)) @ rng.normal(size=(2, 6)) + 0.6 * rng.normal(size=(800, 6))
+    x = x / x.std(0)
+    x[:, :3] = np.maximum(x[:, :3] - [-0.3, 0.0, 0.4], 0)
+    z = (x - x.mean(0)) / x.std(0)
+    lost = rng.random(x.shape) < expit(z - 0.7)
+    table = pd.DataFrame(np.where(lost, np.nan, x), columns=list("abcdef"))
+    imputer = MNARImputer(random_state=0).fit(table)
+    assert imputer.findings_ is not None and imputer.findings_[2].kind == "soft"
+    wrong = (imputer.transform(table).to_numpy() - x) / x.std(0)
+    assert np.sqrt((wrong[:, 2][lost[:, 2]] ** 2).mean()) < 1.5
+
+
 def test_a_direction_that_is_told_is_kept() -> None:
     x = correlated(2)
     lost = np.random.default_rng(0).random(x.shape) < 0.3
