@@ -52,6 +52,8 @@ _REFUTED = 0.4
 #: The same where complete columns explain at least so much of the mask; less is enough where that goes through the
 #: value that they predict.
 _CONFIRMED, _THROUGH, _ALL = 0.9, 0.7, 0.98
+#: Skill above which a column that complete columns predict, with all of its mask, is imputed well as if lost at random.
+_WELL_PREDICTED = 0.8
 #: Log odds that nothing outweighs.
 _CERTAIN = 10.0
 #: What verdicts on the other columns count, on the same side and on the other; and how far they may shift the log odds
@@ -325,7 +327,8 @@ def _cliff_odds(support: Support, steep: bool, density: float) -> float:
 
 def _soft_odds(support: Support) -> float:
     """Log odds of a soft slope; weights likewise."""
-    if support.auc <= 0.5:
+    # What complete columns say of both the mask and the value tells no slope from loss at random given them.
+    if support.auc <= 0.5 or (support.complete >= _ALL and support.skill > _WELL_PREDICTED):
         return -_CERTAIN
     return float(5.2 * np.clip(support.through, 0, 1.2) + 1.6 * np.clip(support.parts, _OTHER_PARTS, 1) - 0.7)
 
