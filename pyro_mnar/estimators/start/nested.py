@@ -25,7 +25,8 @@ from pyro_mnar.estimators.start.rate_shape import probits_of, shape_of_rates
 from pyro_mnar.estimators.start.two_thresholds import find_two_thresholds
 from pyro_mnar.model.mechanisms import Nested
 
-#: Probits per standard deviation at which a slope without a cliff starts.
+#: Probits per standard deviation at which a slope without a cliff starts: data pull it up, but where values pile up at
+#: zero they do not pull it down from 1, where no zero is ever missing.
 SOFT_SLOPE = 0.3
 #: Columns, and share of the incomplete ones, that must be cut, and of those that must agree on the side, for the others
 #: to follow: two of three say little of the third.
