@@ -149,6 +149,19 @@ def test_zeros_of_a_column_that_softly_hides_its_high_values_go_missing_too() ->
     assert np.sqrt((wrong[:, 2][lost[:, 2]] ** 2).mean()) < 1.5
 
 
+@pytest.mark.parametrize("seed", [1, 3])
+def test_columns_that_complete_ones_predict_well_are_left_at_random(seed: int) -> None:
+    # What predicts a value here is what decides the mask: two and five of the five incomplete columns were accused.
+    rng = np.random.default_rng(seed)
+    x = np.exp(0.5 * (rng.normal(size=(N, 1)) + 0.25 * rng.normal(size=(N, 7))))
+    z, table = (x - x.mean(0)) / x.std(0), x.copy()
+    for j in range(2, 7):
+        table[rng.random(N) < expit(2.5 * z[:, :2].mean(1) * rng.choice([-1, 1]) - 1), j] = np.nan
+    found = find_evidence(table, range(7), np.zeros(7), seed=0)
+    assert [e.direction for e in found] == [0] * 7
+    assert all(e.support is not None and e.support.skill > 0.8 for e in found[2:])
+
+
 def test_a_direction_that_is_told_is_kept() -> None:
     x = correlated(2)
     lost = np.random.default_rng(0).random(x.shape) < 0.3
