@@ -170,6 +170,15 @@ def test_a_direction_that_is_told_is_kept() -> None:
     assert [e.direction for e in found[:2]] == [1, -1] and "given" in found[0].reason
 
 
+def test_a_direction_that_is_told_of_columns_lost_together_finds_the_cut() -> None:
+    # No row says anything of either column where the other one is not missing too.
+    x = correlated(2)[:, :2]
+    x[x[:, 0] > np.quantile(x[:, 0], 0.6)] = np.nan
+    for width in (1, 2):
+        found = find_evidence(x[:, :width], range(width), np.array([1.0, 0.0])[:width], seed=0)
+        assert (found[0].direction, found[0].kind) == (1, "cliff")
+
+
 def test_the_same_seed_finds_the_same() -> None:
     x = correlated(3)
     table = np.where(x > np.quantile(x, 0.6, axis=0), np.nan, x)

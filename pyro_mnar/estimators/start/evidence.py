@@ -196,11 +196,13 @@ def find_evidence(table: FloatArray, numeric: Sequence[int], known: FloatArray, 
     sample = sample_of_rows(table, seed)
     shapes, sides, parts = dict[int, _Shape](), dict[int, dict[int, _Side]](), dict[int, Parts | None]()
     for j in numeric:
-        rows = sample.beside([j])
-        if can_be_judged(table[:, j], rows.holes[:, j]):
-            ways = [mask_evidence(others, rows.holes[:, j]) for others in (rows.others([j]), rows.complete)]
-            shapes[j], parts[j] = _shape(table[:, j]), look_at_parts(rows, table[rows.chosen, j], j, max(0.0, *ways))
-            sides[j] = _sides(rows, j, shapes[j], ways, parts[j], seed)
+        for rows in (sample.beside([j]), sample):
+            if can_be_judged(table[:, j], rows.holes[:, j]):
+                ways = [mask_evidence(others, rows.holes[:, j]) for others in (rows.others([j]), rows.complete)]
+                shapes[j] = _shape(table[:, j])
+                parts[j] = look_at_parts(rows, table[rows.chosen, j], j, max(0.0, *ways))
+                sides[j] = _sides(rows, j, shapes[j], ways, parts[j], seed)
+                break
     sides = _with_others(sides, known)
     return [
         _verdict(shapes[j], sides[j], int(known[j]))._replace(parts=parts[j])

@@ -79,9 +79,11 @@ def find_label_evidence(
     sample = sample_of_rows(table, seed)
     found = []
     for columns, label, n_labels in _columns_of_labels(table, layout, left_out):
-        rows = sample.beside(columns)
-        if can_be_judged(np.where(label < 0, np.nan, label)[rows.chosen], rows.holes[:, columns[0]]):
-            found.append(_judge(rows, columns, label[rows.chosen], n_labels, len(table)))
+        codes = np.where(label < 0, np.nan, label)
+        for rows in (sample.beside(columns), sample):
+            if can_be_judged(codes[rows.chosen], rows.holes[:, columns[0]]):
+                found.append(_judge(rows, columns, label[rows.chosen], n_labels, len(table)))
+                break
     return found
 
 
