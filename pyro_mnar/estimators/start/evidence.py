@@ -30,7 +30,7 @@ from pyro_mnar.estimators.start.lost_tail import (
     normal_at_random,
 )
 from pyro_mnar.estimators.start.parts import Parts, look_at_parts
-from pyro_mnar.estimators.start.sample import Rows, can_be_judged, sample_of_rows, standardise
+from pyro_mnar.estimators.start.sample import Rows, sample_of_rows, standardise
 
 BoolArray = NDArray[np.bool_]
 Kind = Literal["cliff", "soft", "none"]
@@ -196,13 +196,11 @@ def find_evidence(table: FloatArray, numeric: Sequence[int], known: FloatArray, 
     sample = sample_of_rows(table, seed)
     shapes, sides, parts = dict[int, _Shape](), dict[int, dict[int, _Side]](), dict[int, Parts | None]()
     for j in numeric:
-        for rows in (sample.beside([j]), sample):
-            if can_be_judged(table[:, j], rows.holes[:, j]):
-                ways = [mask_evidence(others, rows.holes[:, j]) for others in (rows.others([j]), rows.complete)]
-                shapes[j] = _shape(table[:, j])
-                parts[j] = look_at_parts(rows, table[rows.chosen, j], j, max(0.0, *ways))
-                sides[j] = _sides(rows, j, shapes[j], ways, parts[j], seed)
-                break
+        rows = sample.to_judge([j], table[:, j])
+        if rows is not None:
+            ways = [mask_evidence(others, rows.holes[:, j]) for others in (rows.others([j]), rows.complete)]
+            shapes[j], parts[j] = _shape(table[:, j]), look_at_parts(rows, table[rows.chosen, j], j, max(0.0, *ways))
+            sides[j] = _sides(rows, j, shapes[j], ways, parts[j], seed)
     sides = _with_others(sides, known)
     return [
         _verdict(shapes[j], sides[j], int(known[j]))._replace(parts=parts[j])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pyro_mnar.data.columns import FloatArray, Layout
 from pyro_mnar.estimators.start.index_models import mask_evidence
 from pyro_mnar.estimators.start.label_models import HiddenLabels, hidden_labels
-from pyro_mnar.estimators.start.sample import Rows, can_be_judged, sample_of_rows
+from pyro_mnar.estimators.start.sample import Rows, sample_of_rows
 
 #: Log odds before anything is looked at, and from which it is believed.
 _BEFOREHAND, LABELS_BELIEVED = -3.0, 0.0
@@ -79,11 +79,9 @@ def find_label_evidence(
     sample = sample_of_rows(table, seed)
     found = []
     for columns, label, n_labels in _columns_of_labels(table, layout, left_out):
-        codes = np.where(label < 0, np.nan, label)
-        for rows in (sample.beside(columns), sample):
-            if can_be_judged(codes[rows.chosen], rows.holes[:, columns[0]]):
-                found.append(_judge(rows, columns, label[rows.chosen], n_labels, len(table)))
-                break
+        rows = sample.to_judge(columns, np.where(label < 0, np.nan, label))
+        if rows is not None:
+            found.append(_judge(rows, columns, label[rows.chosen], n_labels, len(table)))
     return found
 
 

@@ -42,6 +42,16 @@ class Rows(NamedTuple):
         some = ~np.delete(self.holes, columns, axis=1).all(axis=1)
         return self if some.all() else Rows(self.chosen[some], self.scores[some], self.holes[some])
 
+    def to_judge(self, columns: Sequence[int], values: FloatArray) -> "Rows | None":
+        """The rows to judge these columns by: those that hold something else, or all, or None if these are too few too.
+
+        ``values`` are those of the whole table, NaN = missing.
+        """
+        for rows in (self.beside(columns), self):
+            if can_be_judged(values[rows.chosen], rows.holes[:, columns[0]]):
+                return rows
+        return None
+
     def others(self, columns: Sequence[int]) -> FloatArray:
         """All columns but these, and their masks, standardised."""
         left_out = [*columns, *(self.holes.shape[1] + j for j in columns)]
